@@ -1,0 +1,46 @@
+"""Choose the instruction-set level at import: put its folder first on the package's search path.
+
+The compiled modules are built once per level into ``microtensor/_isa/<level>/``. With the right folder first
+on ``__path__``, ``import microtensor.core`` (and Cython's ``cimport``) finds that level's module under its
+ordinary name, and no other code knows that levels exist. Builds without levels (not x86-64) have no ``_isa``
+folder, and the modules lie beside their sources.
+"""
+
+import os
+from pathlib import Path
+
+from microtensor._cpu import supported_levels
+
+_FOLDER = Path(__file__).parent / "_isa"
+
+
+def built_levels():
+    """The levels this installation holds, lowest first."""
+    return tuple(sorted(path.name for path in _FOLDER.iterdir() if path.is_dir())) if _FOLDER.is_dir() else ()
+
+
+def choose_level():
+    """The highest level both built and supported, or the one forced by ``MICROTENSOR_ISA``; None without levels.
+
+    Raises ImportError if the forced level was not built or this processor cannot run it.
+    """
+    built, supported = built_levels(), supported_levels()
+    usable = [level for level in built if level in supported]
+    forced = os.environ.get("MICROTENSOR_ISA")
+    if forced:
+        if forced not in usable:
+            raise ImportError(
+                f"MICROTENSOR_ISA={forced}: this installation holds the levels {list(built)} and this processor runs "
+                f"{list(supported)}; unset it, or build that level with MICROTENSOR_LEVELS={forced} pip install ."
+            )
+        return forced
+    return usable[-1] if usable else None
+
+
+LEVEL = choose_level()
+
+
+def extend(search_path, *subfolder):
+    """Put the chosen level's folder first on a package's ``__path__``."""
+    if LEVEL is not None:
+        search_path.insert(0, str(_FOLDER.joinpath(LEVEL, *subfolder)))

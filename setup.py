@@ -1,0 +1,131 @@
+"""Compile microtensor's Cython modules, once per instruction-set level.
+
+Metadata and tool settings are in pyproject.toml; this file holds what has to be decided on the machine:
+which levels to build and which compiler flags work.
+
+    MICROTENSOR_LEVELS=v2,v3,v4 pip wheel .     # what a release wheel holds
+"""
+
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent
+PACKAGE = ROOT / "microtensor"
+
+# GCC and Clang. Not -ffast-math: NaN and infinity keep their meaning.
+FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-Wno-unreachable-code"]
+BASELINE = "v2"
+LEVELS = ("v2", "v3", "v4")  # x86-64-v2: SSE4.2, v3: AVX2 and FMA, v4: AVX-512
+FEATURE_OF_LEVEL = {"v4": "__AVX512VL__", "v3": "__AVX2__"}  # predefined by -march=native
+
+
+def levels_to_build(compiler):
+    """The levels named by MICROTENSOR_LEVELS, or else the baseline and this machine's own; () off x86-64."""
+    if platform.machine().lower() not in ("x86_64", "amd64") or os.name == "nt":
+        return ()
+    named = os.environ.get("MICROTENSOR_LEVELS")
+    if named:
+        levels = tuple(level.strip() for level in named.split(","))
+        unknown = [level for level in levels if level not in LEVELS]
+        if unknown:
+            raise SystemExit(f"MICROTENSOR_LEVELS={named}: unknown level {unknown[0]!r}, expected some of {LEVELS}")
+        return levels
+    macros = subprocess.run(
+        [compiler, "-march=native", "-dM", "-E", "-x", "c", os.devnull], capture_output=True, text=True
+    ).stdout
+    own = next((level for level, macro in FEATURE_OF_LEVEL.items() if re.search(rf"\b{macro}\b", macros)), BASELINE)
+    return (BASELINE,) if own == BASELINE else (BASELINE, own)
+
+
+def accepts_flag(compiler, *flags):
+    """Whether a program that uses OpenMP compiles and links with these flags."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "probe.c"
+        source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+        command = [compiler, *flags, str(source), "-o", str(Path(folder) / "probe")]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+
+class BuildLevels(build_ext):
+    """Translate each .pyx once, then compile its C once per level into microtensor/_isa/<level>/."""
+
+    def initialize_options(self):
+        """Compile on all cores by default."""
+        super().initialize_options()
+        self.parallel = os.cpu_count()
+
+    def finalize_options(self):
+        """Replace the list of .pyx modules by one C extension per module and level."""
+        super().finalize_options()
+        from Cython.Build import cythonize
+
+        translated = cythonize(
+            self.distribution.ext_modules,
+            build_dir=str(Path("build") / "cython"),
+            include_path=[str(ROOT)],
+            compiler_directives={
+                "language_level": 3,
+                "boundscheck": False,
+                "cdivision": True,
+                "initializedcheck": False,
+                "embedsignature": True,
+                "auto_pickle": False,
+            },
+        )
+        compiler = (os.environ.get("CC") or "cc").split()[0]
+        posix = os.name != "nt"
+        openmp = ["-fopenmp"] if posix and accepts_flag(compiler, "-fopenmp") else []
+        levels = levels_to_build(compiler) if posix else ()
+        self.extensions = [
+            self._at_level(extension, level, openmp if posix else [], FLAGS if posix else ["/O2"])
+            for level in (levels or (None,))
+            for extension in translated
+            if extension.name != "microtensor._cpu"
+        ]
+        self.extensions += [self._at_level(e, None, [], []) for e in translated if e.name == "microtensor._cpu"]
+        self.distribution.ext_modules = self.extensions
+        for extension in self.extensions:
+            extension._full_name = self.get_ext_fullname(extension.name)
+            extension._links_to_dynamic = False
+            extension._needs_stub = False
+            self.ext_map[extension._full_name] = extension
+            self.ext_map[extension._full_name.split(".")[-1]] = extension
+            extension._file_name = self.get_ext_filename(extension._full_name)
+            if self.inplace:
+                Path(self.get_ext_fullpath(extension.name)).parent.mkdir(parents=True, exist_ok=True)
+
+    def _at_level(self, extension, level, openmp, flags):
+        import numpy
+
+        name = extension.name
+        if level is not None:
+            name = name.replace("microtensor.", f"microtensor._isa.{level}.", 1)
+            flags = [*flags, f"-march=x86-64-{level}", "-mtune=native" if False else "-mtune=generic"]
+        return Extension(
+            name,
+            extension.sources,
+            include_dirs=[numpy.get_include(), str(PACKAGE)],
+            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+            extra_compile_args=[*flags, *openmp],
+            extra_link_args=openmp,
+            depends=extension.depends,
+        )
+
+
+modules = [
+    Extension(".".join(path.relative_to(ROOT).with_suffix("").parts), [str(path.relative_to(ROOT))])
+    for path in sorted(PACKAGE.rglob("*.pyx"))
+]
+
+if sys.version_info < (3, 10):
+    raise SystemExit("microtensor needs Python 3.10 or newer")
+
+setup(ext_modules=modules, cmdclass={"build_ext": BuildLevels})
