@@ -1,0 +1,83 @@
+"""What the op modules need to know of Tensor, Op and Engine: their fields, and how to make and link them."""
+
+cimport cython
+from numpy cimport ndarray
+
+
+cdef class Version:
+    cdef Py_ssize_t writes
+
+
+@cython.no_gc
+cdef class Tensor:
+    cdef ndarray array              # the numbers
+    cdef Op op                      # what computed this tensor, if gradients are recorded; None for a leaf
+    cdef bint needs_gradient        # requires_grad
+    cdef Tensor gradient            # .grad
+    cdef Version version            # counts in-place writes; made when first asked for, shared by views
+    cdef object __weakref__
+
+    cdef Version get_version(self)
+    cdef int before_write(self) except -1
+
+
+@cython.no_gc
+cdef class Op:
+    # -- the graph
+    cdef tuple edges                # per input, where its gradient goes: an Op, a leaf Tensor, or None
+    cdef tuple input_shapes         # the inputs' shapes, kept only if one of them was broadcast
+    # -- saved for backward
+    cdef ndarray a, b, y            # the first input, the second input, the output: those that backward reads
+    cdef object context             # whatever else backward reads; freed together with a, b, y
+    cdef Version version_a, version_b, version_y
+    cdef Py_ssize_t writes          # what the three versions added up to when they were saved
+    cdef bint saved, freed
+    # -- while the engine runs
+    cdef object incoming            # dL/dy so far: an ndarray, or a Tensor under create_graph
+    cdef bint owned                 # incoming may be written into
+    cdef Py_ssize_t pending         # gradients still to come
+    cdef Py_ssize_t walk            # the last walk that met this op
+
+    cdef int backward(self, ndarray g, Engine engine) except -1
+    cdef bint needs(self, Py_ssize_t i) noexcept
+    cdef void save(self, Tensor a, Tensor b, Tensor y)
+    cdef int check_saved(self) except -1
+    cdef void free_saved(self) noexcept
+    cpdef Tensor input(self, Py_ssize_t i)
+    cpdef Tensor output(self)
+
+
+@cython.no_gc
+cdef class Engine:
+    cdef dict captured              # for grad(): what to return, by op or leaf; None for backward()
+    cdef bint create_graph
+
+    cdef int run(self, list roots, list gradients, bint retain_graph) except -1
+    cdef int run_rule(self, Op op, Tensor g) except -1
+    cdef int give(self, Op op, Py_ssize_t i, ndarray dx) except -1
+    cdef int lend(self, Op op, Py_ssize_t i, ndarray dx) except -1
+    cdef int deliver(self, object edge, object dx, bint owned) except -1
+    cdef int deliver_to_leaf(self, Tensor leaf, object dx, bint owned) except -1
+
+
+# Tensor's operators are made of ops, and ops are made of Tensors: the ops fill this table in when they load.
+ctypedef Tensor (*binary_function)(Tensor a, Tensor b)
+
+cdef struct Late:
+    binary_function add, sub, mul, div, pow, matmul
+    ndarray (*sum_to)(ndarray array, tuple shape)
+
+cdef Late late
+
+cdef bint grad_enabled() noexcept nogil
+cdef bint is_float(ndarray array) noexcept
+cdef bint is_single(ndarray array) noexcept
+cdef Tensor wrap(ndarray array)
+cdef Tensor view_of(Tensor base, ndarray array)
+cdef Tensor record(Op op, ndarray y, Tensor a, Tensor b=*, Tensor c=*)
+cdef Tensor record_all(Op op, ndarray y, list inputs)
+cdef Tensor operand(object value, Tensor like)
+cdef ndarray empty(int ndim, Py_ssize_t* shape, int typenum)
+cdef ndarray empty_like(ndarray array)
+cdef ndarray contiguous(ndarray array)
+cdef int add_into(ndarray total, ndarray x) except -1
