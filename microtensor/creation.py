@@ -1,0 +1,165 @@
+"""Make tensors: from data, filled, counted, random."""
+
+import numpy as np
+
+from microtensor.core import Tensor, check_dtype, from_numpy
+from microtensor.random import default_generator
+
+float32 = np.dtype(np.float32)
+
+
+def tensor(data, *, dtype=None, requires_grad=False):
+    """A new tensor holding a copy of data.
+
+    Args:
+        data: a number, nested lists of numbers, a NumPy array, or a tensor (its numbers, without its graph).
+        dtype: by default float32 for Python floats, int64 for ints, bool for bools; an array's own.
+        requires_grad: record operations on it.
+
+    Raises:
+        TypeError: if data is not numbers, or of a dtype that tensors do not hold.
+        ValueError: if nested lists are ragged.
+        RuntimeError: if a gradient is wanted for integers or bools.
+
+    >>> import microtensor as mt
+    >>> mt.tensor([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    if isinstance(data, Tensor):
+        array = np.array(data.detach().numpy(), dtype, order="C")
+    elif isinstance(data, (np.ndarray, np.generic)):
+        array = np.array(data, dtype, order="C")
+    else:
+        if isinstance(data, (list, tuple)):
+            data = _without_tensors(data)
+        try:
+            array = np.array(data, dtype)
+        except ValueError as error:
+            raise ValueError(f"tensor: data is no regular nested list: {error}") from None
+        if dtype is None and array.dtype == np.float64:
+            array = array.astype(np.float32)
+    check_dtype(array.dtype)
+    return from_numpy(array).requires_grad_(requires_grad)
+
+
+def _without_tensors(data):
+    """Nested lists with the tensors in them as NumPy arrays."""
+    return [
+        x.detach().numpy() if isinstance(x, Tensor) else _without_tensors(x) if isinstance(x, (list, tuple)) else x
+        for x in data
+    ]
+
+
+def _shape(sizes):
+    """The sizes of zeros(2, 3) or zeros((2, 3)) as one tuple of non-negative ints."""
+    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+        sizes = tuple(sizes[0])
+    if any(int(size) < 0 for size in sizes):
+        raise ValueError(f"sizes must be at least 0, got {tuple(sizes)}")
+    return tuple(int(size) for size in sizes)
+
+
+def _made(array, requires_grad):
+    check_dtype(array.dtype)
+    return from_numpy(array).requires_grad_(requires_grad)
+
+
+def empty(*size, dtype=float32, requires_grad=False):
+    """A tensor of a shape, its elements not set: ``empty(2, 3)`` or ``empty((2, 3))``."""
+    return _made(np.empty(_shape(size), dtype), requires_grad)
+
+
+def zeros(*size, dtype=float32, requires_grad=False):
+    """A tensor of zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
+    return _made(np.zeros(_shape(size), dtype), requires_grad)
+
+
+def ones(*size, dtype=float32, requires_grad=False):
+    """A tensor of ones: ``ones(2, 3)`` or ``ones((2, 3))``."""
+    return _made(np.ones(_shape(size), dtype), requires_grad)
+
+
+def full(size, fill_value, *, dtype=None, requires_grad=False):
+    """A tensor of one number; by default of the number's dtype, as ``tensor`` would have it."""
+    if dtype is None:
+        dtype = tensor(fill_value).dtype
+    return _made(np.full(_shape((size,)), fill_value, dtype), requires_grad)
+
+
+def arange(start, end=None, step=1, *, dtype=None, requires_grad=False):
+    """The numbers from start (0 if only one is given) up to but without end, a step apart.
+
+    By default int64 for ints and float32 with a float among the arguments.
+
+    >>> import microtensor as mt
+    >>> mt.arange(0, 1, 0.25)
+    tensor([0.  , 0.25, 0.5 , 0.75])
+    """
+    if end is None:
+        start, end = 0, start
+    if step == 0:
+        raise ValueError("arange needs a step other than 0")
+    if dtype is None:
+        dtype = float32 if any(isinstance(x, float) for x in (start, end, step)) else np.int64
+    return _made(np.arange(start, end, step).astype(dtype), requires_grad)
+
+
+def eye(n, m=None, *, dtype=float32, requires_grad=False):
+    """The identity matrix (n, n), or its first m columns."""
+    return _made(np.eye(n, m, dtype=dtype), requires_grad)
+
+
+def rand(*size, generator=None, dtype=float32, requires_grad=False):
+    """Uniform random numbers from [0, 1), drawn from the generator or the default one."""
+    stream = (generator or default_generator()).numpy
+    return _made(np.asarray(stream.random(_shape(size), dtype)), requires_grad)
+
+
+def randn(*size, generator=None, dtype=float32, requires_grad=False):
+    """Standard normal random numbers, drawn from the generator or the default one."""
+    stream = (generator or default_generator()).numpy
+    return _made(np.asarray(stream.standard_normal(_shape(size), dtype)), requires_grad)
+
+
+def randint(low, high=None, size=(), *, generator=None, dtype=np.int64):
+    """Uniform random integers from low (0 if only one bound is given) up to but without high."""
+    if high is None:
+        low, high = 0, low
+    stream = (generator or default_generator()).numpy
+    return _made(np.asarray(stream.integers(low, high, _shape((size,)))).astype(dtype), False)
+
+
+def randperm(n, *, generator=None):
+    """The integers 0 to n - 1 in random order."""
+    return _made((generator or default_generator()).numpy.permutation(n), False)
+
+
+def empty_like(input, *, dtype=None, requires_grad=False):
+    """A tensor of input's shape and dtype, its elements not set."""
+    return empty(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def zeros_like(input, *, dtype=None, requires_grad=False):
+    """Zeros of input's shape and dtype."""
+    return zeros(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def ones_like(input, *, dtype=None, requires_grad=False):
+    """Ones of input's shape and dtype."""
+    return ones(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def full_like(input, fill_value, *, dtype=None, requires_grad=False):
+    """One number in input's shape and dtype."""
+    return full(input.shape, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def rand_like(input, *, generator=None, dtype=None, requires_grad=False):
+    """Uniform random numbers from [0, 1) in input's shape and dtype."""
+    return rand(input.shape, generator=generator, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def randn_like(input, *, generator=None, dtype=None, requires_grad=False):
+    """Standard normal random numbers in input's shape and dtype."""
+    return randn(input.shape, generator=generator, dtype=dtype or input.dtype, requires_grad=requires_grad)

@@ -1,0 +1,638 @@
+"""Activations: relu, leaky_relu, sigmoid, tanh, elu, selu; softmax and log_softmax.
+
+x is the input, y the output, g = dL/dy, dx = dL/dx.
+"""
+
+cimport cython
+cimport numpy as cnp
+from numpy cimport ndarray
+
+from microtensor cimport simd
+from microtensor.core cimport Engine, Op, Tensor, contiguous, empty_like, is_single, record
+from microtensor.ops.elementwise cimport INPUT, OUTPUT, Unary, as_float
+from microtensor.ops.axes cimport Axes, axes_of, normal_dim
+from microtensor.simd cimport real
+
+import numpy as np
+
+from microtensor.ops.arithmetic import exp, where
+from microtensor.ops.sample import Sample
+
+cnp.import_array()
+
+
+# -- relu -----------------------------------------------------------------------------------------------------
+# y' = 1 for x > 0, 0 for x < 0; at the kink x = 0 the subgradient 0 is taken (PyTorch's choice)
+# dx = g where y > 0                                                    y > 0 exactly where x > 0
+
+cdef void relu_forward(const real* x, real* y, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        y[i] = 0 if x[i] < 0 else x[i]
+
+
+cdef void relu_backward(const real* y, const real* g, real* dx, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dx[i] = g[i] if y[i] > 0 else 0
+
+
+@cython.final
+@cython.no_gc
+cdef class ReLU(Unary):
+    """max(x, 0)."""
+
+    cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
+        if self.single:
+            relu_forward(<const float*>x, <float*>y, n)
+        else:
+            relu_forward(<const double*>x, <double*>y, n)
+
+    cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
+        if self.single:
+            relu_backward(<const float*>kept, <const float*>g, <float*>dx, n)
+        else:
+            relu_backward(<const double*>kept, <const double*>g, <double*>dx, n)
+
+    def rule(self, Tensor g):
+        return (g * (self.output().detach() > 0).to(g.dtype),)
+
+    @staticmethod
+    def samples(draw):
+        yield Sample(relu, [draw.away_from(0, shape=(3, 5))], lambda x: np.maximum(x, 0), kinks="0")
+        yield Sample(relu, [draw.positive()], lambda x: np.maximum(x, 0), kinks="0")
+        yield Sample(relu, [draw(0, 3)], lambda x: np.maximum(x, 0), kinks="0")
+
+
+def relu(Tensor x not None):
+    """The positive part of each element; its gradient at 0 is 0.
+
+    Args:
+        x: any shape, any dtype (integers are computed in float32 where the result is not one).
+
+    Returns:
+        A tensor of x's shape.
+
+    Formula: y = max(x, 0)
+
+    >>> import microtensor as mt
+    >>> mt.relu(mt.tensor([1.0, -2.0]))
+    tensor([1., 0.])
+    """
+    cdef ReLU op = ReLU.__new__(ReLU)
+    return op.apply(x, OUTPUT)
+
+
+# -- leaky_relu -----------------------------------------------------------------------------------------------
+# y' = 1 for x > 0, slope elsewhere (at the kink x = 0 too, PyTorch's choice)
+# dx = g or slope g                                                     needs x: with slope <= 0, y does not tell x's sign
+
+cdef void leaky_relu_forward(const real* x, real* y, Py_ssize_t n, real slope) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        y[i] = x[i] if x[i] > 0 else slope * x[i]
+
+
+cdef void leaky_relu_backward(const real* x, const real* g, real* dx, Py_ssize_t n, real slope) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dx[i] = g[i] if x[i] > 0 else slope * g[i]
+
+
+@cython.final
+@cython.no_gc
+cdef class LeakyReLU(Unary):
+    """x for x > 0, slope x elsewhere."""
+
+    cdef double slope
+
+    cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
+        if self.single:
+            leaky_relu_forward(<const float*>x, <float*>y, n, <float>self.slope)
+        else:
+            leaky_relu_forward(<const double*>x, <double*>y, n, self.slope)
+
+    cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
+        if self.single:
+            leaky_relu_backward(<const float*>kept, <const float*>g, <float*>dx, n, <float>self.slope)
+        else:
+            leaky_relu_backward(<const double*>kept, <const double*>g, <double*>dx, n, self.slope)
+
+    def rule(self, Tensor g):
+        return (where(self.input(0).detach() > 0, g, self.slope * g),)
+
+    @staticmethod
+    def samples(draw):
+        yield Sample(lambda x: leaky_relu(x, 0.1), [draw.away_from(0, shape=(3, 5))], lambda x: np.where(x > 0, x, 0.1 * x), kinks="0")
+        yield Sample(lambda x: leaky_relu(x, 0.1), [draw.away_from(0, shape=())], lambda x: np.where(x > 0, x, 0.1 * x), kinks="0")
+        yield Sample(lambda x: leaky_relu(x, 0.1), [draw(0, 3)], lambda x: np.where(x > 0, x, 0.1 * x), kinks="0")
+
+
+def leaky_relu(Tensor x not None, double negative_slope=0.01):
+    """Each element, multiplied by negative_slope where it is not positive.
+
+    Args:
+        x: any shape.
+        negative_slope: a number.
+
+    Returns:
+        A tensor of x's shape.
+
+    Formula: y = x for x > 0, negative_slope x elsewhere (Maas et al. 2013)
+
+    >>> import microtensor as mt
+    >>> mt.leaky_relu(mt.tensor([1.0, -2.0]), 0.1)
+    tensor([ 1. , -0.2])
+    """
+    cdef LeakyReLU op = LeakyReLU.__new__(LeakyReLU)
+    op.slope = negative_slope
+    return op.apply(x, INPUT)
+
+
+# -- sigmoid --------------------------------------------------------------------------------------------------
+# y' = e^-x / (1 + e^-x)^2 = y (1 - y)
+# dx = g y (1 - y)                                                      needs y, not x
+
+cdef void sigmoid_forward(const real* x, real* y, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        y[i] = simd.sigmoid(x[i])
+
+
+cdef void sigmoid_backward(const real* y, const real* g, real* dx, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dx[i] = g[i] * y[i] * (1 - y[i])
+
+
+@cython.final
+@cython.no_gc
+cdef class Sigmoid(Unary):
+    """1 / (1 + e^-x): squash each element into (0, 1)."""
+
+    cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
+        if self.single:
+            sigmoid_forward(<const float*>x, <float*>y, n)
+        else:
+            sigmoid_forward(<const double*>x, <double*>y, n)
+
+    cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
+        if self.single:
+            sigmoid_backward(<const float*>kept, <const float*>g, <float*>dx, n)
+        else:
+            sigmoid_backward(<const double*>kept, <const double*>g, <double*>dx, n)
+
+    def rule(self, Tensor g):
+        y = self.output()
+        return (g * y * (1 - y),)
+
+    @staticmethod
+    def samples(draw):
+        yield Sample(sigmoid, [draw(3, 5)], lambda x: 1 / (1 + np.exp(-x)))
+        yield Sample(sigmoid, [draw()], lambda x: 1 / (1 + np.exp(-x)))
+        yield Sample(sigmoid, [draw(0, 3)], lambda x: 1 / (1 + np.exp(-x)))
+
+
+def sigmoid(Tensor x not None):
+    """Squash each element into (0, 1).
+
+    Args:
+        x: any shape, any dtype (integers are computed in float32 where the result is not one).
+
+    Returns:
+        A tensor of x's shape.
+
+    Formula: y = 1 / (1 + e^-x)
+
+    >>> import microtensor as mt
+    >>> mt.sigmoid(mt.tensor([0.0, 2.0]))
+    tensor([0.5   , 0.8808])
+    """
+    cdef Sigmoid op = Sigmoid.__new__(Sigmoid)
+    return op.apply(x, OUTPUT)
+
+
+# -- tanh -----------------------------------------------------------------------------------------------------
+# y = (e^x - e^-x) / (e^x + e^-x)
+# y' = ((e^x + e^-x)^2 - (e^x - e^-x)^2) / (e^x + e^-x)^2 = 1 - y^2      (quotient rule)
+# dx = g (1 - y^2)                                                      needs y, not x
+
+cdef void tanh_forward(const real* x, real* y, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        y[i] = simd.tanh(x[i])
+
+
+cdef void tanh_backward(const real* y, const real* g, real* dx, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dx[i] = g[i] * (1 - y[i] * y[i])
+
+
+@cython.final
+@cython.no_gc
+cdef class Tanh(Unary):
+    """tanh(x): squash each element into (-1, 1)."""
+
+    cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
+        if self.single:
+            tanh_forward(<const float*>x, <float*>y, n)
+        else:
+            tanh_forward(<const double*>x, <double*>y, n)
+
+    cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
+        if self.single:
+            tanh_backward(<const float*>kept, <const float*>g, <float*>dx, n)
+        else:
+            tanh_backward(<const double*>kept, <const double*>g, <double*>dx, n)
+
+    def rule(self, Tensor g):
+        y = self.output()
+        return (g * (1 - y * y),)
+
+    @staticmethod
+    def samples(draw):
+        yield Sample(tanh, [draw(3, 5)], np.tanh)
+        yield Sample(tanh, [draw()], np.tanh)
+        yield Sample(tanh, [draw(0, 3)], np.tanh)
+
+
+def tanh(Tensor x not None):
+    """Squash each element into (-1, 1).
+
+    Args:
+        x: any shape, any dtype (integers are computed in float32 where the result is not one).
+
+    Returns:
+        A tensor of x's shape.
+
+    Formula: y = (e^x - e^-x) / (e^x + e^-x)
+
+    >>> import microtensor as mt
+    >>> mt.tanh(mt.tensor([0.0, 1.0]))
+    tensor([0.    , 0.7616])
+    """
+    cdef Tanh op = Tanh.__new__(Tanh)
+    return op.apply(x, OUTPUT)
+
+
+# -- elu ------------------------------------------------------------------------------------------------------
+# y' = 1 for x > 0, alpha e^x = y + alpha elsewhere
+# dx = g or g (y + alpha)                                               y > 0 exactly where x > 0, as alpha >= 0
+
+cdef void elu_forward(const real* x, real* y, Py_ssize_t n, real alpha) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        y[i] = x[i] if x[i] > 0 else alpha * simd.expm1(x[i])
+
+
+cdef void elu_backward(const real* y, const real* g, real* dx, Py_ssize_t n, real alpha) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dx[i] = g[i] if y[i] > 0 else g[i] * (y[i] + alpha)
+
+
+@cython.final
+@cython.no_gc
+cdef class ELU(Unary):
+    """x for x > 0, alpha (e^x - 1) elsewhere."""
+
+    cdef double alpha
+
+    cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
+        if self.single:
+            elu_forward(<const float*>x, <float*>y, n, <float>self.alpha)
+        else:
+            elu_forward(<const double*>x, <double*>y, n, self.alpha)
+
+    cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
+        if self.single:
+            elu_backward(<const float*>kept, <const float*>g, <float*>dx, n, <float>self.alpha)
+        else:
+            elu_backward(<const double*>kept, <const double*>g, <double*>dx, n, self.alpha)
+
+    def rule(self, Tensor g):
+        y = self.output()
+        return (where(y.detach() > 0, g, g * (y + self.alpha)),)
+
+    @staticmethod
+    def samples(draw):
+        yield Sample(lambda x: elu(x, 1.3), [draw.away_from(0, shape=(3, 5))], lambda x: np.where(x > 0, x, 1.3 * np.expm1(x)), kinks="0, unless alpha = 1")
+        yield Sample(lambda x: elu(x, 1.3), [draw.away_from(0, shape=())], lambda x: np.where(x > 0, x, 1.3 * np.expm1(x)), kinks="0, unless alpha = 1")
+        yield Sample(lambda x: elu(x, 1.3), [draw(0, 3)], lambda x: np.where(x > 0, x, 1.3 * np.expm1(x)), kinks="0, unless alpha = 1")
+
+
+def elu(Tensor x not None, double alpha=1.0):
+    """Each element where positive, and a smooth descent to -alpha below 0.
+
+    Args:
+        x: any shape.
+        alpha: a number >= 0.
+
+    Returns:
+        A tensor of x's shape.
+
+    Raises:
+        ValueError: if alpha is negative.
+
+    Formula: y = x for x > 0, alpha (e^x - 1) elsewhere (Clevert et al. 2015)
+
+    >>> import microtensor as mt
+    >>> mt.elu(mt.tensor([1.0, -2.0]))
+    tensor([ 1.    , -0.8647])
+    """
+    if not alpha >= 0:
+        raise ValueError(f"elu needs alpha >= 0, got {alpha}")
+    cdef ELU op = ELU.__new__(ELU)
+    op.alpha = alpha
+    return op.apply(x, OUTPUT)
+
+
+# -- selu -----------------------------------------------------------------------------------------------------
+# With scale and alpha such that mean 0 and variance 1 are a fixed point through a layer (Klambauer et al. 2017)
+# y' = scale for x > 0, scale alpha e^x = y + scale alpha elsewhere
+# dx = g scale or g (y + scale alpha)                                   y > 0 exactly where x > 0
+
+cdef double SELU_ALPHA = 1.6732632423543772848170429916717
+cdef double SELU_SCALE = 1.0507009873554804934193349852946
+
+cdef void selu_forward(const real* x, real* y, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real scale = <real>SELU_SCALE, scale_alpha = <real>(SELU_SCALE * SELU_ALPHA)
+    for i in range(n):
+        y[i] = scale * x[i] if x[i] > 0 else scale_alpha * simd.expm1(x[i])
+
+
+cdef void selu_backward(const real* y, const real* g, real* dx, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real scale = <real>SELU_SCALE, scale_alpha = <real>(SELU_SCALE * SELU_ALPHA)
+    for i in range(n):
+        dx[i] = g[i] * scale if y[i] > 0 else g[i] * (y[i] + scale_alpha)
+
+
+@cython.final
+@cython.no_gc
+cdef class SELU(Unary):
+    """scale (x for x > 0, alpha (e^x - 1) elsewhere)."""
+
+    cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
+        if self.single:
+            selu_forward(<const float*>x, <float*>y, n)
+        else:
+            selu_forward(<const double*>x, <double*>y, n)
+
+    cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
+        if self.single:
+            selu_backward(<const float*>kept, <const float*>g, <float*>dx, n)
+        else:
+            selu_backward(<const double*>kept, <const double*>g, <double*>dx, n)
+
+    def rule(self, Tensor g):
+        y = self.output()
+        return (where(y.detach() > 0, g * SELU_SCALE, g * (y + SELU_SCALE * SELU_ALPHA)),)
+
+    @staticmethod
+    def samples(draw):
+        yield Sample(selu, [draw.away_from(0, shape=(3, 5))], lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(x)), kinks="0")
+        yield Sample(selu, [draw.away_from(0, shape=())], lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(x)), kinks="0")
+        yield Sample(selu, [draw(0, 3)], lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(x)), kinks="0")
+
+
+def selu(Tensor x not None):
+    """ELU, scaled so that activations keep mean 0 and variance 1 from layer to layer.
+
+    Args:
+        x: any shape.
+
+    Returns:
+        A tensor of x's shape.
+
+    Formula: y = scale x for x > 0, scale alpha (e^x - 1) elsewhere; scale = 1.0507..., alpha = 1.6733...
+    (Klambauer et al. 2017, Self-Normalizing Neural Networks)
+
+    >>> import microtensor as mt
+    >>> mt.selu(mt.tensor([1.0, -2.0]))
+    tensor([ 1.0507, -1.5202])
+    """
+    cdef SELU op = SELU.__new__(SELU)
+    return op.apply(x, OUTPUT)
+
+
+# -- along a dimension ----------------------------------------------------------------------------------------
+
+@cython.no_gc
+cdef class AlongDim(Op):
+    """An op whose outputs along one dimension each depend on all inputs along it. Keeps y."""
+
+    cdef bint single
+    cdef Py_ssize_t dim
+
+    cdef Tensor apply(self, Tensor x, object dim):
+        x = as_float(x)
+        self.dim = normal_dim(dim, x.ndim)
+        self.single = is_single(x.array)
+        cdef ndarray x_array = contiguous(x.array)
+        cdef ndarray y_array = empty_like(x_array)
+        if cnp.PyArray_SIZE(x_array) > 0:
+            self.forward_loop(cnp.PyArray_DATA(x_array), cnp.PyArray_DATA(y_array), axes_of(x_array, self.dim))
+        cdef Tensor y = record(self, y_array, x)
+        if y.op is not None:
+            self.save(None, None, y)
+        return y
+
+    cdef int backward(self, ndarray g, Engine engine) except -1:
+        cdef ndarray dx = empty_like(g)
+        self.backward_loop(cnp.PyArray_DATA(self.y), cnp.PyArray_DATA(g), cnp.PyArray_DATA(dx), axes_of(g, self.dim))
+        return engine.give(self, 0, dx)
+
+    cdef void forward_loop(self, const void* x, void* y, Axes axes):
+        """y from x, both of (outer, length, inner)."""
+
+    cdef void backward_loop(self, const void* y, const void* g, void* dx, Axes axes):
+        """dx from y and g."""
+
+
+cdef inline real largest(const real* x, Py_ssize_t n, Py_ssize_t stride) noexcept nogil:
+    """The largest of n elements a stride apart."""
+    cdef Py_ssize_t l
+    cdef real m = x[0]
+    for l in range(1, n):
+        m = x[l * stride] if x[l * stride] > m else m
+    return m
+
+
+# -- softmax --------------------------------------------------------------------------------------------------
+# y_l = e^x_l / s,  s = e^x_1 + ... + e^x_n;  with every x_l less max(x), y is the same and nothing overflows
+# dy_k/dx_l = y_k ([k = l] - y_l)                                        (quotient rule)
+# dx_l = sum_k g_k dy_k/dx_l = y_l (g_l - sum_k g_k y_k)                 needs y, not x
+
+cdef void softmax_forward(const real* x, real* y, Axes axes) noexcept nogil:
+    cdef Py_ssize_t o, i, l, start, inner = axes.inner
+    cdef real m
+    cdef double total
+    for o in range(axes.outer):
+        for i in range(inner):
+            start = o * axes.length * inner + i
+            m = largest(x + start, axes.length, inner)
+            for l in range(axes.length):
+                y[start + l * inner] = simd.exp(x[start + l * inner] - m)
+            total = 0
+            for l in range(axes.length):
+                total += y[start + l * inner]
+            for l in range(axes.length):
+                y[start + l * inner] = <real>(y[start + l * inner] / total)
+
+
+cdef void softmax_backward(const real* y, const real* g, real* dx, Axes axes) noexcept nogil:
+    cdef Py_ssize_t o, i, l, start, inner = axes.inner
+    cdef double dot
+    for o in range(axes.outer):
+        for i in range(inner):
+            start = o * axes.length * inner + i
+            dot = 0
+            for l in range(axes.length):
+                dot += <double>g[start + l * inner] * y[start + l * inner]
+            for l in range(axes.length):
+                dx[start + l * inner] = y[start + l * inner] * (g[start + l * inner] - <real>dot)
+
+
+@cython.final
+@cython.no_gc
+cdef class Softmax(AlongDim):
+    """e^x_l / (e^x_1 + ... + e^x_n)."""
+
+    cdef void forward_loop(self, const void* x, void* y, Axes axes):
+        if self.single:
+            softmax_forward(<const float*>x, <float*>y, axes)
+        else:
+            softmax_forward(<const double*>x, <double*>y, axes)
+
+    cdef void backward_loop(self, const void* y, const void* g, void* dx, Axes axes):
+        if self.single:
+            softmax_backward(<const float*>y, <const float*>g, <float*>dx, axes)
+        else:
+            softmax_backward(<const double*>y, <const double*>g, <double*>dx, axes)
+
+    def rule(self, Tensor g):
+        y = self.output()
+        return (y * (g - (g * y).sum(self.dim, keepdim=True)),)
+
+    @staticmethod
+    def samples(draw):
+        def twin(x, axis):
+            e = np.exp(x - x.max(axis, keepdims=True)) if x.size else x
+            return e / e.sum(axis, keepdims=True)
+
+        for shape, dim in (((3, 5), -1), ((3, 5), 0), ((2, 3, 5), 1), ((0, 3), 1)):
+            yield Sample(lambda x, d=dim: softmax(x, d), [draw(*shape)], lambda x, d=dim: twin(x, d))
+        yield Sample(lambda x: softmax(x, 0), [draw()], np.ones_like, zero_gradient=True)
+
+
+def softmax(Tensor x not None, dim):
+    """Each element's share of the exponentials along a dimension: positive, and 1 in sum.
+
+    Args:
+        x: any shape.
+        dim: the dimension along which the result sums to 1.
+
+    Returns:
+        A tensor of x's shape.
+
+    Raises:
+        IndexError: if the dimension is out of range.
+
+    Formula: y_l = e^x_l / (e^x_1 + ... + e^x_n)
+
+    >>> import microtensor as mt
+    >>> mt.softmax(mt.tensor([0.0, 0.0, 1000.0]), dim=0)
+    tensor([0., 0., 1.])
+    """
+    cdef Softmax op = Softmax.__new__(Softmax)
+    return op.apply(x, dim)
+
+
+# -- log_softmax ----------------------------------------------------------------------------------------------
+# y_l = ln softmax(x)_l = x_l - ln s,  s = e^x_1 + ... + e^x_n
+# dy_k/dx_l = [k = l] - e^x_l / s = [k = l] - e^y_l
+# dx_l = g_l - e^y_l sum_k g_k                                          needs y, not x
+
+cdef void log_softmax_forward(const real* x, real* y, Axes axes) noexcept nogil:
+    cdef Py_ssize_t o, i, l, start, inner = axes.inner
+    cdef real m, shift
+    cdef double total
+    for o in range(axes.outer):
+        for i in range(inner):
+            start = o * axes.length * inner + i
+            m = largest(x + start, axes.length, inner)
+            total = 0
+            for l in range(axes.length):
+                total += simd.exp(x[start + l * inner] - m)
+            shift = <real>simd.log(total)
+            for l in range(axes.length):
+                y[start + l * inner] = (x[start + l * inner] - m) - shift
+
+
+cdef void log_softmax_backward(const real* y, const real* g, real* dx, Axes axes) noexcept nogil:
+    cdef Py_ssize_t o, i, l, start, inner = axes.inner
+    cdef double total
+    for o in range(axes.outer):
+        for i in range(inner):
+            start = o * axes.length * inner + i
+            total = 0
+            for l in range(axes.length):
+                total += g[start + l * inner]
+            for l in range(axes.length):
+                dx[start + l * inner] = g[start + l * inner] - simd.exp(y[start + l * inner]) * <real>total
+
+
+@cython.final
+@cython.no_gc
+cdef class LogSoftmax(AlongDim):
+    """x_l - ln(e^x_1 + ... + e^x_n)."""
+
+    cdef void forward_loop(self, const void* x, void* y, Axes axes):
+        if self.single:
+            log_softmax_forward(<const float*>x, <float*>y, axes)
+        else:
+            log_softmax_forward(<const double*>x, <double*>y, axes)
+
+    cdef void backward_loop(self, const void* y, const void* g, void* dx, Axes axes):
+        if self.single:
+            log_softmax_backward(<const float*>y, <const float*>g, <float*>dx, axes)
+        else:
+            log_softmax_backward(<const double*>y, <const double*>g, <double*>dx, axes)
+
+    def rule(self, Tensor g):
+        return (g - exp(self.output()) * g.sum(self.dim, keepdim=True),)
+
+    @staticmethod
+    def samples(draw):
+        def twin(x, axis):
+            return x - np.log(np.exp(x).sum(axis, keepdims=True)) if x.size else x
+
+        for shape, dim in (((3, 5), -1), ((3, 5), 0), ((2, 3, 5), 1), ((0, 3), 1)):
+            yield Sample(lambda x, d=dim: log_softmax(x, d), [draw(*shape)], lambda x, d=dim: twin(x, d))
+        yield Sample(lambda x: log_softmax(x, 0), [draw()], np.zeros_like, zero_gradient=True)
+
+
+def log_softmax(Tensor x not None, dim):
+    """The logarithm of softmax along a dimension, without its overflow and underflow.
+
+    Args:
+        x: any shape.
+        dim: the dimension along which the exponentials of the result sum to 1.
+
+    Returns:
+        A tensor of x's shape.
+
+    Raises:
+        IndexError: if the dimension is out of range.
+
+    Formula: y_l = x_l - ln(e^x_1 + ... + e^x_n)
+
+    >>> import microtensor as mt
+    >>> mt.log_softmax(mt.tensor([0.0, 0.0, 1000.0]), dim=0)
+    tensor([-1000., -1000.,     0.])
+    """
+    cdef LogSoftmax op = LogSoftmax.__new__(LogSoftmax)
+    return op.apply(x, dim)

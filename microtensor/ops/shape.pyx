@@ -1,0 +1,572 @@
+"""Ops that move elements without computing: reshape, permute, expand, index, cat, clone, to; and their composites.
+
+NumPy moves the elements, as views where it can; what the ops add is the way back. A view shares its input's memory
+and version: an in-place write to either is seen by both.
+"""
+
+cimport cython
+cimport numpy as cnp
+from numpy cimport ndarray
+
+from microtensor.core cimport (
+    Engine, Op, Tensor, contiguous, is_float, late, record, record_all, view_of, wrap,
+)
+from microtensor.ops.axes cimport normal_dim
+
+import numpy as np
+
+from microtensor.core import check_dtype, index_arrays
+from microtensor.ops.sample import Sample
+
+cnp.import_array()
+
+
+cdef Tensor record_view(Op op, object view, Tensor x):
+    """record for an output that may share x's memory."""
+    cdef Tensor y = record(op, view, x)
+    y.version = x.get_version()
+    return y
+
+
+# -- reshape ----------------------------------------------------------------------------------------------------
+# y has x's elements in the same order:   dx = g, in x's shape
+
+@cython.final
+@cython.no_gc
+cdef class Reshape(Op):
+    """The same elements in another shape."""
+
+    cdef tuple shape            # x's
+
+    cdef int backward(self, ndarray g, Engine engine) except -1:
+        return engine.lend(self, 0, (<object>g).reshape(self.shape))
+
+    def rule(self, Tensor g):
+        return (reshape(g, self.shape),)
+
+    @staticmethod
+    def samples(draw):
+        yield Sample(lambda x: reshape(x, (5, 3)), [draw(3, 5)], lambda x: x.reshape(5, 3))
+        yield Sample(lambda x: reshape(x, (-1,)), [draw(2, 3, 5)], lambda x: x.reshape(-1))
+        yield Sample(lambda x: reshape(x, (1, 1)), [draw()], lambda x: x.reshape(1, 1))
+        yield Sample(lambda x: flatten(x, 1), [draw(0, 3, 5)], lambda x: x.reshape(0, 15))
+        yield Sample(lambda x: squeeze(unsqueeze(x, 1), 1), [draw(3, 5)], lambda x: x)
+
+
+def reshape(Tensor x not None, shape):
+    """The same elements, in row-major order, in another shape; a view where x's memory allows.
+
+    Args:
+        x: any shape.
+        shape: the new sizes; one may be -1, and is then what remains.
+
+    Returns:
+        A tensor of that shape and x's dtype.
+
+    Raises:
+        ValueError: if the sizes do not hold x's elements.
+
+    >>> import microtensor as mt
+    >>> mt.reshape(mt.arange(6), (2, -1))
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
+    cdef Reshape op = Reshape.__new__(Reshape)
+    op.shape = x.shape
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    try:
+        view = (<object>x.array).reshape(shape)
+    except ValueError:
+        raise ValueError(f"reshape: shape {x.shape} of {x.numel()} elements does not fit into {shape}") from None
+    return record_view(op, view, x)
+
+
+def flatten(Tensor x not None, start_dim=0, end_dim=-1):
+    """The dimensions from start_dim to end_dim, both included, made one.
+
+    >>> import microtensor as mt
+    >>> mt.flatten(mt.zeros(2, 3, 5), start_dim=1).shape
+    (2, 15)
+    """
+    cdef tuple shape = x.shape or (1,)
+    cdef Py_ssize_t start = normal_dim(start_dim, x.ndim), end = normal_dim(end_dim, x.ndim)
+    if start > end:
+        raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {x.shape}")
+    cdef Py_ssize_t size = 1
+    for s in shape[start:end + 1]:
+        size *= <Py_ssize_t>s
+    return reshape(x, shape[:start] + (size,) + shape[end + 1:])
+
+
+def unsqueeze(Tensor x not None, dim):
+    """x with a dimension of size 1 inserted before dimension dim; -1 is after the last.
+
+    >>> import microtensor as mt
+    >>> mt.unsqueeze(mt.zeros(3), 1).shape
+    (3, 1)
+    """
+    cdef Py_ssize_t at = normal_dim(dim, x.ndim + 1)
+    return reshape(x, x.shape[:at] + (1,) + x.shape[at:])
+
+
+def squeeze(Tensor x not None, dim=None):
+    """x without its dimensions of size 1, or without those of dim (an int or several) that have size 1.
+
+    >>> import microtensor as mt
+    >>> mt.squeeze(mt.zeros(1, 3, 1)).shape, mt.squeeze(mt.zeros(1, 3, 1), 0).shape
+    ((3,), (3, 1))
+    """
+    dims = range(x.ndim) if dim is None else [normal_dim(d, x.ndim)
+                                              for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
+    return reshape(x, tuple([size for d, size in enumerate(x.shape) if size != 1 or d not in dims]))
+
+
+# -- permute ----------------------------------------------------------------------------------------------------
+# y[i_p0, i_p1, ...] = x[i_0, i_1, ...]:   dx = g with the inverse permutation
+
+@cython.final
+@cython.no_gc
+cdef class Permute(Op):
+    """The dimensions in another order."""
+
+    cdef tuple order
+
+    cdef tuple inverse(self):
+        return tuple([self.order.index(d) for d in range(len(self.order))])
+
+    cdef int backward(self, ndarray g, Engine engine) except -1:
+        cdef ndarray dx = (<object>g).transpose(self.inverse())
+        if cnp.PyArray_IS_C_CONTIGUOUS(dx):
+            return engine.lend(self, 0, dx)
+        return engine.give(self, 0, contiguous(dx))
+
+    def rule(self, Tensor g):
+        return (permute(g, self.inverse()),)
+
+    @staticmethod
+    def samples(draw):
+        yield Sample(lambda x: permute(x, (2, 0, 1)), [draw(2, 3, 5)], lambda x: x.transpose(2, 0, 1))
+        yield Sample(lambda x: transpose(x, 0, -1), [draw(2, 3, 5)], lambda x: x.swapaxes(0, -1))
+        yield Sample(t, [draw(3, 5)], np.transpose)
+        yield Sample(lambda x: permute(x, ()), [draw()], lambda x: x)
+        yield Sample(t, [draw(0, 5)], np.transpose)
+
+
+def permute(Tensor x not None, dims):
+    """x with its dimensions in another order: a view.
+
+    Args:
+        x: any shape.
+        dims: every dimension once; the result's dimension i is x's dimension dims[i].
+
+    Returns:
+        A tensor of the permuted shape and x's dtype.
+
+    Raises:
+        ValueError: if dims does not name every dimension once.
+
+    >>> import microtensor as mt
+    >>> mt.permute(mt.zeros(2, 3, 5), (2, 0, 1)).shape
+    (5, 2, 3)
+    """
+    cdef Permute op = Permute.__new__(Permute)
+    op.order = tuple([normal_dim(d, x.ndim) for d in dims])
+    if sorted(op.order) != list(range(x.ndim)):
+        raise ValueError(f"permute: dims {tuple(dims)} must name every dimension of shape {x.shape} once")
+    return record_view(op, (<object>x.array).transpose(op.order), x)
+
+
+def transpose(Tensor x not None, dim0, dim1):
+    """x with two dimensions swapped: a view.
+
+    >>> import microtensor as mt
+    >>> mt.transpose(mt.zeros(2, 3, 5), 0, 2).shape
+    (5, 3, 2)
+    """
+    order = list(range(x.ndim))
+    if not order:
+        return x
+    first, second = normal_dim(dim0, x.ndim), normal_dim(dim1, x.ndim)
+    order[first], order[second] = order[second], order[first]
+    return permute(x, order)
+
+
+def t(Tensor x not None):
+    """The transpose of a matrix: a view; vectors and 0-d tensors stay as they are.
+
+    >>> import microtensor as mt
+    >>> mt.t(mt.zeros(2, 3)).shape
+    (3, 2)
+    """
+    if x.ndim > 2:
+        raise ValueError(f"t is for at most two dimensions, got shape {x.shape}: use transpose or permute")
+    return permute(x, tuple(range(x.ndim))[::-1])
+
+
+# -- expand -----------------------------------------------------------------------------------------------------
+# y[..., i, ...] = x[..., 0, ...] for every i of a repeated dimension:   dx = the sum of g over it
+
+@cython.final
+@cython.no_gc
+cdef class Expand(Op):
+    """Dimensions of size 1 repeated, and dimensions added in front."""
+
+    cdef tuple shape            # x's
+
+    cdef int backward(self, ndarray g, Engine engine) except -1:
+        cdef ndarray dx = late.sum_to(g, self.shape)
+        return engine.lend(self, 0, dx) if dx is g else engine.give(self, 0, dx)
+
+    def rule(self, Tensor g):
+        return (sum_to(g, self.shape),)
+
+    @staticmethod
+    def samples(draw):
+        yield Sample(lambda x: expand(x, (3, 5)), [draw(3, 1)], lambda x: np.broadcast_to(x, (3, 5)))
+        yield Sample(lambda x: expand(x, (2, -1, 5)), [draw(3, 1)], lambda x: np.broadcast_to(x, (2, 3, 5)))
+        yield Sample(lambda x: expand(x, (4,)), [draw()], lambda x: np.broadcast_to(x, (4,)))
+        yield Sample(lambda x: expand(x, (0, 5)), [draw(1, 5)], lambda x: np.broadcast_to(x, (0, 5)),
+                     zero_gradient=True)
+
+
+def expand(Tensor x not None, sizes):
+    """x with its dimensions of size 1 repeated, without copying: a read-only view.
+
+    Args:
+        x: any shape.
+        sizes: the new sizes; -1 keeps x's; more than x has dimensions adds some in front.
+
+    Returns:
+        A tensor of that shape and x's dtype.
+
+    Raises:
+        ValueError: if a dimension of x is neither 1 nor of the new size.
+
+    >>> import microtensor as mt
+    >>> mt.expand(mt.tensor([[1.0], [2.0]]), (-1, 3))
+    tensor([[1., 1., 1.],
+            [2., 2., 2.]])
+    """
+    cdef Expand op = Expand.__new__(Expand)
+    op.shape = x.shape
+    sizes = (sizes,) if isinstance(sizes, int) else tuple(sizes)
+    added = len(sizes) - x.ndim
+    shape = tuple([op.shape[d - added] if size == -1 and d >= added else size for d, size in enumerate(sizes)])
+    try:
+        view = np.broadcast_to(x.array, shape)
+    except ValueError:
+        raise ValueError(f"expand: shape {x.shape} does not expand to {sizes}: only dimensions of size 1 repeat") from None
+    return record_view(op, view, x)
+
+
+def sum_to(Tensor x not None, shape):
+    """x summed over what was repeated when a tensor of this shape was broadcast to x's: expand's transpose.
+
+    >>> import microtensor as mt
+    >>> mt.ops.sum_to(mt.ones(2, 3), (3,))
+    tensor([2., 2., 2.])
+    """
+    if x.shape == shape:
+        return x
+    added = x.ndim - len(shape)
+    repeated = tuple([d for d in range(x.ndim) if d < added or (shape[d - added] == 1 and x.shape[d] != 1)])
+    return reshape(x.sum(repeated), shape)
+
+
+# -- index ------------------------------------------------------------------------------------------------------
+# y_j = x_k(j), k(j) the element that the index picks for place j
+# dx_i = the sum of g_j over all j with k(j) = i                         an element picked twice gets both gradients
+
+cdef bint picks_once(object key):
+    """Whether an index is basic: integers, slices, None and ..., which pick no element twice."""
+    for part in (key if isinstance(key, tuple) else (key,)):
+        if isinstance(part, bool) or not (part is None or part is Ellipsis or isinstance(part, (int, slice))):
+            return False
+    return True
+
+
+cdef ndarray scatter(ndarray g, object key, tuple shape):
+    """Zeros of a shape, with g's elements added where the index picks them."""
+    cdef ndarray total = np.zeros(shape, (<object>g).dtype)
+    if picks_once(key):
+        total[key] = g
+    else:
+        np.add.at(total, key, g)
+    return total
+
+
+@cython.final
+@cython.no_gc
+cdef class Index(Op):
+    """The elements that an index picks."""
+
+    cdef object key
+    cdef tuple shape            # x's
+
+    cdef int backward(self, ndarray g, Engine engine) except -1:
+        return engine.give(self, 0, scatter(g, self.key, self.shape))
+
+    def rule(self, Tensor g):
+        return (_scatter(g, self.key, self.shape),)
+
+    @staticmethod
+    def samples(draw):
+        rows, columns = np.array([0, 2, 2, 1, 0]), np.array([4, 1, 1, 0, 4])
+        mask = draw(3, 5) > 0
+        for key in (1, (slice(None), -1), (slice(0, 3, 2), None, slice(None, None, -1)), Ellipsis, rows, (rows, columns),
+                    (slice(None), columns), mask, (rows[:, None], columns)):
+            yield Sample(lambda x, k=key: index(x, k), [draw(3, 5)], lambda x, k=key: x[k])
+        yield Sample(lambda x: index(x, ()), [draw()], lambda x: x)
+        yield Sample(lambda x: index(x, slice(0, 1)), [draw(0, 3)], lambda x: x[0:1])
+
+
+def index(Tensor x not None, key):
+    """x[key]: the elements that an index picks, as NumPy does; a view for a basic index, a copy otherwise.
+
+    Args:
+        x: any shape.
+        key: integers, slices, None, ..., integer or bool tensors or arrays, or a tuple of them.
+
+    Returns:
+        A tensor of x's dtype.
+
+    Raises:
+        IndexError: if the index does not fit x's shape.
+
+    >>> import microtensor as mt
+    >>> x = mt.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> x[:, 1], x[mt.tensor([0, 0])], x[x > 2]
+    (tensor([2., 4.]), tensor([[1., 2.],
+            [1., 2.]]), tensor([3., 4.]))
+    """
+    cdef Index op = Index.__new__(Index)
+    op.key = _settled(index_arrays(key))
+    op.shape = x.shape
+    try:
+        picked = np.asarray((<object>x.array)[op.key])
+    except IndexError as error:
+        raise IndexError(f"index into a tensor of shape {x.shape}: {error}") from None
+    return record_view(op, picked, x) if picks_once(op.key) else record(op, picked, x)
+
+
+cdef object _settled(object key):
+    """An index whose arrays nobody else can change before backward."""
+    if isinstance(key, tuple):
+        return tuple([_settled(part) for part in key])
+    return np.array(key) if isinstance(key, (ndarray, list)) else key
+
+
+# -- scatter: index's transpose, for its rule --------------------------------------------------------------------
+# y_i = the sum of x_j over all j with k(j) = i:   dx_j = g_k(j)
+
+@cython.final
+@cython.no_gc
+cdef class Scatter(Op):
+    """Zeros, with x's elements added where an index picks them."""
+
+    cdef object key
+
+    cdef int backward(self, ndarray g, Engine engine) except -1:
+        return engine.give(self, 0, np.array((<object>g)[self.key], order="C"))
+
+    def rule(self, Tensor g):
+        return (index(g, self.key),)
+
+    @staticmethod
+    def samples(draw):
+        rows = np.array([0, 2, 2])
+
+        def twin(x, key):
+            y = np.zeros((3, 5))
+            np.add.at(y, key, x)
+            return y
+
+        for key, shape in ((rows, (3, 5)), ((slice(None), 1), (3,)), ((1, 2), ()), ((), (3, 5))):
+            yield Sample(lambda x, k=key: _scatter(x, k, (3, 5)), [draw(*shape)], lambda x, k=key: twin(x, k))
+
+
+cdef Tensor _scatter(Tensor x, object key, tuple shape):
+    cdef Scatter op = Scatter.__new__(Scatter)
+    op.key = key
+    return record(op, scatter(x.array, key, shape), x)
+
+
+# -- cat --------------------------------------------------------------------------------------------------------
+# y = the inputs, one behind the other along a dimension:   each gets its own part of g
+
+@cython.final
+@cython.no_gc
+cdef class Cat(Op):
+    """Tensors one behind the other along a dimension."""
+
+    cdef Py_ssize_t dim
+    cdef list sizes             # the inputs' along dim
+
+    cdef list parts(self):
+        """The index of each input's part of y."""
+        cdef list parts = []
+        cdef Py_ssize_t start = 0
+        for size in self.sizes:
+            parts.append((slice(None),) * self.dim + (slice(start, start + size),))
+            start += size
+        return parts
+
+    cdef int backward(self, ndarray g, Engine engine) except -1:
+        for i, part in enumerate(self.parts()):
+            if self.needs(i):
+                engine.give(self, i, np.array((<object>g)[part], order="C"))
+        return 0
+
+    def rule(self, Tensor g):
+        return tuple([index(g, part) for part in self.parts()])
+
+    @staticmethod
+    def samples(draw):
+        yield Sample(lambda a, b: cat([a, b]), [draw(2, 5), draw(3, 5)], lambda a, b: np.concatenate([a, b]))
+        yield Sample(lambda a, b, c: cat([a, b, c], -1), [draw(2, 5), draw(2, 1), draw(2, 0)],
+                     lambda a, b, c: np.concatenate([a, b, c], -1))
+        yield Sample(lambda a, b: stack([a, b], 1), [draw(2, 5), draw(2, 5)], lambda a, b: np.stack([a, b], 1))
+        yield Sample(lambda a, b: stack([a, b]), [draw(), draw()], lambda a, b: np.stack([a, b]))
+
+
+def cat(tensors, dim=0):
+    """Tensors one behind the other along a dimension.
+
+    Args:
+        tensors: a sequence of tensors of one dtype, with equal sizes in all dimensions but dim.
+        dim: the dimension along which they are put together.
+
+    Returns:
+        A tensor whose size along dim is the sum of theirs.
+
+    Raises:
+        ValueError: if there are none, or the shapes do not match.
+        TypeError: if one is no tensor, or the dtypes differ.
+
+    >>> import microtensor as mt
+    >>> mt.cat([mt.ones(2), mt.zeros(1)])
+    tensor([1., 1., 0.])
+    """
+    cdef list inputs = list(tensors)
+    cdef Cat op = Cat.__new__(Cat)
+    cdef tuple shape
+    if not inputs:
+        raise ValueError("cat needs at least one tensor")
+    for i, x in enumerate(inputs):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"cat takes tensors, but number {i} is a {type(x).__name__}")
+    shape = inputs[0].shape
+    if not shape:
+        raise ValueError("cat: 0-d tensors have no dimension to put them together along: use stack")
+    op.dim = normal_dim(dim, len(shape))
+    for i, x in enumerate(inputs):
+        if x.dtype != inputs[0].dtype:
+            raise TypeError(f"cat: tensor 0 has dtype {inputs[0].dtype} and tensor {i} {x.dtype}: convert one with .to(dtype)")
+        if x.ndim != len(shape) or x.shape[:op.dim] != shape[:op.dim] or x.shape[op.dim + 1:] != shape[op.dim + 1:]:
+            raise ValueError(f"cat: tensor 0 has shape {shape} and tensor {i} {x.shape}: sizes must be equal in all "
+                             f"dimensions but {op.dim}")
+    op.sizes = [x.shape[op.dim] for x in inputs]
+    return record_all(op, np.concatenate([(<Tensor>x).array for x in inputs], axis=op.dim), inputs)
+
+
+def stack(tensors, dim=0):
+    """Tensors of one shape, put together along a new dimension.
+
+    Raises:
+        ValueError: if there are none, or the shapes differ.
+
+    >>> import microtensor as mt
+    >>> mt.stack([mt.zeros(2), mt.ones(2)], dim=1)
+    tensor([[0., 1.],
+            [0., 1.]])
+    """
+    inputs = list(tensors)
+    for i, x in enumerate(inputs):
+        if isinstance(x, Tensor) and x.shape != inputs[0].shape:
+            raise ValueError(f"stack: tensor 0 has shape {inputs[0].shape} and tensor {i} {x.shape}: they must be equal")
+    return cat([unsqueeze(x, dim) for x in inputs], normal_dim(dim, inputs[0].ndim + 1) if inputs else 0)
+
+
+# -- clone ------------------------------------------------------------------------------------------------------
+# y = x, in memory of its own:   dx = g
+
+@cython.final
+@cython.no_gc
+cdef class Clone(Op):
+    """A copy."""
+
+    cdef int backward(self, ndarray g, Engine engine) except -1:
+        return engine.lend(self, 0, g)
+
+    def rule(self, Tensor g):
+        return (g,)
+
+    @staticmethod
+    def samples(draw):
+        yield Sample(clone, [draw(3, 5)], np.copy)
+        yield Sample(clone, [draw()], np.copy)
+        yield Sample(clone, [draw(0, 3)], np.copy)
+
+
+def clone(Tensor x not None):
+    """A copy of x with memory of its own, row-major; the gradient flows back to x.
+
+    >>> import microtensor as mt
+    >>> mt.clone(mt.tensor([1.0, 2.0]))
+    tensor([1., 2.])
+    """
+    return record(Clone.__new__(Clone), cnp.PyArray_NewCopy(x.array, cnp.NPY_CORDER), x)
+
+
+# -- to ---------------------------------------------------------------------------------------------------------
+# y = x, rounded to another dtype; as a function of real numbers the identity:   dx = g, in x's dtype
+
+@cython.final
+@cython.no_gc
+cdef class To(Op):
+    """The same numbers in another dtype."""
+
+    cdef object dtype           # x's
+
+    cdef int backward(self, ndarray g, Engine engine) except -1:
+        return engine.give(self, 0, (<object>g).astype(self.dtype))
+
+    def rule(self, Tensor g):
+        return (to(g, self.dtype),)
+
+    @staticmethod
+    def samples(draw):
+        yield Sample(lambda x: to(x, np.float32), [np.arange(6.).reshape(2, 3)], np.float32, linear=True)
+        yield Sample(lambda x: to(x, np.float32), [np.asarray(2.)], np.float32, linear=True)
+
+
+def to(Tensor x not None, dtype):
+    """x in another dtype; x itself if it has it already. Integers and bools are cut off from the graph.
+
+    Args:
+        x: any shape.
+        dtype: ``mt.float32``, ``mt.float64``, ``mt.int64``, ``mt.bool`` or another of NumPy's bool or integer dtypes.
+
+    Returns:
+        A tensor of x's shape.
+
+    Raises:
+        TypeError: if a tensor cannot hold the dtype.
+
+    >>> import microtensor as mt
+    >>> mt.tensor([1, 2]).to(mt.float64)
+    tensor([1., 2.], dtype=float64)
+    """
+    try:
+        dtype = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"to takes a dtype such as mt.float64, not {dtype!r}") from None
+    if dtype == x.dtype:
+        return x
+    check_dtype(dtype)
+    cdef ndarray y = np.asarray((<object>x.array).astype(dtype, order="C"))
+    if not is_float(y):
+        return wrap(y)
+    cdef To op = To.__new__(To)
+    op.dtype = x.dtype
+    return record(op, y, x)
