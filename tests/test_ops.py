@@ -1,0 +1,155 @@
+"""Every registered op, found by the registry: forward, kernels, rule, dtypes, layouts, second order."""
+
+import numpy as np
+import pytest
+
+import microtensor as mt
+from microtensor.gradcheck.registry import (
+    LIMITS,
+    gradients,
+    kernel_error,
+    leaves,
+    rule_error,
+    second_error,
+    single_error,
+)
+from microtensor.ops.registry import registered_ops, samples_of
+
+OPS = registered_ops()
+CASES = [(name, number) for name, op in OPS.items() for number in range(len(samples_of(op)))]
+
+
+@pytest.fixture(params=CASES, ids=[f"{name}-{number}" for name, number in CASES])
+def sample(request, seed):
+    name, number = request.param
+    return samples_of(OPS[name], seed)[number]
+
+
+def test_registry_finds_every_op_family():
+    assert {"Add", "Where", "Sum", "Linear", "MatMul", "BatchNorm", "Dropout", "CrossEntropy", "Cat", "Tanh"} <= set(OPS)
+    assert len(OPS) >= 46
+
+
+def test_op_samples_include_a_0d_or_empty_input():
+    for name, op in OPS.items():
+        shapes = [x.shape for sample in samples_of(op) for x in sample.inputs]
+        assert name == "BatchNorm" or any(shape == () or 0 in shape for shape in shapes), name
+
+
+def test_op_forward_equals_numpy_twin(sample):
+    y = sample.function(*leaves(sample)).detach().numpy()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        expected = np.asarray(sample.twin(*sample.inputs))
+    assert y.shape == expected.shape
+    np.testing.assert_allclose(y, expected, rtol=1e-13, atol=1e-13)
+
+
+def test_op_kernel_equals_finite_difference(sample, seed):
+    assert kernel_error(sample, seed) <= LIMITS["kernel"]
+
+
+def test_op_rule_equals_kernel(sample, seed):
+    assert rule_error(sample, seed) <= LIMITS["rule"]
+
+
+def test_op_single_equals_double(sample, seed):
+    assert single_error(sample, seed) <= LIMITS["single"]
+
+
+def test_op_second_order_equals_finite_difference(sample, seed):
+    assert second_error(sample, seed) <= LIMITS["second"]
+
+
+def transposed(x):
+    return np.asfortranarray(x)
+
+
+def sliced(x):
+    padded = np.full(tuple(2 * n + 1 for n in x.shape), np.nan)
+    view = padded[tuple(slice(1, None, 2) for _ in x.shape)]
+    view[...] = x
+    return view
+
+
+def reversed_(x):
+    return x[(slice(None, None, -1),) * x.ndim].copy()[(slice(None, None, -1),) * x.ndim]
+
+
+@pytest.mark.parametrize("layout", [transposed, sliced, reversed_])
+def test_op_layout_does_not_matter(sample, layout, rng):
+    """Fortran order, gaps of nan between the elements, negative strides: the same bits as for contiguous inputs."""
+    plain = leaves(sample)
+    moved = [mt.from_numpy(layout(x) if x.ndim else np.array(x)).requires_grad_() for x in sample.inputs]
+    y, y_moved = sample.function(*plain), sample.function(*moved)
+    np.testing.assert_array_equal(y.detach().numpy(), y_moved.detach().numpy())
+    c = mt.from_numpy(np.asarray(rng.standard_normal(y.shape))).to(y.dtype)
+    for create_graph in (False, True):
+        for d, d_moved in zip(
+            gradients(sample, plain, c, create_graph), gradients(sample, moved, c, create_graph), strict=True
+        ):
+            # Matrix products are summed in another order where strides differ; all else is equal to the bit.
+            np.testing.assert_allclose(d.detach().numpy(), d_moved.detach().numpy(), rtol=1e-13, atol=1e-14)
+
+
+def test_op_leaves_inputs_and_upstream_unchanged(sample, rng):
+    inputs = leaves(sample)
+    before = [x.detach().numpy().copy() for x in inputs]
+    y = sample.function(*inputs)
+    kept = y.detach().numpy().copy()
+    c = mt.from_numpy(np.asarray(rng.standard_normal(y.shape))).to(y.dtype)
+    c_before = c.numpy().copy()
+    y.backward(c)
+    for x, expected in zip(inputs, before, strict=True):
+        np.testing.assert_array_equal(x.detach().numpy(), expected)
+    np.testing.assert_array_equal(y.detach().numpy(), kept)
+    np.testing.assert_array_equal(c.numpy(), c_before)
+
+
+def test_op_gradients_share_no_memory(sample, rng):
+    inputs = leaves(sample)
+    y = sample.function(*inputs)
+    c = mt.from_numpy(np.asarray(rng.standard_normal(y.shape))).to(y.dtype)
+    y.backward(c)
+    arrays = [x.grad.numpy() for x in inputs] + [c.numpy()] + [x.detach().numpy() for x in inputs]
+    for i, a in enumerate(arrays[: len(inputs)]):
+        for b in arrays[i + 1 :]:
+            assert not np.shares_memory(a, b)
+
+
+def test_op_gradient_has_input_shape_and_dtype(sample, rng):
+    for dtype in (np.float32, np.float64):
+        inputs = leaves(sample, dtype)
+        y = sample.function(*inputs)
+        y.backward(mt.from_numpy(np.asarray(rng.standard_normal(y.shape))).to(y.dtype))
+        for x in inputs:
+            assert (x.grad.shape, x.grad.dtype) == (x.shape, x.dtype)
+
+
+def test_op_second_backward_gives_the_same_bits_and_accumulates(sample, rng):
+    inputs = leaves(sample)
+    y = sample.function(*inputs)
+    c = mt.from_numpy(np.asarray(rng.standard_normal(y.shape))).to(y.dtype)
+    y.backward(c, retain_graph=True)
+    once = [x.grad.numpy().copy() for x in inputs]
+    y.backward(c)
+    for x, first in zip(inputs, once, strict=True):
+        np.testing.assert_array_equal(x.grad.numpy(), first + first)
+
+
+def test_op_vjp_is_linear_in_the_upstream(sample, rng):
+    inputs = leaves(sample)
+    y = sample.function(*inputs)
+    a, b = (mt.from_numpy(np.asarray(rng.standard_normal(y.shape))).to(y.dtype) for _ in range(2))
+    da, db, dsum = (mt.grad(y, inputs, c, retain_graph=True) for c in (a, b, a + 2 * b))
+    eps = np.finfo(y.dtype).eps
+    for x, u, v, w in zip(inputs, da, db, dsum, strict=True):
+        size = np.abs(u.numpy()).sum() + 2 * np.abs(v.numpy()).sum()
+        np.testing.assert_allclose(w.numpy(), u.numpy() + 2 * v.numpy(), rtol=0, atol=64 * eps * (size + 1), err_msg=x)
+
+
+def test_op_without_samples_is_refused():
+    class Nothing:
+        samples = staticmethod(lambda draw: [])
+
+    with pytest.raises(NotImplementedError, match="Nothing"):
+        samples_of(Nothing)
