@@ -10,7 +10,6 @@ import os
 import platform
 import re
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -108,7 +107,7 @@ class BuildLevels(build_ext):
         name = extension.name
         if level is not None:
             name = name.replace("microtensor.", f"microtensor._isa.{level}.", 1)
-            flags = [*flags, f"-march=x86-64-{level}", "-mtune=native" if False else "-mtune=generic"]
+            flags = [*flags, f"-march=x86-64-{level}"]
         return Extension(
             name,
             extension.sources,
@@ -124,8 +123,5 @@ modules = [
     Extension(".".join(path.relative_to(ROOT).with_suffix("").parts), [str(path.relative_to(ROOT))])
     for path in sorted(PACKAGE.rglob("*.pyx"))
 ]
-
-if sys.version_info < (3, 10):
-    raise SystemExit("microtensor needs Python 3.10 or newer")
 
 setup(ext_modules=modules, cmdclass={"build_ext": BuildLevels})

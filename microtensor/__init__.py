@@ -10,11 +10,11 @@ except ModuleNotFoundError as error:
 
 _isa_path.extend(__path__)
 
-import numpy as _np  # noqa: E402
+import numpy as _np
 
-from microtensor import ops  # noqa: E402
-from microtensor._version import __version__  # noqa: E402
-from microtensor.core import (  # noqa: E402
+from microtensor import data, datasets, nn, ops, optim
+from microtensor._version import __version__
+from microtensor.core import (
     Tensor,
     enable_grad,
     from_numpy,
@@ -23,7 +23,7 @@ from microtensor.core import (  # noqa: E402
     no_grad,
     set_grad_enabled,
 )
-from microtensor.creation import (  # noqa: E402
+from microtensor.creation import (
     arange,
     empty,
     empty_like,
@@ -42,10 +42,11 @@ from microtensor.creation import (  # noqa: E402
     zeros,
     zeros_like,
 )
-from microtensor.gradcheck import gradcheck  # noqa: E402
-from microtensor.ops import *  # noqa: E402, F403
-from microtensor.random import Generator, default_generator, manual_seed  # noqa: E402
-from microtensor.threads import get_num_threads, set_num_threads  # noqa: E402
+from microtensor.gradcheck import gradcheck
+from microtensor.ops import *
+from microtensor.random import Generator, default_generator, manual_seed
+from microtensor.serialization import load, save
+from microtensor.threads import get_num_threads, set_num_threads
 
 float32, float64 = _np.dtype(_np.float32), _np.dtype(_np.float64)
 uint8, int8, int16, int32, int64 = (_np.dtype(name) for name in ("uint8", "int8", "int16", "int32", "int64"))

@@ -14,13 +14,10 @@ No object points back at what it produced, so a graph has no cycles and dies by 
 """
 
 import contextlib
-import functools
 import warnings
 
 cimport cython
 cimport numpy as cnp
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cpython.ref cimport PyObject
 from numpy cimport ndarray
 
 import numpy as np
@@ -480,7 +477,8 @@ cdef class Tensor:
         if value is None:
             raise TypeError(f"copy_ takes a tensor, an array or a number, not {type(source).__name__}")
         if recording and value.needs_gradient:
-            raise RuntimeError("copy_ from a tensor that requires a gradient would not be recorded: use source.detach()")
+            raise RuntimeError("copy_ from a tensor that requires a gradient would not be recorded: use "
+                               "source.detach()")
         try:
             np.broadcast_to(value.array, self.shape)
         except ValueError:

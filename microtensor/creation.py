@@ -1,5 +1,7 @@
 """Make tensors: from data, filled, counted, random."""
 
+import operator
+
 import numpy as np
 
 from microtensor.core import Tensor, check_dtype, from_numpy
@@ -55,9 +57,10 @@ def _shape(sizes):
     """The sizes of zeros(2, 3) or zeros((2, 3)) as one tuple of non-negative ints."""
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
         sizes = tuple(sizes[0])
-    if any(int(size) < 0 for size in sizes):
-        raise ValueError(f"sizes must be at least 0, got {tuple(sizes)}")
-    return tuple(int(size) for size in sizes)
+    sizes = tuple(operator.index(size) for size in sizes)
+    if any(size < 0 for size in sizes):
+        raise ValueError(f"sizes must be at least 0, got {sizes}")
+    return sizes
 
 
 def _made(array, requires_grad):
@@ -65,19 +68,19 @@ def _made(array, requires_grad):
     return from_numpy(array).requires_grad_(requires_grad)
 
 
-def empty(*size, dtype=float32, requires_grad=False):
+def empty(*size, dtype=None, requires_grad=False):
     """A tensor of a shape, its elements not set: ``empty(2, 3)`` or ``empty((2, 3))``."""
-    return _made(np.empty(_shape(size), dtype), requires_grad)
+    return _made(np.empty(_shape(size), dtype or float32), requires_grad)
 
 
-def zeros(*size, dtype=float32, requires_grad=False):
+def zeros(*size, dtype=None, requires_grad=False):
     """A tensor of zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
-    return _made(np.zeros(_shape(size), dtype), requires_grad)
+    return _made(np.zeros(_shape(size), dtype or float32), requires_grad)
 
 
-def ones(*size, dtype=float32, requires_grad=False):
+def ones(*size, dtype=None, requires_grad=False):
     """A tensor of ones: ``ones(2, 3)`` or ``ones((2, 3))``."""
-    return _made(np.ones(_shape(size), dtype), requires_grad)
+    return _made(np.ones(_shape(size), dtype or float32), requires_grad)
 
 
 def full(size, fill_value, *, dtype=None, requires_grad=False):
@@ -105,21 +108,21 @@ def arange(start, end=None, step=1, *, dtype=None, requires_grad=False):
     return _made(np.arange(start, end, step).astype(dtype), requires_grad)
 
 
-def eye(n, m=None, *, dtype=float32, requires_grad=False):
+def eye(n, m=None, *, dtype=None, requires_grad=False):
     """The identity matrix (n, n), or its first m columns."""
-    return _made(np.eye(n, m, dtype=dtype), requires_grad)
+    return _made(np.eye(n, m, dtype=dtype or float32), requires_grad)
 
 
-def rand(*size, generator=None, dtype=float32, requires_grad=False):
+def rand(*size, generator=None, dtype=None, requires_grad=False):
     """Uniform random numbers from [0, 1), drawn from the generator or the default one."""
     stream = (generator or default_generator()).numpy
-    return _made(np.asarray(stream.random(_shape(size), dtype)), requires_grad)
+    return _made(np.asarray(stream.random(_shape(size), dtype or float32)), requires_grad)
 
 
-def randn(*size, generator=None, dtype=float32, requires_grad=False):
+def randn(*size, generator=None, dtype=None, requires_grad=False):
     """Standard normal random numbers, drawn from the generator or the default one."""
     stream = (generator or default_generator()).numpy
-    return _made(np.asarray(stream.standard_normal(_shape(size), dtype)), requires_grad)
+    return _made(np.asarray(stream.standard_normal(_shape(size), dtype or float32)), requires_grad)
 
 
 def randint(low, high=None, size=(), *, generator=None, dtype=np.int64):

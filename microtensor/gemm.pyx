@@ -12,7 +12,6 @@ How gemm gets fast (the scheme of Goto and van de Geijn, Anatomy of High-Perform
     L3          a block of B, DEPTH x BLOCK_COLUMNS
 
 A's block and B's block are packed: copied in the order in which the tile loop reads them, whatever their strides.
-Small products skip that: there the copy would cost more than it saves.
 """
 
 from cython.parallel cimport prange
@@ -101,9 +100,8 @@ cdef enum:
     DEPTH = 256             # B's panel, DEPTH * TILE_BYTES: 16 KiB with AVX2, 32 KiB with AVX-512, in L1
     BLOCK_ROWS = 144        # A's block, 144 KiB of float, 288 of double, in a 512 KiB L2; a multiple of TILE_ROWS
     BLOCK_BYTES = 8192      # B's block, DEPTH * BLOCK_BYTES: 2 MiB of a shared L3
-    SMALL = 24 * 24 * 24    # products of fewer multiplications are not packed
+    TINY = 64               # products of fewer multiplications are computed by the definition
     THREAD_WORK = 48 * 48 * 48      # multiplications that pay for one more thread
-    SMALL_B = 4096          # elements of B that the small path gathers on the stack
 
 
 # -- the definition --------------------------------------------------------------------------------------------
@@ -119,34 +117,6 @@ cdef void naive_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, La
             for p in range(k):
                 total += a[i * a_step.row + p * a_step.column] * b[p * b_step.row + j * b_step.column]
             c[i * c_row + j] = total
-
-
-# -- small: one row of C at a time, in registers as far as they go ----------------------------------------------
-
-cdef void small_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Layout a_step, const real* b,
-                     Layout b_step, real* c, Py_ssize_t c_row, bint accumulate) noexcept nogil:
-    """c_i += a_ip b_p for rows c_i and b_p: the inner loop runs along contiguous rows of B and C."""
-    cdef real gathered[SMALL_B]
-    cdef Py_ssize_t i, j, p
-    cdef real x
-    cdef const real* b_row
-    cdef real* row
-    if b_step.column != 1:
-        for p in range(k):
-            for j in range(n):
-                gathered[p * n + j] = b[p * b_step.row + j * b_step.column]
-        b = gathered
-        b_step.row = n
-    for i in range(m):
-        row = c + i * c_row
-        if not accumulate:
-            for j in range(n):
-                row[j] = 0
-        for p in range(k):
-            x = a[i * a_step.row + p * a_step.column]
-            b_row = b + p * b_step.row
-            for j in range(n):
-                row[j] += x * b_row[j]
 
 
 # -- packed ----------------------------------------------------------------------------------------------------
@@ -248,8 +218,8 @@ cdef void gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Layout a
                real* c, Py_ssize_t c_row, bint accumulate) noexcept nogil:
     """C = A B, or C += A B: the threads share C out by rows or by columns, whichever there are more of."""
     cdef Py_ssize_t part, parts, first, count, tile_columns = TILE_BYTES // sizeof(real)
-    if k == 0 or (m * n * k < SMALL and (b_step.column == 1 or n * k <= SMALL_B)):
-        small_gemm(m, n, k, a, a_step, b, b_step, c, c_row, accumulate)
+    if m * n * k < TINY:
+        naive_gemm(m, n, k, a, a_step, b, b_step, c, c_row, accumulate)
         return
     parts = threads_for(m * n * k, THREAD_WORK)
     if parts == 1:
@@ -260,7 +230,8 @@ cdef void gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Layout a
             first = share(part, parts, m, TILE_ROWS)
             count = share(part + 1, parts, m, TILE_ROWS) - first
             if count > 0:
-                packed_gemm(count, n, k, a + first * a_step.row, a_step, b, b_step, c + first * c_row, c_row, accumulate)
+                packed_gemm(count, n, k, a + first * a_step.row, a_step, b, b_step, c + first * c_row, c_row,
+                            accumulate)
         else:
             first = share(part, parts, n, tile_columns)
             count = share(part + 1, parts, n, tile_columns) - first

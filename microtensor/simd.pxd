@@ -30,6 +30,8 @@ cdef extern from "<math.h>" nogil:
     double _sqrt_double "sqrt"(double x)
     float _fabs "fabsf"(float x)
     double _fabs_double "fabs"(double x)
+    float _copysign "copysignf"(float x, float y)
+    double _copysign_double "copysign"(double x, double y)
     float _pow "powf"(float x, float y)
     double _pow_double "pow"(double x, double y)
     float INFINITY
@@ -54,6 +56,13 @@ cdef inline real fabs(real x) noexcept nogil:
         return _fabs(x)
     else:
         return _fabs_double(x)
+
+
+cdef inline real copysign(real x, real y) noexcept nogil:
+    if real is float:
+        return _copysign(x, y)
+    else:
+        return _copysign_double(x, y)
 
 
 cdef inline real power(real x, real y) noexcept nogil:
@@ -156,8 +165,7 @@ cdef inline real expm1(real x) noexcept nogil:
 cdef inline real tanh(real x) noexcept nogil:
     """tanh |x| = -t / (t + 2) with t = e^(-2|x|) - 1 in (-1, 0]: no overflow, no cancellation."""
     cdef real t = expm1(-2 * fabs(x))
-    t = -t / (t + 2)
-    return -t if x < 0 else t
+    return copysign(t / (t + 2), x)
 
 
 cdef inline real sigmoid(real x) noexcept nogil:

@@ -19,6 +19,7 @@ cdef extern from *:
     #endif
     """
     bint MICROTENSOR_OPENMP
+    const char* __VERSION__
 
 
 cdef int _threads = 1
@@ -54,6 +55,11 @@ def set_num_threads(number):
 def has_openmp():
     """Whether this build can use more than one thread."""
     return bool(MICROTENSOR_OPENMP)
+
+
+def compiler_version():
+    """The compiler that made this build, as it names itself."""
+    return __VERSION__.decode()
 
 
 def _initial_threads():

@@ -3,7 +3,6 @@
 No gradient flows through these; they write where the graph must not look, and count each write in the tensor's version.
 """
 
-cimport cython
 cimport numpy as cnp
 from numpy cimport ndarray
 
@@ -86,6 +85,7 @@ def sgd_step(list params not None, list grads not None, list buffers not None, d
     cdef ndarray p_array, g_array, v_array
     cdef void* v_data
     cdef bint first
+    cdef float sign = -1 if maximize else 1
     if len(grads) != count or len(buffers) != count:
         raise ValueError(f"sgd_step: {count} params, {len(grads)} grads, {len(buffers)} buffers: must be as many each")
     check_tensors("sgd_step", params)
@@ -97,8 +97,8 @@ def sgd_step(list params not None, list grads not None, list buffers not None, d
         v = buffers[k]
         if v is not None and momentum != 0 and (not cnp.PyArray_SAMESHAPE(p.array, v.array)
                                                 or cnp.PyArray_TYPE(p.array) != cnp.PyArray_TYPE(v.array)):
-            raise ValueError(f"sgd_step: parameter {k} is {p.shape} {p.dtype}, its momentum buffer {v.shape} {v.dtype}: "
-                             "it changed since the last step; make a new optimizer")
+            raise ValueError(f"sgd_step: parameter {k} is {p.shape} {p.dtype}, its momentum buffer {v.shape} "
+                             f"{v.dtype}: it changed since the last step; make a new optimizer")
     for k in range(count):
         p, g = params[k], grads[k]
         p_array, g_array = begin_write(p), contiguous(g.array)
@@ -114,12 +114,11 @@ def sgd_step(list params not None, list grads not None, list buffers not None, d
             v_array = begin_write(v)
             v_data = cnp.PyArray_DATA(v_array)
         if is_single(p_array):
-            sgd_loop(<float*>cnp.PyArray_DATA(p_array), <const float*>cnp.PyArray_DATA(g_array), <float*>v_data, first, n,
-                     <float>lr, <float>momentum, <float>(1 - dampening), <float>weight_decay, -1 if maximize else 1,
-                     nesterov)
+            sgd_loop(<float*>cnp.PyArray_DATA(p_array), <const float*>cnp.PyArray_DATA(g_array), <float*>v_data, first,
+                     n, <float>lr, <float>momentum, <float>(1 - dampening), <float>weight_decay, sign, nesterov)
         else:
-            sgd_loop(<double*>cnp.PyArray_DATA(p_array), <const double*>cnp.PyArray_DATA(g_array), <double*>v_data, first,
-                     n, lr, momentum, 1 - dampening, weight_decay, -1 if maximize else 1, nesterov)
+            sgd_loop(<double*>cnp.PyArray_DATA(p_array), <const double*>cnp.PyArray_DATA(g_array), <double*>v_data,
+                     first, n, lr, momentum, 1 - dampening, weight_decay, sign, nesterov)
         end_write(p, p_array)
         if v is not None:
             end_write(v, v_array)

@@ -55,8 +55,9 @@ class Worst:
         verdict = "ok  " if self.wrong == 0 else "FAIL"
         place = f"[{', '.join(map(str, self.index))}]" if self.index else ""
         return (
-            f"{verdict} {self.name} {self.shape}: {self.wrong} of {self.checked} elements wrong; worst {self.name}{place}: "
-            f"backward {self.analytic:.10g}, difference {self.numeric:.10g}, relative error {self.relative:.1e}"
+            f"{verdict} {self.name} {self.shape}: {self.wrong} of {self.checked} elements wrong; "
+            f"worst {self.name}{place}: backward {self.analytic:.10g}, difference {self.numeric:.10g}, "
+            f"relative error {self.relative:.1e}"
         )
 
 

@@ -174,7 +174,8 @@ def registry_table(names=(), seed=0):
     for name in names or ops:
         result = check_op(ops[name], seed)
         figures = "  ".join(f"{getattr(result, figure):7.0e}" for figure in LIMITS)
-        print(f"{name:{width}}  {result.samples:7}  {figures}  {'FAIL ' + ', '.join(result.failures) if result.failures else 'ok'}")
+        verdict = "FAIL " + ", ".join(result.failures) if result.failures else "ok"
+        print(f"{name:{width}}  {result.samples:7}  {figures}  {verdict}")
         failed += [name] if result.failures else []
     count = len(names or ops)
     print(f"{count - len(failed)} of {count} ops verified" + (f"; failed: {', '.join(failed)}" if failed else ""))

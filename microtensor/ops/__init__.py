@@ -6,8 +6,8 @@ from microtensor import _isa_path
 
 _isa_path.extend(__path__, "ops")
 
-from microtensor.core import bind_ops  # noqa: E402
-from microtensor.ops.activation import (  # noqa: E402
+from microtensor.core import bind_ops
+from microtensor.ops.activation import (
     elu,
     leaky_relu,
     log_softmax,
@@ -17,7 +17,7 @@ from microtensor.ops.activation import (  # noqa: E402
     softmax,
     tanh,
 )
-from microtensor.ops.arithmetic import (  # noqa: E402
+from microtensor.ops.arithmetic import (
     abs,
     add,
     clamp,
@@ -34,10 +34,10 @@ from microtensor.ops.arithmetic import (  # noqa: E402
     sub,
     where,
 )
-from microtensor.ops.dropout import dropout  # noqa: E402
-from microtensor.ops.elementwise import result_type  # noqa: E402
-from microtensor.ops.linear import linear, matmul  # noqa: E402
-from microtensor.ops.loss import (  # noqa: E402
+from microtensor.ops.dropout import dropout
+from microtensor.ops.elementwise import result_type
+from microtensor.ops.linear import linear, matmul
+from microtensor.ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
@@ -45,8 +45,8 @@ from microtensor.ops.loss import (  # noqa: E402
     mse_loss,
     nll_loss,
 )
-from microtensor.ops.norm import batch_norm  # noqa: E402
-from microtensor.ops.reduce import (  # noqa: E402
+from microtensor.ops.norm import batch_norm
+from microtensor.ops.reduce import (
     amax,
     amin,
     argmax,
@@ -59,8 +59,8 @@ from microtensor.ops.reduce import (  # noqa: E402
     sum,
     var,
 )
-from microtensor.ops.registry import registered_ops  # noqa: E402
-from microtensor.ops.shape import (  # noqa: E402
+from microtensor.ops.registry import registered_ops
+from microtensor.ops.shape import (
     cat,
     clone,
     expand,

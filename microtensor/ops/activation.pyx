@@ -16,7 +16,7 @@ from microtensor.simd cimport real
 import numpy as np
 
 from microtensor.ops.arithmetic import exp, where
-from microtensor.ops.sample import Sample
+from microtensor.ops.sample import Sample, unary_samples
 
 cnp.import_array()
 
@@ -59,16 +59,14 @@ cdef class ReLU(Unary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(relu, [draw.away_from(0, shape=(3, 5))], lambda x: np.maximum(x, 0), kinks="0")
-        yield Sample(relu, [draw.positive()], lambda x: np.maximum(x, 0), kinks="0")
-        yield Sample(relu, [draw(0, 3)], lambda x: np.maximum(x, 0), kinks="0")
+        yield from unary_samples(relu, lambda x: np.maximum(x, 0), draw.nonzero, kinks="0")
 
 
-def relu(Tensor x not None):
+def relu(Tensor input not None):
     """The positive part of each element; its gradient at 0 is 0.
 
     Args:
-        x: any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
 
     Returns:
         A tensor of x's shape.
@@ -80,12 +78,12 @@ def relu(Tensor x not None):
     tensor([1., 0.])
     """
     cdef ReLU op = ReLU.__new__(ReLU)
-    return op.apply(x, OUTPUT)
+    return op.apply(input, OUTPUT)
 
 
 # -- leaky_relu -----------------------------------------------------------------------------------------------
 # y' = 1 for x > 0, slope elsewhere (at the kink x = 0 too, PyTorch's choice)
-# dx = g or slope g                                                     needs x: with slope <= 0, y does not tell x's sign
+# dx = g or slope g                                                     needs x: y hides its sign if slope <= 0
 
 cdef void leaky_relu_forward(const real* x, real* y, Py_ssize_t n, real slope) noexcept nogil:
     cdef Py_ssize_t i
@@ -123,16 +121,15 @@ cdef class LeakyReLU(Unary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(lambda x: leaky_relu(x, 0.1), [draw.away_from(0, shape=(3, 5))], lambda x: np.where(x > 0, x, 0.1 * x), kinks="0")
-        yield Sample(lambda x: leaky_relu(x, 0.1), [draw.away_from(0, shape=())], lambda x: np.where(x > 0, x, 0.1 * x), kinks="0")
-        yield Sample(lambda x: leaky_relu(x, 0.1), [draw(0, 3)], lambda x: np.where(x > 0, x, 0.1 * x), kinks="0")
+        yield from unary_samples(lambda x: leaky_relu(x, 0.1),
+                                 lambda x: np.where(x > 0, x, 0.1 * x), draw.nonzero, kinks="0")
 
 
-def leaky_relu(Tensor x not None, double negative_slope=0.01):
+def leaky_relu(Tensor input not None, double negative_slope=0.01):
     """Each element, multiplied by negative_slope where it is not positive.
 
     Args:
-        x: any shape.
+        input: x, any shape.
         negative_slope: a number.
 
     Returns:
@@ -146,7 +143,7 @@ def leaky_relu(Tensor x not None, double negative_slope=0.01):
     """
     cdef LeakyReLU op = LeakyReLU.__new__(LeakyReLU)
     op.slope = negative_slope
-    return op.apply(x, INPUT)
+    return op.apply(input, INPUT)
 
 
 # -- sigmoid --------------------------------------------------------------------------------------------------
@@ -188,16 +185,14 @@ cdef class Sigmoid(Unary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(sigmoid, [draw(3, 5)], lambda x: 1 / (1 + np.exp(-x)))
-        yield Sample(sigmoid, [draw()], lambda x: 1 / (1 + np.exp(-x)))
-        yield Sample(sigmoid, [draw(0, 3)], lambda x: 1 / (1 + np.exp(-x)))
+        yield from unary_samples(sigmoid, lambda x: 1 / (1 + np.exp(-x)), draw)
 
 
-def sigmoid(Tensor x not None):
+def sigmoid(Tensor input not None):
     """Squash each element into (0, 1).
 
     Args:
-        x: any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
 
     Returns:
         A tensor of x's shape.
@@ -209,7 +204,7 @@ def sigmoid(Tensor x not None):
     tensor([0.5   , 0.8808])
     """
     cdef Sigmoid op = Sigmoid.__new__(Sigmoid)
-    return op.apply(x, OUTPUT)
+    return op.apply(input, OUTPUT)
 
 
 # -- tanh -----------------------------------------------------------------------------------------------------
@@ -252,16 +247,14 @@ cdef class Tanh(Unary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(tanh, [draw(3, 5)], np.tanh)
-        yield Sample(tanh, [draw()], np.tanh)
-        yield Sample(tanh, [draw(0, 3)], np.tanh)
+        yield from unary_samples(tanh, np.tanh, draw)
 
 
-def tanh(Tensor x not None):
+def tanh(Tensor input not None):
     """Squash each element into (-1, 1).
 
     Args:
-        x: any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
 
     Returns:
         A tensor of x's shape.
@@ -273,7 +266,7 @@ def tanh(Tensor x not None):
     tensor([0.    , 0.7616])
     """
     cdef Tanh op = Tanh.__new__(Tanh)
-    return op.apply(x, OUTPUT)
+    return op.apply(input, OUTPUT)
 
 
 # -- elu ------------------------------------------------------------------------------------------------------
@@ -317,16 +310,16 @@ cdef class ELU(Unary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(lambda x: elu(x, 1.3), [draw.away_from(0, shape=(3, 5))], lambda x: np.where(x > 0, x, 1.3 * np.expm1(x)), kinks="0, unless alpha = 1")
-        yield Sample(lambda x: elu(x, 1.3), [draw.away_from(0, shape=())], lambda x: np.where(x > 0, x, 1.3 * np.expm1(x)), kinks="0, unless alpha = 1")
-        yield Sample(lambda x: elu(x, 1.3), [draw(0, 3)], lambda x: np.where(x > 0, x, 1.3 * np.expm1(x)), kinks="0, unless alpha = 1")
+        yield from unary_samples(lambda x: elu(x, 1.3),
+                                 lambda x: np.where(x > 0, x, 1.3 * np.expm1(x)), draw.nonzero,
+                                 kinks="0, unless alpha = 1")
 
 
-def elu(Tensor x not None, double alpha=1.0):
+def elu(Tensor input not None, double alpha=1.0):
     """Each element where positive, and a smooth descent to -alpha below 0.
 
     Args:
-        x: any shape.
+        input: x, any shape.
         alpha: a number >= 0.
 
     Returns:
@@ -345,7 +338,7 @@ def elu(Tensor x not None, double alpha=1.0):
         raise ValueError(f"elu needs alpha >= 0, got {alpha}")
     cdef ELU op = ELU.__new__(ELU)
     op.alpha = alpha
-    return op.apply(x, OUTPUT)
+    return op.apply(input, OUTPUT)
 
 
 # -- selu -----------------------------------------------------------------------------------------------------
@@ -393,16 +386,16 @@ cdef class SELU(Unary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(selu, [draw.away_from(0, shape=(3, 5))], lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(x)), kinks="0")
-        yield Sample(selu, [draw.away_from(0, shape=())], lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(x)), kinks="0")
-        yield Sample(selu, [draw(0, 3)], lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(x)), kinks="0")
+        yield from unary_samples(selu,
+                                 lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(x)), draw.nonzero,
+                                 kinks="0")
 
 
-def selu(Tensor x not None):
+def selu(Tensor input not None):
     """ELU, scaled so that activations keep mean 0 and variance 1 from layer to layer.
 
     Args:
-        x: any shape.
+        input: x, any shape.
 
     Returns:
         A tensor of x's shape.
@@ -415,7 +408,7 @@ def selu(Tensor x not None):
     tensor([ 1.0507, -1.5202])
     """
     cdef SELU op = SELU.__new__(SELU)
-    return op.apply(x, OUTPUT)
+    return op.apply(input, OUTPUT)
 
 
 # -- along a dimension ----------------------------------------------------------------------------------------
@@ -528,11 +521,11 @@ cdef class Softmax(AlongDim):
         yield Sample(lambda x: softmax(x, 0), [draw()], np.ones_like, zero_gradient=True)
 
 
-def softmax(Tensor x not None, dim):
+def softmax(Tensor input not None, dim):
     """Each element's share of the exponentials along a dimension: positive, and 1 in sum.
 
     Args:
-        x: any shape.
+        input: x, any shape.
         dim: the dimension along which the result sums to 1.
 
     Returns:
@@ -548,7 +541,7 @@ def softmax(Tensor x not None, dim):
     tensor([0., 0., 1.])
     """
     cdef Softmax op = Softmax.__new__(Softmax)
-    return op.apply(x, dim)
+    return op.apply(input, dim)
 
 
 # -- log_softmax ----------------------------------------------------------------------------------------------
@@ -615,11 +608,11 @@ cdef class LogSoftmax(AlongDim):
         yield Sample(lambda x: log_softmax(x, 0), [draw()], np.zeros_like, zero_gradient=True)
 
 
-def log_softmax(Tensor x not None, dim):
+def log_softmax(Tensor input not None, dim):
     """The logarithm of softmax along a dimension, without its overflow and underflow.
 
     Args:
-        x: any shape.
+        input: x, any shape.
         dim: the dimension along which the exponentials of the result sum to 1.
 
     Returns:
@@ -635,4 +628,4 @@ def log_softmax(Tensor x not None, dim):
     tensor([-1000., -1000.,     0.])
     """
     cdef LogSoftmax op = LogSoftmax.__new__(LogSoftmax)
-    return op.apply(x, dim)
+    return op.apply(input, dim)

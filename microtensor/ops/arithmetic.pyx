@@ -9,7 +9,9 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor cimport simd
-from microtensor.core cimport Engine, Op, Tensor, contiguous, empty_like, is_float, is_single, late, operand, record, wrap
+from microtensor.core cimport (
+    Engine, Op, Tensor, empty_like, is_float, is_single, late, operand, record, wrap,
+)
 from microtensor.ops.elementwise cimport (
     INPUT, NOTHING, OUTPUT, Binary, Unary, Walk, broadcast_shape, next_run, promote, start_walk,
 )
@@ -18,7 +20,7 @@ from microtensor.simd cimport real
 import numpy as np
 
 from microtensor.ops.elementwise import result_type
-from microtensor.ops.sample import Sample
+from microtensor.ops.sample import Sample, binary_samples, unary_samples
 
 cnp.import_array()
 
@@ -75,10 +77,7 @@ cdef class Add(Binary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(add, [draw(3, 5), draw(3, 5)], np.add)
-        yield Sample(add, [draw(3, 5), draw(5)], np.add)
-        yield Sample(add, [draw(2, 1, 5), draw(3, 1)], np.add)
-        yield Sample(add, [draw(), draw(4)], np.add)
+        yield from binary_samples(add, np.add, draw, draw)
 
 
 cdef Tensor _add(Tensor a, Tensor b):
@@ -88,11 +87,11 @@ cdef Tensor _add(Tensor a, Tensor b):
     return op.apply(a, b)
 
 
-def add(a, b):
+def add(input, other):
     """a + b, broadcast.
 
     Args:
-        a, b: tensors, or on one side an array or a number.
+        input, other: a and b, tensors, or on one side an array or a number.
 
     Returns:
         A tensor of the broadcast shape and the promoted dtype.
@@ -107,7 +106,7 @@ def add(a, b):
     >>> mt.add(mt.tensor([1.0, 2.0]), 3)
     tensor([4., 5.])
     """
-    a, b = operands("add", a, b)
+    a, b = operands("add", input, other)
     return _add(a, b)
 
 
@@ -148,9 +147,7 @@ cdef class Neg(Unary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(neg, [draw(3, 5)], np.negative)
-        yield Sample(neg, [draw()], np.negative)
-        yield Sample(neg, [draw(0, 3)], np.negative)
+        yield from unary_samples(neg, np.negative, draw)
 
 
 cdef Tensor _neg(Tensor x):
@@ -160,11 +157,11 @@ cdef Tensor _neg(Tensor x):
     return op.apply(x, NOTHING)
 
 
-def neg(Tensor x not None):
+def neg(Tensor input not None):
     """-x.
 
     Args:
-        x: any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
 
     Returns:
         A tensor of x's shape.
@@ -175,7 +172,7 @@ def neg(Tensor x not None):
     >>> mt.neg(mt.tensor([1.0, -2.0]))
     tensor([-1.,  2.])
     """
-    return _neg(x)
+    return _neg(input)
 
 
 # -- sub ------------------------------------------------------------------------------------------------------
@@ -219,10 +216,7 @@ cdef class Sub(Binary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(sub, [draw(3, 5), draw(3, 5)], np.subtract)
-        yield Sample(sub, [draw(3, 5), draw(5)], np.subtract)
-        yield Sample(sub, [draw(2, 1, 5), draw(3, 1)], np.subtract)
-        yield Sample(sub, [draw(), draw(4)], np.subtract)
+        yield from binary_samples(sub, np.subtract, draw, draw)
 
 
 cdef Tensor _sub(Tensor a, Tensor b):
@@ -232,11 +226,11 @@ cdef Tensor _sub(Tensor a, Tensor b):
     return op.apply(a, b)
 
 
-def sub(a, b):
+def sub(input, other):
     """a - b, broadcast.
 
     Args:
-        a, b: tensors, or on one side an array or a number.
+        input, other: a and b, tensors, or on one side an array or a number.
 
     Returns:
         A tensor of the broadcast shape and the promoted dtype.
@@ -251,7 +245,7 @@ def sub(a, b):
     >>> mt.sub(mt.tensor([1.0, 2.0]), 3)
     tensor([-2., -1.])
     """
-    a, b = operands("sub", a, b)
+    a, b = operands("sub", input, other)
     return _sub(a, b)
 
 
@@ -309,10 +303,7 @@ cdef class Mul(Binary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(mul, [draw(3, 5), draw(3, 5)], np.multiply)
-        yield Sample(mul, [draw(3, 5), draw(5)], np.multiply)
-        yield Sample(mul, [draw(2, 1, 5), draw(3, 1)], np.multiply)
-        yield Sample(mul, [draw(), draw(4)], np.multiply)
+        yield from binary_samples(mul, np.multiply, draw, draw)
 
 
 cdef Tensor _mul(Tensor a, Tensor b):
@@ -322,11 +313,11 @@ cdef Tensor _mul(Tensor a, Tensor b):
     return op.apply(a, b)
 
 
-def mul(a, b):
+def mul(input, other):
     """a * b, broadcast.
 
     Args:
-        a, b: tensors, or on one side an array or a number.
+        input, other: a and b, tensors, or on one side an array or a number.
 
     Returns:
         A tensor of the broadcast shape and the promoted dtype.
@@ -341,7 +332,7 @@ def mul(a, b):
     >>> mt.mul(mt.tensor([1.0, 2.0]), 3)
     tensor([3., 6.])
     """
-    a, b = operands("mul", a, b)
+    a, b = operands("mul", input, other)
     return _mul(a, b)
 
 
@@ -402,10 +393,7 @@ cdef class Div(Binary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(div, [draw(3, 5), draw.positive(3, 5)], np.divide)
-        yield Sample(div, [draw(3, 5), draw.positive(5)], np.divide)
-        yield Sample(div, [draw(2, 1, 5), draw.positive(3, 1)], np.divide)
-        yield Sample(div, [draw(), draw.positive(4)], np.divide)
+        yield from binary_samples(div, np.divide, draw, draw.positive)
 
 
 cdef Tensor _div(Tensor a, Tensor b):
@@ -413,11 +401,11 @@ cdef Tensor _div(Tensor a, Tensor b):
     return op.apply(a, b)
 
 
-def div(a, b):
+def div(input, other):
     """a / b, broadcast; float32 for integers.
 
     Args:
-        a, b: tensors, or on one side an array or a number.
+        input, other: a and b, tensors, or on one side an array or a number.
 
     Returns:
         A tensor of the broadcast shape and the promoted dtype.
@@ -432,7 +420,7 @@ def div(a, b):
     >>> mt.div(mt.tensor([1.0, 2.0]), 4)
     tensor([0.25, 0.5 ])
     """
-    a, b = operands("div", a, b)
+    a, b = operands("div", input, other)
     return _div(a, b)
 
 
@@ -454,7 +442,8 @@ cdef void pow_backward_a(const real* a, const real* b, const real* g, real* da, 
         da[i] = 0 if b[i] == 0 else g[i] * 2 * a[i] if b[i] == 2 else g[i] * b[i] * simd.power(a[i], b[i] - 1)
 
 
-cdef void pow_backward_b(const real* a, const real* b, const real* y, const real* g, real* db, Py_ssize_t n) noexcept nogil:
+cdef void pow_backward_b(const real* a, const real* b, const real* y, const real* g, real* db,
+                         Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         db[i] = 0 if a[i] == 0 and b[i] >= 0 else g[i] * y[i] * simd.log(a[i])
@@ -500,10 +489,7 @@ cdef class Pow(Binary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(pow, [draw.positive(3, 5), draw(3, 5)], np.power)
-        yield Sample(pow, [draw.positive(3, 5), draw(5)], np.power)
-        yield Sample(pow, [draw.positive(2, 1, 5), draw(3, 1)], np.power)
-        yield Sample(pow, [draw.positive(), draw(4)], np.power)
+        yield from binary_samples(pow, np.power, draw.positive, draw)
         yield Sample(lambda a: pow(a, 3.0), [draw(3, 5)], lambda a: a ** 3)
         yield Sample(lambda a: pow(a, 2), [draw(3, 5)], np.square)
 
@@ -515,11 +501,11 @@ cdef Tensor _pow(Tensor a, Tensor b):
     return op.apply(a, b)
 
 
-def pow(a, b):
+def pow(input, exponent):
     """a ** b, broadcast.
 
     Args:
-        a, b: tensors, or on one side an array or a number.
+        input, exponent: a and b, tensors, or on one side an array or a number.
 
     Returns:
         A tensor of the broadcast shape and the promoted dtype.
@@ -534,7 +520,7 @@ def pow(a, b):
     >>> mt.pow(mt.tensor([1.0, 2.0]), 3)
     tensor([1., 8.])
     """
-    a, b = operands("pow", a, b)
+    a, b = operands("pow", input, exponent)
     return _pow(a, b)
 
 
@@ -576,16 +562,14 @@ cdef class Exp(Unary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(exp, [draw(3, 5)], np.exp)
-        yield Sample(exp, [draw()], np.exp)
-        yield Sample(exp, [draw(0, 3)], np.exp)
+        yield from unary_samples(exp, np.exp, draw)
 
 
-def exp(Tensor x not None):
+def exp(Tensor input not None):
     """e to the power of each element.
 
     Args:
-        x: any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
 
     Returns:
         A tensor of x's shape.
@@ -597,7 +581,7 @@ def exp(Tensor x not None):
     tensor([1.    , 2.7183])
     """
     cdef Exp op = Exp.__new__(Exp)
-    return op.apply(x, OUTPUT)
+    return op.apply(input, OUTPUT)
 
 
 # -- log ------------------------------------------------------------------------------------------------------
@@ -638,16 +622,14 @@ cdef class Log(Unary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(log, [draw.positive(3, 5)], np.log)
-        yield Sample(log, [draw.positive()], np.log)
-        yield Sample(log, [draw.positive(0, 3)], np.log)
+        yield from unary_samples(log, np.log, draw.positive)
 
 
-def log(Tensor x not None):
+def log(Tensor input not None):
     """The natural logarithm of each element: -inf at 0, nan below.
 
     Args:
-        x: any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
 
     Returns:
         A tensor of x's shape.
@@ -659,7 +641,7 @@ def log(Tensor x not None):
     tensor([0.    , 0.6931])
     """
     cdef Log op = Log.__new__(Log)
-    return op.apply(x, INPUT)
+    return op.apply(input, INPUT)
 
 
 # -- sqrt -----------------------------------------------------------------------------------------------------
@@ -700,16 +682,14 @@ cdef class Sqrt(Unary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(sqrt, [draw.positive(3, 5)], np.sqrt)
-        yield Sample(sqrt, [draw.positive()], np.sqrt)
-        yield Sample(sqrt, [draw.positive(0, 3)], np.sqrt)
+        yield from unary_samples(sqrt, np.sqrt, draw.positive)
 
 
-def sqrt(Tensor x not None):
+def sqrt(Tensor input not None):
     """The square root of each element: nan below 0.
 
     Args:
-        x: any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
 
     Returns:
         A tensor of x's shape.
@@ -721,7 +701,7 @@ def sqrt(Tensor x not None):
     tensor([1., 2.])
     """
     cdef Sqrt op = Sqrt.__new__(Sqrt)
-    return op.apply(x, OUTPUT)
+    return op.apply(input, OUTPUT)
 
 
 # -- abs ------------------------------------------------------------------------------------------------------
@@ -762,16 +742,14 @@ cdef class Abs(Unary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(abs, [draw.away_from(0, shape=(3, 5))], np.abs, kinks="0")
-        yield Sample(abs, [draw.away_from(0, shape=())], np.abs, kinks="0")
-        yield Sample(abs, [draw(0, 3)], np.abs, kinks="0")
+        yield from unary_samples(abs, np.abs, draw.nonzero, kinks="0")
 
 
-def abs(Tensor x not None):
+def abs(Tensor input not None):
     """The absolute value of each element; its gradient at 0 is 0.
 
     Args:
-        x: any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
 
     Returns:
         A tensor of x's shape.
@@ -782,17 +760,17 @@ def abs(Tensor x not None):
     >>> mt.abs(mt.tensor([1.0, -2.0]))
     tensor([1., 2.])
     """
-    if not is_float(x.array):
-        return wrap(np.asarray(np.abs(x.array)))
+    if not is_float(input.array):
+        return wrap(np.asarray(np.abs(input.array)))
     cdef Abs op = Abs.__new__(Abs)
-    return op.apply(x, INPUT)
+    return op.apply(input, INPUT)
 
 
-def sign(Tensor x not None):
+def sign(Tensor input not None):
     """-1, 0 or 1 for each element; has no gradient.
 
     Args:
-        x: any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
 
     Returns:
         A tensor of x's shape.
@@ -803,7 +781,7 @@ def sign(Tensor x not None):
     >>> mt.sign(mt.tensor([3.0, 0.0, -2.0]))
     tensor([ 1.,  0., -1.])
     """
-    return wrap(np.asarray(np.sign(x.array)))
+    return wrap(np.asarray(np.sign(input.array)))
 
 
 # -- maximum --------------------------------------------------------------------------------------------------
@@ -873,11 +851,11 @@ cdef Tensor _maximum(Tensor a, Tensor b):
     return op.apply(a, b)
 
 
-def maximum(a, b):
+def maximum(input, other):
     """The larger of a and b, broadcast; nan if either is nan. A tie gives half the gradient to each.
 
     Args:
-        a, b: tensors, or on one side an array or a number.
+        input, other: a and b, tensors, or on one side an array or a number.
 
     Returns:
         A tensor of the broadcast shape and the promoted dtype.
@@ -892,7 +870,7 @@ def maximum(a, b):
     >>> mt.maximum(mt.tensor([1.0, 2.0]), 1.5)
     tensor([1.5, 2. ])
     """
-    a, b = operands("maximum", a, b)
+    a, b = operands("maximum", input, other)
     return _maximum(a, b)
 
 
@@ -963,11 +941,11 @@ cdef Tensor _minimum(Tensor a, Tensor b):
     return op.apply(a, b)
 
 
-def minimum(a, b):
+def minimum(input, other):
     """The smaller of a and b, broadcast; nan if either is nan. A tie gives half the gradient to each.
 
     Args:
-        a, b: tensors, or on one side an array or a number.
+        input, other: a and b, tensors, or on one side an array or a number.
 
     Returns:
         A tensor of the broadcast shape and the promoted dtype.
@@ -982,7 +960,7 @@ def minimum(a, b):
     >>> mt.minimum(mt.tensor([1.0, 2.0]), 1.5)
     tensor([1. , 1.5])
     """
-    a, b = operands("minimum", a, b)
+    a, b = operands("minimum", input, other)
     return _minimum(a, b)
 
 
@@ -1027,17 +1005,17 @@ cdef class Clamp(Unary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(lambda x: clamp(x, -0.5, 0.7), [draw.away_from(-0.5, 0.7, shape=(3, 5))], lambda x: np.clip(x, -0.5, 0.7),
-                     kinks="min, max")
+        yield Sample(lambda x: clamp(x, -0.5, 0.7), [draw.away_from(-0.5, 0.7, shape=(3, 5))],
+                     lambda x: np.clip(x, -0.5, 0.7), kinks="min, max")
         yield Sample(lambda x: clamp(x, min=0.2), [np.asarray(0.9)], lambda x: np.maximum(x, 0.2), kinks="min")
         yield Sample(lambda x: clamp(x, max=0.2), [draw(0, 3)], lambda x: np.minimum(x, 0.2), kinks="max")
 
 
-def clamp(Tensor x not None, min=None, max=None):
+def clamp(Tensor input not None, min=None, max=None):
     """x limited to [min, max]; the gradient passes where x is within, bounds included.
 
     Args:
-        x: any shape.
+        input: x, any shape.
         min, max: numbers; one may be left out.
 
     Returns:
@@ -1058,12 +1036,12 @@ def clamp(Tensor x not None, min=None, max=None):
     for name, bound in (("min", min), ("max", max)):
         if isinstance(bound, Tensor):
             raise TypeError(f"clamp takes numbers, but {name} is a Tensor: use maximum and minimum")
-    if not is_float(x.array):
-        return wrap(np.asarray(np.clip(x.array, min, max)))
+    if not is_float(input.array):
+        return wrap(np.asarray(np.clip(input.array, min, max)))
     cdef Clamp op = Clamp.__new__(Clamp)
     op.low = float("-inf") if min is None else min
     op.high = float("inf") if max is None else max
-    return op.apply(x, INPUT)
+    return op.apply(input, INPUT)
 
 
 # -- where ----------------------------------------------------------------------------------------------------
@@ -1088,7 +1066,8 @@ cdef class Where(Op):
 
     cdef Tensor apply(self, Tensor condition, Tensor a, Tensor b):
         a, b = promote(a, b)
-        shape = broadcast_shape(self, condition.array, np.broadcast_to(a.array, broadcast_shape(self, a.array, b.array)))
+        both = np.broadcast_to(a.array, broadcast_shape(self, a.array, b.array))
+        shape = broadcast_shape(self, condition.array, both)
         cdef ndarray y = np.empty(shape, a.array.dtype)
         cdef Walk walk
         start_walk(&walk, (condition.array, a.array, b.array, y), shape)
@@ -1132,16 +1111,17 @@ cdef class Where(Op):
     def samples(draw):
         for shapes in ([(3, 5), (3, 5), (3, 5)], [(3, 1), (5,), (2, 3, 5)], [(4,), (), (4,)], [(), (0, 3), (3,)]):
             condition = np.arange(np.prod(shapes[0], dtype=int)).reshape(shapes[0]) % 2 == 0
-            yield Sample(lambda a, b, c=condition: where(wrap(np.asarray(c)), a, b), [draw(*shapes[1]), draw(*shapes[2])],
-                         lambda a, b, c=condition: np.where(c, a, b), zero_gradient=(0, 3) in shapes)
+            yield Sample(lambda a, b, c=condition: where(wrap(np.asarray(c)), a, b),
+                         [draw(*shapes[1]), draw(*shapes[2])], lambda a, b, c=condition: np.where(c, a, b),
+                         zero_gradient=(0, 3) in shapes)
 
 
-def where(Tensor condition not None, a, b):
-    """a where the condition holds, b elsewhere, broadcast.
+def where(Tensor condition not None, input, other):
+    """input where the condition holds, other elsewhere, broadcast.
 
     Args:
         condition: a bool tensor.
-        a, b: tensors or numbers.
+        input, other: a and b, tensors or numbers.
 
     Returns:
         A tensor of the broadcast shape and the promoted dtype of a and b.
@@ -1160,9 +1140,10 @@ def where(Tensor condition not None, a, b):
     if condition.array.dtype.kind != "b":
         raise TypeError(f"where needs a bool condition, got {condition.dtype}: compare it with something first")
     cdef Tensor x, y
-    if not isinstance(a, Tensor) and not isinstance(b, Tensor):
-        a = wrap(np.asarray(a, np.float32 if isinstance(a, float) or isinstance(b, float) else None))
-    x, y = operands("where", a, b)
+    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
+        either_float = isinstance(input, float) or isinstance(other, float)
+        input = wrap(np.asarray(input, np.float32 if either_float else None))
+    x, y = operands("where", input, other)
     if not is_float(x.array) and not is_float(y.array):
         return wrap(np.asarray(np.where(condition.array, x.array, y.array)))
     cdef Where op = Where.__new__(Where)

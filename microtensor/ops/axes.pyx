@@ -9,11 +9,14 @@ Dimensions that are not adjacent are brought to the end first, in a copy.
 """
 
 cimport cython
+cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport contiguous
 
 import numpy as np
+
+cnp.import_array()
 
 
 cdef Py_ssize_t normal_dim(object dim, Py_ssize_t ndim) except -1:
@@ -37,11 +40,15 @@ cdef Py_ssize_t product(tuple sizes):
 
 cdef Axes axes_of(ndarray array, Py_ssize_t dim):
     """One dimension of a contiguous array, counted from the front."""
-    cdef Axes axes
-    cdef tuple shape = (<object>array).shape or (1,)
-    axes.outer = product(shape[:dim])
-    axes.length = shape[dim]
-    axes.inner = product(shape[dim + 1:])
+    cdef Axes axes = Axes(1, 1, 1)
+    cdef Py_ssize_t d
+    for d in range(cnp.PyArray_NDIM(array)):
+        if d < dim:
+            axes.outer *= cnp.PyArray_DIM(array, d)
+        elif d == dim:
+            axes.length = cnp.PyArray_DIM(array, d)
+        else:
+            axes.inner *= cnp.PyArray_DIM(array, d)
     return axes
 
 

@@ -13,10 +13,9 @@ array is not contiguous along the run, its elements are gathered into a small bu
 cimport cython
 cimport numpy as cnp
 from cython.parallel cimport prange
-from libc.string cimport memcpy
 from numpy cimport ndarray
 
-from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record
+from microtensor.core cimport Engine, Op, Tensor, contiguous, empty_like, is_float, is_single, record
 from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, threads_for
 
 import numpy as np
@@ -124,7 +123,7 @@ cdef class Binary(Op):
         self.save(a, b, None)
 
     cdef int backward(self, ndarray g, Engine engine) except -1:
-        cdef ndarray da, db
+        cdef ndarray da
         cdef Walk walk
         for side in range(2):
             if not self.needs(side):
@@ -250,7 +249,7 @@ cdef bint next_run(Walk* walk) noexcept nogil:
     if walk.finished:
         return False
     cdef int k, d, last = walk.ndim - 1
-    cdef Py_ssize_t i, stride
+    cdef Py_ssize_t stride
     walk.n = walk.shape[last] - walk.done
     if walk.any_gathered and walk.n > BUFFER:
         walk.n = BUFFER

@@ -11,7 +11,6 @@ from numpy cimport ndarray
 
 from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, is_float, is_single, late, record, wrap
 from microtensor.gemm cimport Layout, gemm
-from microtensor.ops.elementwise cimport promote
 from microtensor.simd cimport real
 
 import numpy as np
@@ -22,6 +21,7 @@ cnp.import_array()
 
 cdef enum:
     RELEASE_WORK = 64 * 64 * 64     # multiplications from which on the GIL is released
+    COLUMNS = 128                   # sums of columns that are kept at a time: they stay in the first-level cache
 
 
 # -- linear -----------------------------------------------------------------------------------------------------
@@ -44,6 +44,21 @@ cdef void linear_backward_x(const real* g, const real* W, real* dx, Py_ssize_t N
                             Py_ssize_t O) noexcept nogil:
     cdef Layout g_step = Layout(O, 1), W_step = Layout(I, 1)
     gemm(N, I, O, g, g_step, W, W_step, dx, I, False)
+
+
+cdef void linear_backward_b(const real* g, real* db, Py_ssize_t N, Py_ssize_t O) noexcept nogil:
+    cdef double sums[COLUMNS]
+    cdef Py_ssize_t n, o, first = 0, count
+    while first < O:
+        count = O - first if O - first < COLUMNS else COLUMNS
+        for o in range(count):
+            sums[o] = 0
+        for n in range(N):
+            for o in range(count):
+                sums[o] += g[n * O + first + o]
+        for o in range(count):
+            db[first + o] = <real>sums[o]
+        first += count
 
 
 cdef void linear_backward_W(const real* g, const real* x, real* dW, Py_ssize_t N, Py_ssize_t I,
@@ -107,11 +122,13 @@ cdef class Linear(Op):
         cdef const void* other
         cdef void* result
         if len(self.edges) == 3 and self.needs(2):
-            db = late.sum_to(g, (self.outputs,))
-            if db is g:                         # x was one row without a leading dimension
-                engine.lend(self, 2, g)
+            shape[0] = self.outputs
+            db = empty(1, shape, cnp.PyArray_TYPE(g))
+            if single:
+                linear_backward_b(<const float*>g_data, <float*>cnp.PyArray_DATA(db), self.rows, self.outputs)
             else:
-                engine.give(self, 2, db)
+                linear_backward_b(<const double*>g_data, <double*>cnp.PyArray_DATA(db), self.rows, self.outputs)
+            engine.give(self, 2, db)
         if self.needs(1):
             x = contiguous(self.a)
             shape[0], shape[1] = self.outputs, self.inputs
@@ -222,8 +239,36 @@ def linear(Tensor input not None, Tensor weight not None, Tensor bias=None):
 # db_kn = sum_m g_mn dy_mn/db_kn = sum_m a_mk g_mn                       db = a^T g      (K, M)(M, N)
 # A matrix that was broadcast gets the sum over its copies, from the engine.
 
+cdef Layout layout_of(ndarray matrix):
+    """The steps of the last two dimensions, in elements."""
+    cdef int ndim = cnp.PyArray_NDIM(matrix)
+    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(matrix)
+    return Layout(cnp.PyArray_STRIDE(matrix, ndim - 2) // itemsize, cnp.PyArray_STRIDE(matrix, ndim - 1) // itemsize)
+
+
+cdef ndarray matrix_gemm(ndarray a, ndarray b):
+    """a @ b for matrices (M, K) and (K, N) of one float dtype, of any strides."""
+    cdef Py_ssize_t m = cnp.PyArray_DIM(a, 0), k = cnp.PyArray_DIM(a, 1), n = cnp.PyArray_DIM(b, 1)
+    cdef Py_ssize_t shape[2]
+    shape[0], shape[1] = m, n
+    cdef ndarray y = empty(2, shape, cnp.PyArray_TYPE(a))
+    cdef Layout a_step = layout_of(a), b_step = layout_of(b)
+    cdef const void* a_data = cnp.PyArray_DATA(a)
+    cdef const void* b_data = cnp.PyArray_DATA(b)
+    cdef void* y_data = cnp.PyArray_DATA(y)
+    cdef bint single = is_single(a)
+    with nogil:
+        if single:
+            gemm(m, n, k, <const float*>a_data, a_step, <const float*>b_data, b_step, <float*>y_data, n, False)
+        else:
+            gemm(m, n, k, <const double*>a_data, a_step, <const double*>b_data, b_step, <double*>y_data, n, False)
+    return y
+
+
 cdef ndarray batched_gemm(object a, object b):
     """a @ b for arrays (..., M, K) and (..., K, N) of one float dtype, of any strides."""
+    if a.ndim == 2 and b.ndim == 2:
+        return matrix_gemm(a, b)
     cdef tuple batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     cdef Py_ssize_t m = a.shape[-2], k = a.shape[-1], n = b.shape[-1], i, count = 1
     cdef ndarray y = np.empty(batch + (m, n), a.dtype)
@@ -238,8 +283,7 @@ cdef ndarray batched_gemm(object a, object b):
     cdef const Py_ssize_t* a_start = <const Py_ssize_t*>cnp.PyArray_DATA(a_batch)
     cdef const Py_ssize_t* b_start = <const Py_ssize_t*>cnp.PyArray_DATA(b_batch)
     cdef Py_ssize_t size_of = a.itemsize
-    cdef Layout a_step = Layout(a.strides[-2] // size_of, a.strides[-1] // size_of)
-    cdef Layout b_step = Layout(b.strides[-2] // size_of, b.strides[-1] // size_of)
+    cdef Layout a_step = layout_of(a), b_step = layout_of(b)
     cdef const char* a_data = <const char*>cnp.PyArray_DATA(a)
     cdef const char* b_data = <const char*>cnp.PyArray_DATA(b)
     cdef char* y_data = <char*>cnp.PyArray_DATA(y)
@@ -250,8 +294,8 @@ cdef ndarray batched_gemm(object a, object b):
                 gemm(m, n, k, <const float*>(a_data + a_start[i]), a_step, <const float*>(b_data + b_start[i]), b_step,
                      <float*>(y_data + i * m * n * size_of), n, False)
             else:
-                gemm(m, n, k, <const double*>(a_data + a_start[i]), a_step, <const double*>(b_data + b_start[i]), b_step,
-                     <double*>(y_data + i * m * n * size_of), n, False)
+                gemm(m, n, k, <const double*>(a_data + a_start[i]), a_step, <const double*>(b_data + b_start[i]),
+                     b_step, <double*>(y_data + i * m * n * size_of), n, False)
     return y
 
 
@@ -299,11 +343,12 @@ cdef class MatMul(Op):
 cdef Tensor _matmul(Tensor a, Tensor b):
     cdef tuple a_shape = (<object>a.array).shape, b_shape = (<object>b.array).shape
     if not a_shape or not b_shape:
-        raise ValueError(f"matmul needs at least one dimension each, got shapes {a_shape} and {b_shape}: use * for numbers")
-    inner_b = b_shape[0] if len(b_shape) == 1 else b_shape[len(b_shape) - 2]
-    if a_shape[len(a_shape) - 1] != inner_b:
-        raise ValueError(f"matmul: shapes {a_shape} and {b_shape} do not match: {a_shape[len(a_shape) - 1]} columns on the "
-                         f"left, {inner_b} rows on the right")
+        raise ValueError(f"matmul needs at least one dimension each, got shapes {a_shape} and {b_shape}: "
+                         "use * for numbers")
+    inner_b = b_shape[0] if len(b_shape) == 1 else b_shape[-2]
+    if a_shape[-1] != inner_b:
+        raise ValueError(f"matmul: shapes {a_shape} and {b_shape} do not match: {a_shape[-1]} columns on the left, "
+                         f"{inner_b} rows on the right")
     if cnp.PyArray_TYPE(a.array) != cnp.PyArray_TYPE(b.array):
         raise TypeError(f"matmul: both must have one dtype, got {a.dtype} and {b.dtype}: convert one with .to(dtype)")
     if not is_float(a.array):
@@ -314,19 +359,19 @@ cdef Tensor _matmul(Tensor a, Tensor b):
     if len(b_shape) == 1:
         return _matmul(a, b.reshape((b_shape[0], 1))).squeeze(-1)
     try:
-        np.broadcast_shapes(a_shape[:len(a_shape) - 2], b_shape[:len(b_shape) - 2])
+        np.broadcast_shapes(a_shape[:-2], b_shape[:-2])
     except ValueError:
         raise ValueError(f"matmul: the leading dimensions of shapes {a_shape} and {b_shape} do not broadcast") from None
     cdef MatMul op = MatMul.__new__(MatMul)
     return op.apply(a, b)
 
 
-def matmul(Tensor a not None, Tensor b not None):
-    """The matrix product a @ b; vectors and batches as in PyTorch and NumPy.
+def matmul(Tensor input not None, Tensor other not None):
+    """The matrix product input @ other; vectors and batches as in PyTorch and NumPy.
 
     Args:
-        a: (..., M, K), or a vector (K,).
-        b: (..., K, N), or a vector (K,), of a's dtype.
+        input: a, (..., M, K), or a vector (K,).
+        other: b, (..., K, N), or a vector (K,), of a's dtype.
 
     Returns:
         (..., M, N); the leading dimensions broadcast, and M or N is missing where a vector took its place.
@@ -341,7 +386,7 @@ def matmul(Tensor a not None, Tensor b not None):
     >>> mt.matmul(mt.tensor([[1.0, 2.0]]), mt.tensor([3.0, 4.0]))
     tensor([11.])
     """
-    return _matmul(a, b)
+    return _matmul(input, other)
 
 
 late.matmul = _matmul

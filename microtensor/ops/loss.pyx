@@ -9,7 +9,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor cimport simd
-from microtensor.core cimport Engine, Op, Tensor, contiguous, empty_like, is_float, is_single, record, wrap
+from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record, wrap
 from microtensor.ops.axes cimport Axes, axes_of
 from microtensor.ops.elementwise cimport Binary
 from microtensor.simd cimport real
@@ -17,7 +17,7 @@ from microtensor.simd cimport real
 import numpy as np
 
 from microtensor.ops.activation import log_softmax, sigmoid, softmax
-from microtensor.ops.arithmetic import clamp, log, sign, where
+from microtensor.ops.arithmetic import clamp, log, sign
 from microtensor.ops.sample import Sample
 
 cnp.import_array()
@@ -40,6 +40,17 @@ cdef int check_reduction(object reduction) except -1:
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}")
     return 0
+
+
+cdef bint fits(ndarray target, ndarray x, Py_ssize_t dim) noexcept:
+    """Whether the target has x's shape without dimension dim."""
+    cdef Py_ssize_t d
+    if cnp.PyArray_NDIM(target) != cnp.PyArray_NDIM(x) - 1:
+        return False
+    for d in range(cnp.PyArray_NDIM(target)):
+        if cnp.PyArray_DIM(target, d) != cnp.PyArray_DIM(x, d if d < dim else d + 1):
+            return False
+    return True
 
 
 cdef Tensor reduced(Tensor losses, object weight, object reduction):
@@ -416,6 +427,7 @@ cdef class ClassLoss(Op):
 
     cdef bint single, per_row       # per_row: reduction 'none'
     cdef Axes axes                  # rows are (outer, inner), classes are length
+    cdef Tensor labels              # the target as given; saved, so that a write to it before backward is noticed
     cdef ndarray target             # int64, (outer, inner)
     cdef ndarray weight             # x's dtype, (C,), or None
     cdef long long ignore_index
@@ -430,16 +442,17 @@ cdef class ClassLoss(Op):
             raise ValueError(f"{name}: expected input (N, C), (N, C, d1, ...) or (C,), got a 0-d tensor")
         if not is_float(x.array):
             raise TypeError(f"{name}: expected a float input, got {x.dtype}")
-        if target.dtype.kind not in "iu":
+        if not cnp.PyArray_ISINTEGER(target.array):
             raise TypeError(f"{name}: class indices must be integers, got a target of dtype {target.dtype}")
-        if target.shape != x.shape[:dim] + x.shape[dim + 1:]:
+        self.axes = axes_of(x.array, dim)
+        if not fits(target.array, x.array, dim):
             raise ValueError(f"{name}: input {x.shape} needs a target of shape {x.shape[:dim] + x.shape[dim + 1:]}, "
                              f"one class index per row of scores, got {target.shape}")
-        self.axes = axes_of(x.array, dim)
         self.single = is_single(x.array)
         self.per_row = reduction == "none"
         self.ignore_index = ignore_index
-        self.target = np.array(target.array, np.int64, order="C")
+        self.target = contiguous((<Tensor>target.long()).array)
+        self.labels = target
         if weight is not None:
             if weight.shape != (self.axes.length,) or weight.dtype != x.dtype:
                 raise ValueError(f"{name}: weight must hold one {x.dtype} per class, shape {(self.axes.length,)}, "
@@ -460,14 +473,21 @@ cdef class ClassLoss(Op):
 
     cdef Tensor apply(self, Tensor x):
         cdef ndarray x_array = contiguous(x.array)
-        cdef ndarray losses = np.empty((<object>self.target).shape, (<object>x_array).dtype)
+        cdef int ndim = cnp.PyArray_NDIM(self.target) if self.per_row else 0
+        cdef ndarray y = empty(ndim, <Py_ssize_t*>cnp.PyArray_DIMS(self.target), cnp.PyArray_TYPE(x_array))
         cdef const void* weight = NULL if self.weight is None else cnp.PyArray_DATA(self.weight)
         cdef const long long* target = <const long long*>cnp.PyArray_DATA(self.target)
-        cdef double total = self.forward_loop(cnp.PyArray_DATA(x_array), target, weight, cnp.PyArray_DATA(losses))
-        cdef ndarray y = losses if self.per_row else np.asarray(total * self.scale, (<object>x_array).dtype)
+        cdef void* y_data = cnp.PyArray_DATA(y)
+        cdef double total = self.forward_loop(cnp.PyArray_DATA(x_array), target, weight,
+                                              y_data if self.per_row else NULL)
+        if not self.per_row:
+            if self.single:
+                (<float*>y_data)[0] = <float>(total * self.scale)
+            else:
+                (<double*>y_data)[0] = total * self.scale
         cdef Tensor result = record(self, y, x)
         if result.op is not None:
-            self.save(x, None, None)
+            self.save(x, self.labels, None)
         return result
 
     cdef int backward(self, ndarray g, Engine engine) except -1:
@@ -478,7 +498,7 @@ cdef class ClassLoss(Op):
         return engine.give(self, 0, dx)
 
     cdef double forward_loop(self, const void* x, const long long* target, const void* weight, void* losses):
-        """Each row's loss; returns their sum."""
+        """Each row's loss, into losses unless that is NULL; returns their sum."""
         return 0
 
     cdef void backward_loop(self, const void* x, const long long* target, const void* weight, const void* g, void* dx):
@@ -527,8 +547,9 @@ cdef double cross_entropy_forward(const real* x, const long long* target, const 
     for o in range(axes.outer):
         for i in range(stride):
             at = o * stride + i
-            losses[at] = 0
             if target[at] == ignore_index:
+                if losses != NULL:
+                    losses[at] = 0
                 continue
             row = x + o * C * stride + i
             lse = row_statistics(row, C, stride, &m)
@@ -539,7 +560,8 @@ cdef double cross_entropy_forward(const real* x, const long long* target, const 
             if smoothing != 0:
                 for c in range(C):
                     loss += smoothing / C * (lse + (m - row[c * stride])) * (1 if weight == NULL else weight[c])
-            losses[at] = <real>loss
+            if losses != NULL:
+                losses[at] = <real>loss
             total += loss
     return total
 
@@ -550,7 +572,7 @@ cdef void cross_entropy_backward(const real* x, const long long* target, const r
     cdef Py_ssize_t o, i, c, at, C = axes.length, stride = axes.inner
     cdef const real* row
     cdef real* d
-    cdef double q_sum, row_scale, weights = C
+    cdef double q_sum, row_scale, w_target, weights = C
     cdef real m, factor
     if weight != NULL:
         weights = 0
@@ -566,11 +588,12 @@ cdef void cross_entropy_backward(const real* x, const long long* target, const r
                     d[c * stride] = 0
                 continue
             row_scale = scale * g[at if per_row else 0]
-            q_sum = (1 - smoothing) * (1 if weight == NULL else weight[target[at]]) + smoothing / C * weights
+            w_target = (1 - smoothing) * (1 if weight == NULL else weight[target[at]])
+            q_sum = w_target + smoothing / C * weights
             factor = <real>(row_scale * q_sum / row_statistics(row, C, stride, &m))
             for c in range(C):
                 d[c * stride] = factor * simd.exp(row[c * stride] - m)
-            d[target[at] * stride] -= <real>(row_scale * (1 - smoothing) * (1 if weight == NULL else weight[target[at]]))
+            d[target[at] * stride] -= <real>(row_scale * w_target)
             if smoothing != 0:
                 for c in range(C):
                     d[c * stride] -= <real>(row_scale * smoothing / C * (1 if weight == NULL else weight[c]))
@@ -628,7 +651,8 @@ cdef class CrossEntropy(ClassLoss):
                 [draw(*shape)],
                 lambda x, t=t, w=weight, e=smoothing, i=ignore, r=reduction: twin(x, t, np.ones(5) if w is None else w,
                                                                                   e, i, r))
-        yield Sample(lambda x: cross_entropy(x, wrap(np.asarray(2))), [draw(5)], lambda x: np.log(np.exp(x).sum()) - x[2])
+        yield Sample(lambda x: cross_entropy(x, wrap(np.asarray(2))), [draw(5)],
+                     lambda x: np.log(np.exp(x).sum()) - x[2])
 
 
 def cross_entropy(Tensor input not None, Tensor target not None, Tensor weight=None, ignore_index=-100,
@@ -693,14 +717,16 @@ cdef double nll_forward(const real* x, const long long* target, const real* weig
                         real* losses, Axes axes) noexcept nogil:
     cdef Py_ssize_t o, i, at, C = axes.length, stride = axes.inner
     cdef double total = 0
+    cdef real loss
     for o in range(axes.outer):
         for i in range(stride):
             at = o * stride + i
-            losses[at] = 0
-            if target[at] == ignore_index:
-                continue
-            losses[at] = -x[(o * C + target[at]) * stride + i] * (1 if weight == NULL else weight[target[at]])
-            total += losses[at]
+            loss = 0
+            if target[at] != ignore_index:
+                loss = -x[(o * C + target[at]) * stride + i] * (1 if weight == NULL else weight[target[at]])
+            if losses != NULL:
+                losses[at] = loss
+            total += loss
     return total
 
 
@@ -725,8 +751,10 @@ cdef class NLLLoss(ClassLoss):
 
     cdef double forward_loop(self, const void* x, const long long* target, const void* weight, void* losses):
         if self.single:
-            return nll_forward(<const float*>x, target, <const float*>weight, self.ignore_index, <float*>losses, self.axes)
-        return nll_forward(<const double*>x, target, <const double*>weight, self.ignore_index, <double*>losses, self.axes)
+            return nll_forward(<const float*>x, target, <const float*>weight, self.ignore_index, <float*>losses,
+                               self.axes)
+        return nll_forward(<const double*>x, target, <const double*>weight, self.ignore_index, <double*>losses,
+                           self.axes)
 
     cdef void backward_loop(self, const void* x, const long long* target, const void* weight, const void* g, void* dx):
         if self.single:

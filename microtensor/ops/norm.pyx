@@ -8,13 +8,12 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor cimport simd
-from microtensor.core cimport Engine, Op, Tensor, contiguous, empty_like, is_float, is_single, record, wrap
+from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record, wrap
 from microtensor.ops.axes cimport Axes, axes_of
 from microtensor.simd cimport real
 
 import numpy as np
 
-from microtensor.core import no_grad
 from microtensor.ops.arithmetic import sqrt
 from microtensor.ops.sample import Sample
 
@@ -149,7 +148,8 @@ cdef class BatchNorm(Op):
         cdef ndarray dw = empty_like(w), db = empty_like(w)
         cdef void* dx_data = NULL if dx is None else cnp.PyArray_DATA(dx)
         cdef Axes axes = axes_of(x, 1)
-        cdef ndarray sums = np.empty(2 * axes.length)
+        cdef Py_ssize_t room = 2 * axes.length
+        cdef ndarray sums = empty(1, &room, cnp.NPY_FLOAT64)
         cdef const double* mean = <const double*>cnp.PyArray_DATA(statistics)
         cdef const double* r = mean + 2 * axes.length
         if is_single(x):
@@ -193,6 +193,18 @@ cdef Tensor channelwise(Tensor vector, Py_ssize_t ndim):
     return vector.reshape((1, -1) + (1,) * (ndim - 2))
 
 
+cdef int check_vector(str name, Tensor vector, Tensor input, Py_ssize_t channels) except -1:
+    """Raise unless a vector is None or holds one number of the input's dtype per channel."""
+    if vector is None:
+        return 0
+    if cnp.PyArray_NDIM(vector.array) != 1 or cnp.PyArray_DIM(vector.array, 0) != channels:
+        raise ValueError(f"batch_norm: expected {name} of shape {(channels,)} for input {input.shape}, "
+                         f"got {vector.shape}")
+    if cnp.PyArray_TYPE(vector.array) != cnp.PyArray_TYPE(input.array):
+        raise TypeError(f"batch_norm: expected {name} of the input's dtype {input.dtype}, got {vector.dtype}")
+    return 0
+
+
 def batch_norm(Tensor input not None, Tensor running_mean, Tensor running_var, Tensor weight=None, Tensor bias=None,
                bint training=False, double momentum=0.1, double eps=1e-5):
     """Batch normalisation (Ioffe and Szegedy 2015).
@@ -224,20 +236,15 @@ def batch_norm(Tensor input not None, Tensor running_mean, Tensor running_var, T
             [ 1.]])
     """
     cdef Py_ssize_t channels, n
-    if input.ndim not in (2, 3):
+    if cnp.PyArray_NDIM(input.array) not in (2, 3):
         raise ValueError(f"batch_norm: expected input (N, C) or (N, C, L), got {input.shape}")
     if not is_float(input.array):
         raise TypeError(f"batch_norm: expected a float input, got {input.dtype}")
-    channels = input.shape[1]
-    for name, vector in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight),
-                         ("bias", bias)):
-        if vector is None:
-            continue
-        if vector.shape != (channels,):
-            raise ValueError(f"batch_norm: expected {name} of shape {(channels,)} for input {input.shape}, "
-                             f"got {vector.shape}")
-        if vector.dtype != input.dtype:
-            raise TypeError(f"batch_norm: expected {name} of the input's dtype {input.dtype}, got {vector.dtype}")
+    channels = cnp.PyArray_DIM(input.array, 1)
+    check_vector("running_mean", running_mean, input, channels)
+    check_vector("running_var", running_var, input, channels)
+    check_vector("weight", weight, input, channels)
+    check_vector("bias", bias, input, channels)
     if weight is None:
         weight = wrap(np.ones(channels, input.dtype))
     if bias is None:
@@ -249,16 +256,36 @@ def batch_norm(Tensor input not None, Tensor running_mean, Tensor running_var, T
         centred = input - channelwise(running_mean, input.ndim)
         return centred * channelwise(scale, input.ndim) + channelwise(bias, input.ndim)
 
-    n = input.numel() // channels if channels else 0
+    n = cnp.PyArray_SIZE(input.array) // channels if channels else 0
     if n <= 1 and channels:
         raise ValueError(f"batch_norm: expected more than one value per channel in training, got input {input.shape}: "
                          "use a larger batch, or eval()")
     cdef BatchNorm op = BatchNorm.__new__(BatchNorm)
     op.eps = eps
-    cdef ndarray statistics = np.empty((3, channels))
+    cdef Py_ssize_t shape[2]
+    shape[0], shape[1] = 3, channels
+    cdef ndarray statistics = empty(2, shape, cnp.NPY_FLOAT64)
+    cdef const double* mean = <const double*>cnp.PyArray_DATA(statistics)
     y = op.apply(input, weight, bias, statistics)
-    for running, batch in ((running_mean, statistics[0]), (running_var, statistics[1] * (n / (n - 1.)))):
-        if running is not None:
-            with no_grad():
-                running.copy_(((1 - momentum) * running.array + momentum * batch).astype(input.dtype))
+    if running_mean is not None:
+        move_towards(running_mean, mean, 1, momentum)
+    if running_var is not None:
+        move_towards(running_var, mean + channels, n / (n - 1.), momentum)
     return y
+
+
+cdef int move_towards(Tensor running, const double* batch, double scale, double momentum) except -1:
+    """running = (1 - momentum) running + momentum scale batch, in place."""
+    cdef Py_ssize_t c
+    cdef bint single = is_single(running.array)
+    cdef Py_ssize_t step = cnp.PyArray_STRIDE(running.array, 0)
+    cdef char* data = <char*>cnp.PyArray_DATA(running.array)
+    running.before_write()
+    for c in range(cnp.PyArray_DIM(running.array, 0)):
+        if single:
+            (<float*>(data + c * step))[0] = <float>(
+                (1 - momentum) * (<float*>(data + c * step))[0] + momentum * scale * batch[c])
+        else:
+            (<double*>(data + c * step))[0] = (
+                (1 - momentum) * (<double*>(data + c * step))[0] + momentum * scale * batch[c])
+    return 0

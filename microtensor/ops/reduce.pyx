@@ -11,7 +11,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor cimport simd
-from microtensor.core cimport Engine, Op, Tensor, contiguous, empty_like, is_float, is_single, late, record, wrap
+from microtensor.core cimport Engine, Op, Tensor, contiguous, is_float, is_single, late, record, wrap
 from microtensor.ops.axes cimport Arrangement, Axes, arrangement_of, normal_dim
 from microtensor.ops.elementwise cimport as_float
 from microtensor.simd cimport real
@@ -182,11 +182,11 @@ cdef class Sum(Reduction):
         yield Sample(sum, [draw()], np.sum)
 
 
-def sum(Tensor x not None, dim=None, bint keepdim=False):
+def sum(Tensor input not None, dim=None, bint keepdim=False):
     """The sum of all elements, or along dimensions; int64 for integers and bools.
 
     Args:
-        x: any shape.
+        input: x, any shape.
         dim: a dimension, several, or None for all.
         keepdim: keep the reduced dimensions with size 1.
 
@@ -202,10 +202,10 @@ def sum(Tensor x not None, dim=None, bint keepdim=False):
     >>> mt.sum(mt.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
     tensor([4., 6.])
     """
-    if not is_float(x.array):
-        return wrap(np.asarray(np.sum(x.array, axis=_axis(dim), keepdims=keepdim, dtype=np.int64)))
+    if not is_float(input.array):
+        return wrap(np.asarray(np.sum(input.array, axis=_axis(dim), keepdims=keepdim, dtype=np.int64)))
     cdef Sum op = Sum.__new__(Sum)
-    return op.apply(x, dim, keepdim)
+    return op.apply(input, dim, keepdim)
 
 
 cdef object _axis(object dim):
@@ -263,11 +263,11 @@ cdef class Mean(Reduction):
         yield Sample(mean, [draw()], np.mean)
 
 
-def mean(Tensor x not None, dim=None, bint keepdim=False):
+def mean(Tensor input not None, dim=None, bint keepdim=False):
     """The mean of all elements, or along dimensions; nan where there are none.
 
     Args:
-        x: any shape, float32 or float64.
+        input: x, any shape, float32 or float64.
         dim: a dimension, several, or None for all.
         keepdim: keep the reduced dimensions with size 1.
 
@@ -284,10 +284,10 @@ def mean(Tensor x not None, dim=None, bint keepdim=False):
     >>> mt.mean(mt.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=1)
     tensor([1.5, 3.5])
     """
-    if not is_float(x.array):
-        raise TypeError(f"mean needs a float tensor, got {x.dtype}: use x.float().mean()")
+    if not is_float(input.array):
+        raise TypeError(f"mean needs a float tensor, got {input.dtype}: use input.float().mean()")
     cdef Mean op = Mean.__new__(Mean)
-    return op.apply(x, dim, keepdim)
+    return op.apply(input, dim, keepdim)
 
 
 # -- var ------------------------------------------------------------------------------------------------------
@@ -342,8 +342,8 @@ cdef class Var(Reduction):
     cdef int check(self, Tensor x) except -1:
         cdef Py_ssize_t n = self.arrangement.axes.length
         if n - self.correction <= 0:
-            warnings.warn(f"var of {n} elements with correction={self.correction:g} is not defined and gives nan or inf: "
-                          "pass correction=0", stacklevel=2)
+            warnings.warn(f"var of {n} elements with correction={self.correction:g} is not defined and gives nan or "
+                          "inf: pass correction=0", stacklevel=2)
         return 0
 
     cdef void keep(self, Tensor x, Tensor y):
@@ -377,11 +377,11 @@ cdef class Var(Reduction):
         yield Sample(lambda x: var(x, 0, 0), [draw(4)], np.var)
 
 
-def var(Tensor x not None, dim=None, double correction=1, bint keepdim=False):
+def var(Tensor input not None, dim=None, double correction=1, bint keepdim=False):
     """The variance of all elements, or along dimensions.
 
     Args:
-        x: any shape, float32 or float64.
+        input: x, any shape, float32 or float64.
         dim: a dimension, several, or None for all.
         correction: the divisor is n - correction: 1 estimates a population's variance, 0 gives the sample's own.
         keepdim: keep the reduced dimensions with size 1.
@@ -399,14 +399,14 @@ def var(Tensor x not None, dim=None, double correction=1, bint keepdim=False):
     >>> mt.var(mt.tensor([1.0, 2.0, 3.0, 4.0]))
     tensor(1.6667)
     """
-    if not is_float(x.array):
-        raise TypeError(f"var needs a float tensor, got {x.dtype}: use x.float().var()")
+    if not is_float(input.array):
+        raise TypeError(f"var needs a float tensor, got {input.dtype}: use input.float().var()")
     cdef Var op = Var.__new__(Var)
     op.correction = correction
-    return op.apply(x, dim, keepdim)
+    return op.apply(input, dim, keepdim)
 
 
-def std(Tensor x not None, dim=None, double correction=1, bint keepdim=False):
+def std(Tensor input not None, dim=None, double correction=1, bint keepdim=False):
     """The standard deviation of all elements, or along dimensions: the square root of ``var`` (see there).
 
     Formula: y = sqrt(var(x))
@@ -415,7 +415,7 @@ def std(Tensor x not None, dim=None, double correction=1, bint keepdim=False):
     >>> mt.std(mt.tensor([1.0, 3.0]))
     tensor(1.4142)
     """
-    return sqrt(var(x, dim, correction, keepdim))
+    return sqrt(var(input, dim, correction, keepdim))
 
 
 # -- amax -----------------------------------------------------------------------------------------------------
@@ -493,11 +493,11 @@ cdef int check_not_empty(str name, Arrangement arrangement) except -1:
     return 0
 
 
-def amax(Tensor x not None, dim=None, bint keepdim=False):
+def amax(Tensor input not None, dim=None, bint keepdim=False):
     """The largest of all elements, or along dimensions; equal largest elements share the gradient.
 
     Args:
-        x: any shape.
+        input: x, any shape.
         dim: a dimension, several, or None for all.
         keepdim: keep the reduced dimensions with size 1.
 
@@ -514,13 +514,13 @@ def amax(Tensor x not None, dim=None, bint keepdim=False):
     >>> mt.amax(mt.tensor([[1.0, 2.0], [4.0, 3.0]]), dim=1)
     tensor([2., 4.])
     """
-    if not is_float(x.array):
-        return wrap(np.asarray(np.max(x.array, axis=_axis(dim), keepdims=keepdim)))
+    if not is_float(input.array):
+        return wrap(np.asarray(np.max(input.array, axis=_axis(dim), keepdims=keepdim)))
     cdef AMax op = AMax.__new__(AMax)
-    return op.apply(x, dim, keepdim)
+    return op.apply(input, dim, keepdim)
 
 
-def amin(Tensor x not None, dim=None, bint keepdim=False):
+def amin(Tensor input not None, dim=None, bint keepdim=False):
     """The smallest of all elements, or along dimensions; equal smallest elements share the gradient. See ``amax``.
 
     Formula: y = min(x_1, ..., x_n) = -max(-x_1, ..., -x_n)
@@ -529,9 +529,9 @@ def amin(Tensor x not None, dim=None, bint keepdim=False):
     >>> mt.amin(mt.tensor([[1.0, 2.0], [4.0, 3.0]]), dim=1)
     tensor([1., 3.])
     """
-    if not is_float(x.array):
-        return wrap(np.asarray(np.min(x.array, axis=_axis(dim), keepdims=keepdim)))
-    return -amax(-x, dim, keepdim)
+    if not is_float(input.array):
+        return wrap(np.asarray(np.min(input.array, axis=_axis(dim), keepdims=keepdim)))
+    return -amax(-input, dim, keepdim)
 
 
 # -- max along a dimension ------------------------------------------------------------------------------------
@@ -603,11 +603,11 @@ cdef class Max(Reduction):
                          kinks="where the largest elements are equal")
 
 
-def max(Tensor x not None, dim=None, bint keepdim=False):
+def max(Tensor input not None, dim=None, bint keepdim=False):
     """The largest of all elements; along a dimension, the largest and where they are.
 
     Args:
-        x: any shape.
+        input: x, any shape.
         dim: one dimension, or None for all.
         keepdim: keep the reduced dimension with size 1.
 
@@ -626,17 +626,17 @@ def max(Tensor x not None, dim=None, bint keepdim=False):
     (tensor([2., 4.]), tensor([1, 0]))
     """
     if dim is None:
-        return amax(x)
-    dim = normal_dim(dim, x.ndim)
-    if not is_float(x.array):
-        return (wrap(np.asarray(np.max(x.array, axis=dim, keepdims=keepdim))), argmax(x, dim, keepdim))
+        return amax(input)
+    dim = normal_dim(dim, input.ndim)
+    if not is_float(input.array):
+        return (wrap(np.asarray(np.max(input.array, axis=dim, keepdims=keepdim))), argmax(input, dim, keepdim))
     cdef Max op = Max.__new__(Max)
     op.dim = dim
-    values = op.apply(x, dim, keepdim)
+    values = op.apply(input, dim, keepdim)
     return values, wrap(np.asarray(op.index.reshape((<Tensor>values).shape)))
 
 
-def min(Tensor x not None, dim=None, bint keepdim=False):
+def min(Tensor input not None, dim=None, bint keepdim=False):
     """The smallest of all elements; along a dimension, the smallest and where they are. See ``max``.
 
     Formula: y = min(x_1, ..., x_n) = -max(-x_1, ..., -x_n)
@@ -646,16 +646,16 @@ def min(Tensor x not None, dim=None, bint keepdim=False):
     (tensor([1., 3.]), tensor([0, 1]))
     """
     if dim is None:
-        return amin(x)
-    values, indices = max(-x, dim, keepdim)
+        return amin(input)
+    values, indices = max(-input, dim, keepdim)
     return -values, indices
 
 
-def argmax(Tensor x not None, dim=None, bint keepdim=False):
+def argmax(Tensor input not None, dim=None, bint keepdim=False):
     """The index of the largest of all elements (counted in row-major order), or along a dimension; the first of ties.
 
     Args:
-        x: any shape, not empty.
+        input: x, any shape, not empty.
         dim: one dimension, or None for all.
         keepdim: keep the reduced dimension with size 1.
 
@@ -666,17 +666,17 @@ def argmax(Tensor x not None, dim=None, bint keepdim=False):
     >>> mt.argmax(mt.tensor([[1.0, 2.0], [4.0, 3.0]]), dim=1)
     tensor([1, 0])
     """
-    return _arg(np.argmax, x, dim, keepdim)
+    return _arg(np.argmax, input, dim, keepdim)
 
 
-def argmin(Tensor x not None, dim=None, bint keepdim=False):
+def argmin(Tensor input not None, dim=None, bint keepdim=False):
     """The index of the smallest of all elements, or along a dimension; the first of ties. See ``argmax``.
 
     >>> import microtensor as mt
     >>> mt.argmin(mt.tensor([[1.0, 2.0], [4.0, 3.0]]), dim=1)
     tensor([0, 1])
     """
-    return _arg(np.argmin, x, dim, keepdim)
+    return _arg(np.argmin, input, dim, keepdim)
 
 
 cdef Tensor _arg(object function, Tensor x, object dim, bint keepdim):
@@ -757,11 +757,11 @@ cdef class LogSumExp(Reduction):
         yield Sample(lambda x: logsumexp(x, 0), [draw()], lambda x: x)
 
 
-def logsumexp(Tensor x not None, dim, bint keepdim=False):
+def logsumexp(Tensor input not None, dim, bint keepdim=False):
     """ln(e^x_1 + ... + e^x_n) along dimensions, without overflow; -inf where there are no elements.
 
     Args:
-        x: any shape.
+        input: x, any shape.
         dim: a dimension, several, or None for all.
         keepdim: keep the reduced dimensions with size 1.
 
@@ -774,8 +774,8 @@ def logsumexp(Tensor x not None, dim, bint keepdim=False):
     Formula: y = ln(e^x_1 + ... + e^x_n)
 
     >>> import microtensor as mt
-    >>> mt.logsumexp(mt.tensor([1000.0, 1000.0]), dim=0)
-    tensor(1000.6931)
+    >>> mt.logsumexp(mt.tensor([1000.0, 0.0]), dim=0)
+    tensor(1000.)
     """
     cdef LogSumExp op = LogSumExp.__new__(LogSumExp)
-    return op.apply(x, dim, keepdim)
+    return op.apply(input, dim, keepdim)

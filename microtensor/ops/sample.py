@@ -36,6 +36,11 @@ class Draw:
         """Standard normal."""
         return np.asarray(self.stream.standard_normal(shape))
 
+    def nonzero(self, *shape):
+        """Standard normal, no closer than 0.1 to 0, and somewhere positive."""
+        x = self.away_from(0, shape=shape)
+        return np.abs(x) if x.ndim == 0 else x
+
     def positive(self, *shape):
         """Uniform in [0.5, 2)."""
         return np.asarray(self.stream.uniform(0.5, 2.0, shape))
@@ -59,3 +64,14 @@ class Draw:
     def integers(self, high, *shape):
         """Integers in [0, high), int64."""
         return np.asarray(self.stream.integers(0, high, shape))
+
+
+def unary_samples(function, twin, make, kinks=""):
+    """The samples of an op of one input: a matrix, a 0-d and an empty input, drawn by make(*shape)."""
+    return [Sample(function, [make(*shape)], twin, kinks) for shape in ((3, 5), (), (0, 3))]
+
+
+def binary_samples(function, twin, make_a, make_b):
+    """The samples of an op of two inputs: equal shapes, and shapes that broadcast."""
+    shapes = (((3, 5), (3, 5)), ((3, 5), (5,)), ((2, 1, 5), (3, 1)), ((), (4,)), ((0, 5), (5,)))
+    return [Sample(function, [make_a(*a), make_b(*b)], twin, zero_gradient=0 in a) for a, b in shapes]

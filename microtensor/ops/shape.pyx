@@ -9,7 +9,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    Engine, Op, Tensor, contiguous, is_float, late, record, record_all, view_of, wrap,
+    Engine, Op, Tensor, contiguous, is_float, late, record, record_all, wrap,
 )
 from microtensor.ops.axes cimport normal_dim
 
@@ -53,11 +53,11 @@ cdef class Reshape(Op):
         yield Sample(lambda x: squeeze(unsqueeze(x, 1), 1), [draw(3, 5)], lambda x: x)
 
 
-def reshape(Tensor x not None, shape):
+def reshape(Tensor input not None, shape):
     """The same elements, in row-major order, in another shape; a view where x's memory allows.
 
     Args:
-        x: any shape.
+        input: x, any shape.
         shape: the new sizes; one may be -1, and is then what remains.
 
     Returns:
@@ -72,53 +72,54 @@ def reshape(Tensor x not None, shape):
             [3, 4, 5]])
     """
     cdef Reshape op = Reshape.__new__(Reshape)
-    op.shape = x.shape
+    op.shape = input.shape
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     try:
-        view = (<object>x.array).reshape(shape)
+        view = (<object>input.array).reshape(shape)
     except ValueError:
-        raise ValueError(f"reshape: shape {x.shape} of {x.numel()} elements does not fit into {shape}") from None
-    return record_view(op, view, x)
+        raise ValueError(f"reshape: shape {input.shape} of {input.numel()} elements does not fit into "
+                         f"{shape}") from None
+    return record_view(op, view, input)
 
 
-def flatten(Tensor x not None, start_dim=0, end_dim=-1):
+def flatten(Tensor input not None, start_dim=0, end_dim=-1):
     """The dimensions from start_dim to end_dim, both included, made one.
 
     >>> import microtensor as mt
     >>> mt.flatten(mt.zeros(2, 3, 5), start_dim=1).shape
     (2, 15)
     """
-    cdef tuple shape = x.shape or (1,)
-    cdef Py_ssize_t start = normal_dim(start_dim, x.ndim), end = normal_dim(end_dim, x.ndim)
+    cdef tuple shape = input.shape or (1,)
+    cdef Py_ssize_t start = normal_dim(start_dim, input.ndim), end = normal_dim(end_dim, input.ndim)
     if start > end:
-        raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {x.shape}")
+        raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {input.shape}")
     cdef Py_ssize_t size = 1
     for s in shape[start:end + 1]:
         size *= <Py_ssize_t>s
-    return reshape(x, shape[:start] + (size,) + shape[end + 1:])
+    return reshape(input, shape[:start] + (size,) + shape[end + 1:])
 
 
-def unsqueeze(Tensor x not None, dim):
+def unsqueeze(Tensor input not None, dim):
     """x with a dimension of size 1 inserted before dimension dim; -1 is after the last.
 
     >>> import microtensor as mt
     >>> mt.unsqueeze(mt.zeros(3), 1).shape
     (3, 1)
     """
-    cdef Py_ssize_t at = normal_dim(dim, x.ndim + 1)
-    return reshape(x, x.shape[:at] + (1,) + x.shape[at:])
+    cdef Py_ssize_t at = normal_dim(dim, input.ndim + 1)
+    return reshape(input, input.shape[:at] + (1,) + input.shape[at:])
 
 
-def squeeze(Tensor x not None, dim=None):
+def squeeze(Tensor input not None, dim=None):
     """x without its dimensions of size 1, or without those of dim (an int or several) that have size 1.
 
     >>> import microtensor as mt
     >>> mt.squeeze(mt.zeros(1, 3, 1)).shape, mt.squeeze(mt.zeros(1, 3, 1), 0).shape
     ((3,), (3, 1))
     """
-    dims = range(x.ndim) if dim is None else [normal_dim(d, x.ndim)
-                                              for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
-    return reshape(x, tuple([size for d, size in enumerate(x.shape) if size != 1 or d not in dims]))
+    named = range(input.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
+    dims = [normal_dim(d, input.ndim) for d in named]
+    return reshape(input, tuple([size for d, size in enumerate(input.shape) if size != 1 or d not in dims]))
 
 
 # -- permute ----------------------------------------------------------------------------------------------------
@@ -152,11 +153,11 @@ cdef class Permute(Op):
         yield Sample(t, [draw(0, 5)], np.transpose)
 
 
-def permute(Tensor x not None, dims):
+def permute(Tensor input not None, dims):
     """x with its dimensions in another order: a view.
 
     Args:
-        x: any shape.
+        input: x, any shape.
         dims: every dimension once; the result's dimension i is x's dimension dims[i].
 
     Returns:
@@ -170,37 +171,37 @@ def permute(Tensor x not None, dims):
     (5, 2, 3)
     """
     cdef Permute op = Permute.__new__(Permute)
-    op.order = tuple([normal_dim(d, x.ndim) for d in dims])
-    if sorted(op.order) != list(range(x.ndim)):
-        raise ValueError(f"permute: dims {tuple(dims)} must name every dimension of shape {x.shape} once")
-    return record_view(op, (<object>x.array).transpose(op.order), x)
+    op.order = tuple([normal_dim(d, input.ndim) for d in dims])
+    if sorted(op.order) != list(range(input.ndim)):
+        raise ValueError(f"permute: dims {tuple(dims)} must name every dimension of shape {input.shape} once")
+    return record_view(op, (<object>input.array).transpose(op.order), input)
 
 
-def transpose(Tensor x not None, dim0, dim1):
+def transpose(Tensor input not None, dim0, dim1):
     """x with two dimensions swapped: a view.
 
     >>> import microtensor as mt
     >>> mt.transpose(mt.zeros(2, 3, 5), 0, 2).shape
     (5, 3, 2)
     """
-    order = list(range(x.ndim))
+    order = list(range(input.ndim))
     if not order:
-        return x
-    first, second = normal_dim(dim0, x.ndim), normal_dim(dim1, x.ndim)
+        return input
+    first, second = normal_dim(dim0, input.ndim), normal_dim(dim1, input.ndim)
     order[first], order[second] = order[second], order[first]
-    return permute(x, order)
+    return permute(input, order)
 
 
-def t(Tensor x not None):
+def t(Tensor input not None):
     """The transpose of a matrix: a view; vectors and 0-d tensors stay as they are.
 
     >>> import microtensor as mt
     >>> mt.t(mt.zeros(2, 3)).shape
     (3, 2)
     """
-    if x.ndim > 2:
-        raise ValueError(f"t is for at most two dimensions, got shape {x.shape}: use transpose or permute")
-    return permute(x, tuple(range(x.ndim))[::-1])
+    if input.ndim > 2:
+        raise ValueError(f"t is for at most two dimensions, got shape {input.shape}: use transpose or permute")
+    return permute(input, tuple(range(input.ndim))[::-1])
 
 
 # -- expand -----------------------------------------------------------------------------------------------------
@@ -229,11 +230,11 @@ cdef class Expand(Op):
                      zero_gradient=True)
 
 
-def expand(Tensor x not None, sizes):
+def expand(Tensor input not None, sizes):
     """x with its dimensions of size 1 repeated, without copying: a read-only view.
 
     Args:
-        x: any shape.
+        input: x, any shape.
         sizes: the new sizes; -1 keeps x's; more than x has dimensions adds some in front.
 
     Returns:
@@ -248,29 +249,30 @@ def expand(Tensor x not None, sizes):
             [2., 2., 2.]])
     """
     cdef Expand op = Expand.__new__(Expand)
-    op.shape = x.shape
+    op.shape = input.shape
     sizes = (sizes,) if isinstance(sizes, int) else tuple(sizes)
-    added = len(sizes) - x.ndim
+    added = len(sizes) - input.ndim
     shape = tuple([op.shape[d - added] if size == -1 and d >= added else size for d, size in enumerate(sizes)])
     try:
-        view = np.broadcast_to(x.array, shape)
+        view = np.broadcast_to(input.array, shape)
     except ValueError:
-        raise ValueError(f"expand: shape {x.shape} does not expand to {sizes}: only dimensions of size 1 repeat") from None
-    return record_view(op, view, x)
+        raise ValueError(f"expand: shape {input.shape} does not expand to {sizes}: only dimensions of size 1 "
+                         "repeat") from None
+    return record_view(op, view, input)
 
 
-def sum_to(Tensor x not None, shape):
+def sum_to(Tensor input not None, shape):
     """x summed over what was repeated when a tensor of this shape was broadcast to x's: expand's transpose.
 
     >>> import microtensor as mt
     >>> mt.ops.sum_to(mt.ones(2, 3), (3,))
     tensor([2., 2., 2.])
     """
-    if x.shape == shape:
-        return x
-    added = x.ndim - len(shape)
-    repeated = tuple([d for d in range(x.ndim) if d < added or (shape[d - added] == 1 and x.shape[d] != 1)])
-    return reshape(x.sum(repeated), shape)
+    if input.shape == shape:
+        return input
+    added = input.ndim - len(shape)
+    repeated = tuple([d for d in range(input.ndim) if d < added or (shape[d - added] == 1 and input.shape[d] != 1)])
+    return reshape(input.sum(repeated), shape)
 
 
 # -- index ------------------------------------------------------------------------------------------------------
@@ -313,8 +315,8 @@ cdef class Index(Op):
     def samples(draw):
         rows, columns = np.array([0, 2, 2, 1, 0]), np.array([4, 1, 1, 0, 4])
         mask = draw(3, 5) > 0
-        for key in (1, (slice(None), -1), (slice(0, 3, 2), None, slice(None, None, -1)), Ellipsis, rows, (rows, columns),
-                    (slice(None), columns), mask, (rows[:, None], columns)):
+        for key in (1, (slice(None), -1), (slice(0, 3, 2), None, slice(None, None, -1)), Ellipsis, rows,
+                    (rows, columns), (slice(None), columns), mask, (rows[:, None], columns)):
             yield Sample(lambda x, k=key: index(x, k), [draw(3, 5)], lambda x, k=key: x[k])
         yield Sample(lambda x: index(x, ()), [draw()], lambda x: x)
         yield Sample(lambda x: index(x, slice(0, 1)), [draw(0, 3)], lambda x: x[0:1])
@@ -461,7 +463,8 @@ def cat(tensors, dim=0):
     op.dim = normal_dim(dim, len(shape))
     for i, x in enumerate(inputs):
         if x.dtype != inputs[0].dtype:
-            raise TypeError(f"cat: tensor 0 has dtype {inputs[0].dtype} and tensor {i} {x.dtype}: convert one with .to(dtype)")
+            raise TypeError(f"cat: tensor 0 has dtype {inputs[0].dtype} and tensor {i} {x.dtype}: convert one with "
+                            ".to(dtype)")
         if x.ndim != len(shape) or x.shape[:op.dim] != shape[:op.dim] or x.shape[op.dim + 1:] != shape[op.dim + 1:]:
             raise ValueError(f"cat: tensor 0 has shape {shape} and tensor {i} {x.shape}: sizes must be equal in all "
                              f"dimensions but {op.dim}")
@@ -483,7 +486,8 @@ def stack(tensors, dim=0):
     inputs = list(tensors)
     for i, x in enumerate(inputs):
         if isinstance(x, Tensor) and x.shape != inputs[0].shape:
-            raise ValueError(f"stack: tensor 0 has shape {inputs[0].shape} and tensor {i} {x.shape}: they must be equal")
+            raise ValueError(f"stack: tensor 0 has shape {inputs[0].shape} and tensor {i} {x.shape}: they must be "
+                             "equal")
     return cat([unsqueeze(x, dim) for x in inputs], normal_dim(dim, inputs[0].ndim + 1) if inputs else 0)
 
 
@@ -508,14 +512,14 @@ cdef class Clone(Op):
         yield Sample(clone, [draw(0, 3)], np.copy)
 
 
-def clone(Tensor x not None):
+def clone(Tensor input not None):
     """A copy of x with memory of its own, row-major; the gradient flows back to x.
 
     >>> import microtensor as mt
     >>> mt.clone(mt.tensor([1.0, 2.0]))
     tensor([1., 2.])
     """
-    return record(Clone.__new__(Clone), cnp.PyArray_NewCopy(x.array, cnp.NPY_CORDER), x)
+    return record(Clone.__new__(Clone), cnp.PyArray_NewCopy(input.array, cnp.NPY_CORDER), input)
 
 
 # -- to ---------------------------------------------------------------------------------------------------------
@@ -540,11 +544,11 @@ cdef class To(Op):
         yield Sample(lambda x: to(x, np.float32), [np.asarray(2.)], np.float32, linear=True)
 
 
-def to(Tensor x not None, dtype):
+def to(Tensor input not None, dtype):
     """x in another dtype; x itself if it has it already. Integers and bools are cut off from the graph.
 
     Args:
-        x: any shape.
+        input: x, any shape.
         dtype: ``mt.float32``, ``mt.float64``, ``mt.int64``, ``mt.bool`` or another of NumPy's bool or integer dtypes.
 
     Returns:
@@ -561,12 +565,12 @@ def to(Tensor x not None, dtype):
         dtype = np.dtype(dtype)
     except TypeError:
         raise TypeError(f"to takes a dtype such as mt.float64, not {dtype!r}") from None
-    if dtype == x.dtype:
-        return x
+    if dtype == input.dtype:
+        return input
     check_dtype(dtype)
-    cdef ndarray y = np.asarray((<object>x.array).astype(dtype, order="C"))
+    cdef ndarray y = np.asarray((<object>input.array).astype(dtype, order="C"))
     if not is_float(y):
         return wrap(y)
     cdef To op = To.__new__(To)
-    op.dtype = x.dtype
-    return record(op, y, x)
+    op.dtype = input.dtype
+    return record(op, y, input)
