@@ -1,0 +1,43 @@
+"""Neural networks: modules, layers, losses, initial values, clipping."""
+
+from microtensor.nn import functional, init, utils
+from microtensor.nn.activation import ELU, SELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from microtensor.nn.batchnorm import BatchNorm1d
+from microtensor.nn.containers import ModuleList, Sequential
+from microtensor.nn.dropout import Dropout
+from microtensor.nn.linear import Flatten, Identity, Linear
+from microtensor.nn.loss import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
+from microtensor.nn.module import Module
+from microtensor.nn.parameter import Parameter
+from microtensor.nn.penalty import l1_penalty, l2_penalty
+
+__all__ = [
+    "ELU",
+    "SELU",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Flatten",
+    "Identity",
+    "L1Loss",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "Module",
+    "ModuleList",
+    "NLLLoss",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "functional",
+    "init",
+    "l1_penalty",
+    "l2_penalty",
+    "utils",
+]

@@ -1,0 +1,79 @@
+"""Layers, activations and losses as functions. They are ops: each is derived in microtensor/ops."""
+
+import numpy as np
+
+from microtensor.core import Tensor, from_numpy
+from microtensor.ops import (
+    batch_norm,
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    dropout,
+    elu,
+    l1_loss,
+    leaky_relu,
+    linear,
+    log_softmax,
+    mse_loss,
+    nll_loss,
+    relu,
+    selu,
+    sigmoid,
+    softmax,
+    tanh,
+)
+
+__all__ = [
+    "batch_norm",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "dropout",
+    "elu",
+    "l1_loss",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "mse_loss",
+    "nll_loss",
+    "one_hot",
+    "relu",
+    "selu",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]
+
+
+def one_hot(tensor, num_classes=-1):
+    """1 at each element's class and 0 elsewhere, along a new last dimension.
+
+    Args:
+        tensor: class indices of any shape, integer.
+        num_classes: size of the new dimension; -1 for the largest index plus one.
+
+    Returns:
+        An int64 tensor of shape (*tensor.shape, num_classes).
+
+    Raises:
+        TypeError: if tensor is not an integer Tensor.
+        ValueError: if an index is negative or not below num_classes.
+
+    Formula: y[..., c] = 1 if c = x[...] else 0
+
+    >>> import microtensor as mt
+    >>> mt.nn.functional.one_hot(mt.tensor([2, 0]))
+    tensor([[0, 0, 1],
+            [1, 0, 0]])
+    """
+    if not isinstance(tensor, Tensor) or tensor.dtype.kind not in "iu":
+        kind = getattr(tensor, "dtype", type(tensor).__name__)
+        raise TypeError(f"one_hot takes an integer Tensor, not {kind}")
+    index = tensor.numpy()
+    if num_classes == -1:
+        if index.size == 0:
+            raise ValueError(f"one_hot of an empty tensor of shape {tensor.shape} needs num_classes")
+        num_classes = int(index.max()) + 1
+    if index.size and not 0 <= index.min() <= index.max() < num_classes:
+        raise ValueError(f"class indices must lie in [0, {num_classes}), got {index.min()} to {index.max()}")
+    return from_numpy((index[..., None] == np.arange(num_classes)).astype(np.int64))

@@ -1,0 +1,131 @@
+"""Learning-rate schedules: each gives every group's lr as a function of how many times ``step`` was called.
+
+    scheduler = StepLR(optimizer, step_size=30)
+    for epoch in range(100):
+        train(...)
+        scheduler.step()
+"""
+
+import math
+
+
+class LRScheduler:
+    """Base class: a subclass gives ``lr_at``.
+
+    Args:
+        optimizer: whose groups' "lr" are set; what they are now is the base.
+
+    Attributes:
+        base_lrs: the learning rates at the start, one per group.
+        last_epoch: how many times ``step`` was called.
+    """
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+        self.base_lrs = [group["lr"] for group in optimizer.param_groups]
+        self.last_epoch = 0
+        self._apply()
+
+    def lr_at(self, base_lr, epoch):
+        """The learning rate of a group that started with base_lr after some epochs."""
+        raise NotImplementedError(f"{type(self).__name__} has no lr_at")
+
+    def step(self):
+        """Go on to the next epoch."""
+        self.last_epoch += 1
+        self._apply()
+
+    def get_last_lr(self):
+        """The current learning rates, one per group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self):
+        """All but the optimiser."""
+        return {name: value for name, value in self.__dict__.items() if name != "optimizer"}
+
+    def load_state_dict(self, state_dict):
+        """Take over what ``state_dict()`` of a schedule of the same class gave, and set the learning rates.
+
+        Raises:
+            ValueError: if it is another schedule's or for another number of groups; nothing is changed.
+        """
+        own = self.state_dict()
+        if state_dict.keys() != own.keys():
+            raise ValueError(f"expected a state_dict with {sorted(own)}, got {sorted(state_dict)}")
+        groups, own_groups = len(state_dict["base_lrs"]), len(self.base_lrs)
+        if groups != own_groups:
+            raise ValueError(f"the state_dict is for {groups} groups, the optimiser has {own_groups}")
+        self.__dict__.update(state_dict)
+        self._apply()
+
+    def _apply(self):
+        for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = self.lr_at(base_lr, self.last_epoch)
+
+
+class StepLR(LRScheduler):
+    """The learning rate multiplied by gamma every step_size epochs.
+
+    Args:
+        optimizer: whose learning rates are set.
+        step_size: epochs between two drops.
+        gamma: the factor of a drop.
+
+    Formula: lr = base gamma^floor(epoch / step_size)
+    """
+
+    def __init__(self, optimizer, step_size, gamma=0.1):
+        self.step_size = step_size
+        self.gamma = gamma
+        super().__init__(optimizer)
+
+    def lr_at(self, base_lr, epoch):
+        """base gamma^floor(epoch / step_size)."""
+        return base_lr * self.gamma ** (epoch // self.step_size)
+
+
+class CosineAnnealingLR(LRScheduler):
+    """The learning rate down half a cosine wave, from its base to eta_min in T_max epochs.
+
+    Args:
+        optimizer: whose learning rates are set.
+        T_max: epochs until eta_min.
+        eta_min: the lowest learning rate.
+
+    Formula: lr = eta_min + (base - eta_min) (1 + cos(pi epoch / T_max)) / 2
+
+    Source: Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts.
+    """
+
+    def __init__(self, optimizer, T_max, eta_min=0.0):  # noqa: N803  (PyTorch's name)
+        self.T_max = T_max
+        self.eta_min = eta_min
+        super().__init__(optimizer)
+
+    def lr_at(self, base_lr, epoch):
+        """eta_min + (base - eta_min) (1 + cos(pi epoch / T_max)) / 2."""
+        return self.eta_min + (base_lr - self.eta_min) * (1 + math.cos(math.pi * epoch / self.T_max)) / 2
+
+
+class LinearLR(LRScheduler):
+    """The learning rate times a factor that moves from start_factor to end_factor, linearly: a warm-up.
+
+    Args:
+        optimizer: whose learning rates are set.
+        start_factor: the factor at first.
+        end_factor: the factor in the end, and from then on.
+        total_iters: epochs in between.
+
+    Formula: lr = base (start + (end - start) min(epoch, total_iters) / total_iters)
+    """
+
+    def __init__(self, optimizer, start_factor=1.0 / 3, end_factor=1.0, total_iters=5):
+        self.start_factor = start_factor
+        self.end_factor = end_factor
+        self.total_iters = total_iters
+        super().__init__(optimizer)
+
+    def lr_at(self, base_lr, epoch):
+        """base (start + (end - start) min(epoch, total_iters) / total_iters)."""
+        done = min(epoch, self.total_iters) / self.total_iters
+        return base_lr * (self.start_factor + (self.end_factor - self.start_factor) * done)

@@ -1,0 +1,386 @@
+"""Layers, losses and penalties as modules, against NumPy formulas; the ops inside have tests of their own."""
+
+import math
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+import microtensor as mt
+from microtensor import nn
+
+EPS = np.finfo(np.float64).eps
+
+
+def normal(rng, *shape):
+    return mt.from_numpy(rng.standard_normal(shape))
+
+
+def close(tensor, expected, operations=64):
+    """Equal but for rounding: a bound on the operations behind each element, in units of float64's."""
+    expected = np.asarray(expected)
+    scale = np.abs(expected).max(initial=1.0)
+    np.testing.assert_allclose(tensor.detach().numpy(), expected, rtol=0, atol=operations * EPS * scale)
+
+
+# -- containers
+
+
+def test_sequential_is_a_sequence():
+    net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    assert len(net) == 3 and list(net) == [net[0], net[1], net[2]]
+    assert net[-1] is net[2]
+    assert isinstance(net[1:], nn.Sequential)
+    assert [name for name, _ in net[1:].named_children()] == ["1", "2"]
+    for index in (3, -4):
+        with pytest.raises(IndexError, match="out of range for 3 modules"):
+            net[index]
+    net[1] = nn.ReLU()
+    assert [type(module).__name__ for module in net] == ["Linear", "ReLU", "Linear"]
+    assert net.append(nn.Sigmoid()) is net
+    assert [name for name, _ in net.named_children()] == ["0", "1", "2", "3"]
+
+
+def test_sequential_takes_names():
+    net = nn.Sequential(OrderedDict(hidden=nn.Linear(2, 3), out=nn.Linear(3, 1)))
+    assert list(net.state_dict()) == ["hidden.weight", "hidden.bias", "out.weight", "out.bias"]
+    assert net.hidden is net[0]
+
+
+def test_sequential_runs_in_order_and_repeats_shared_modules(rng):
+    x, layer = normal(rng, 4, 3), nn.Linear(3, 3, dtype=mt.float64)
+    net = nn.Sequential(layer, nn.Tanh(), layer)
+    np.testing.assert_array_equal(net(x).detach().numpy(), layer(layer(x).tanh()).detach().numpy())
+    assert nn.Sequential()(x) is x
+    net.eval()                          # an attribute among the modules changes nothing
+    np.testing.assert_array_equal(net(x).detach().numpy(), layer(layer(x).tanh()).detach().numpy())
+
+
+def test_containers_refuse_what_is_not_a_module():
+    for bad in (mt.tanh, None):
+        with pytest.raises(TypeError, match=r"'1'.* must be a Module"):
+            nn.Sequential(nn.Tanh(), bad)
+        with pytest.raises(TypeError, match=r"'0'.* must be a Module"):
+            nn.ModuleList([bad])
+    net = nn.Sequential(nn.Tanh(), nn.ReLU(), nn.Tanh())[1:]
+    with pytest.raises(KeyError, match="'2'"):      # the name is taken by the last module
+        net.append(nn.ReLU())
+    assert len(net) == 2
+
+
+def test_module_list_is_part_of_its_owner():
+    net = nn.Module()
+    net.blocks = nn.ModuleList([nn.Linear(2, 2)])
+    net.blocks.append(nn.Linear(2, 3)).extend([nn.Tanh()])
+    assert [name for name, _ in net.named_parameters()] == [
+        "blocks.0.weight", "blocks.0.bias", "blocks.1.weight", "blocks.1.bias"]
+    assert [name for name, _ in net.blocks[1:].named_children()] == ["0", "1"]
+    assert len(nn.ModuleList()) == 0
+
+
+# -- linear and shapes
+
+
+@pytest.mark.parametrize("leading", [(), (5,), (2, 3)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_formula(rng, leading, bias):
+    layer = nn.Linear(4, 3, bias, dtype=mt.float64)
+    x = normal(rng, *leading, 4)
+    expected = x.numpy() @ layer.weight.detach().numpy().T + (layer.bias.detach().numpy() if bias else 0)
+    close(layer(x), expected)
+    assert (layer.bias is not None) == bias
+
+
+def test_linear_starts_within_its_bound():
+    layer = nn.Linear(16, 2000)
+    for parameter in (layer.weight, layer.bias):
+        values = parameter.detach().numpy()
+        assert np.abs(values).max() <= np.float32(0.25)
+        # The mean of n uniform numbers on [-b, b] has the standard deviation b / sqrt(3 n).
+        assert abs(values.mean()) < 5 * 0.25 / math.sqrt(3 * values.size)
+        assert values.max() > 0.24 and values.min() < -0.24
+    assert nn.Linear(0, 3)(mt.zeros(2, 0)).tolist() == [[0.0] * 3] * 2
+
+
+def test_linear_starts_alike_in_both_dtypes():
+    mt.manual_seed(3)
+    single = nn.Linear(5, 4)
+    mt.manual_seed(3)
+    double = nn.Linear(5, 4, dtype=mt.float64)
+    np.testing.assert_array_equal(single.weight.tolist(), double.float().weight.tolist())
+
+
+def test_linear_refuses_another_width():
+    with pytest.raises(ValueError, match=r"^Linear: .*\b4\b.*\(2, 5\)"):
+        nn.Linear(4, 3)(mt.zeros(2, 5))
+
+
+def test_flatten_keeps_the_batch(rng):
+    x = normal(rng, 2, 3, 4, 5)
+    assert nn.Flatten()(x).shape == (2, 60)
+    assert nn.Flatten(0, 1)(x).shape == (6, 4, 5)
+    assert nn.Identity()(x) is x
+
+
+# -- activations
+
+
+@pytest.mark.parametrize("layer, formula", [
+    (nn.ReLU(), lambda x: np.maximum(x, 0)),
+    (nn.LeakyReLU(), lambda x: np.where(x > 0, x, 0.01 * x)),
+    (nn.LeakyReLU(0.3), lambda x: np.where(x > 0, x, 0.3 * x)),
+    (nn.Sigmoid(), lambda x: 1 / (1 + np.exp(-x))),
+    (nn.Tanh(), np.tanh),
+    (nn.ELU(), lambda x: np.where(x > 0, x, np.expm1(x))),
+    (nn.ELU(alpha=2.0), lambda x: np.where(x > 0, x, 2 * np.expm1(x))),
+    (nn.SELU(), lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x))),
+    (nn.Softmax(dim=0), lambda x: np.exp(x) / np.exp(x).sum(0)),
+    (nn.LogSoftmax(dim=1), lambda x: x - np.log(np.exp(x).sum(1, keepdims=True))),
+], ids=repr)
+def test_activation_formula(rng, layer, formula):
+    x = normal(rng, 4, 7)
+    close(layer(x), formula(x.numpy()))
+    assert list(layer.parameters()) == []
+
+
+def test_activations_take_no_ignored_arguments():
+    for layer in (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.SELU):
+        with pytest.raises(TypeError, match="argument"):
+            layer(inplace=True)
+
+
+# -- batch norm
+
+
+def normalised(x, mean, variance, eps):
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    return (x - mean.reshape(shape)) / np.sqrt(variance.reshape(shape) + eps)
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5)])
+@pytest.mark.parametrize("momentum", [0.1, 0.7, None])
+def test_batchnorm_statistics(rng, shape, momentum):
+    layer = nn.BatchNorm1d(3, eps=1e-3, momentum=momentum, dtype=mt.float64)
+    axes = (0,) if len(shape) == 2 else (0, 2)
+    mean, variance = np.zeros(3), np.ones(3)
+    for batch in range(1, 4):
+        x = normal(rng, *shape)
+        close(layer(x), normalised(x.numpy(), x.numpy().mean(axes), x.numpy().var(axes), 1e-3))
+        share = 1 / batch if momentum is None else momentum
+        mean = (1 - share) * mean + share * x.numpy().mean(axes)
+        variance = (1 - share) * variance + share * x.numpy().var(axes, ddof=1)
+        close(layer.running_mean, mean)
+        close(layer.running_var, variance)
+        assert layer.num_batches_tracked.item() == batch
+    layer.eval()
+    close(layer(x), normalised(x.numpy(), mean, variance, 1e-3))
+    assert layer.num_batches_tracked.item() == 3
+
+
+def test_batchnorm_scales_and_shifts(rng):
+    layer = nn.BatchNorm1d(3, dtype=mt.float64)
+    nn.init.uniform_(layer.weight)
+    nn.init.normal_(layer.bias)
+    x = normal(rng, 6, 3)
+    expected = normalised(x.numpy(), x.numpy().mean(0), x.numpy().var(0), 1e-5)
+    close(layer(x), expected * layer.weight.detach().numpy() + layer.bias.detach().numpy())
+    layer.reset_parameters()
+    assert layer.weight.tolist() == layer.running_var.tolist() == [1.0] * 3
+    assert layer.bias.tolist() == layer.running_mean.tolist() == [0.0] * 3
+    assert layer.num_batches_tracked.item() == 0
+
+
+def test_batchnorm_without_parameters_or_statistics(rng):
+    layer = nn.BatchNorm1d(3, affine=False, track_running_stats=False, dtype=mt.float64)
+    assert list(layer.state_dict()) == []
+    x = normal(rng, 6, 3)
+    expected = normalised(x.numpy(), x.numpy().mean(0), x.numpy().var(0), 1e-5)
+    close(layer(x), expected)
+    close(layer.eval()(x), expected)
+
+
+def test_batchnorm_state():
+    assert list(nn.BatchNorm1d(3).state_dict()) == [
+        "weight", "bias", "running_mean", "running_var", "num_batches_tracked"]
+    layer = nn.BatchNorm1d(3).double()
+    assert layer.running_var.dtype == mt.float64 and layer.num_batches_tracked.dtype == mt.int64
+
+
+@pytest.mark.parametrize("shape, message", [
+    ((1, 3), r"^BatchNorm1d '0': .*more than one value per channel.*\(1, 3\)"),
+    ((1, 3, 1), r"more than one value per channel.*\(1, 3, 1\)"),
+    ((4, 5), r"expected shape \(N, 3\) or \(N, 3, L\), got \(4, 5\)"),
+    ((4,), r"got \(4,\)"),
+    ((4, 3, 2, 2), r"got \(4, 3, 2, 2\)"),
+])
+def test_batchnorm_bad_input_changes_nothing(shape, message):
+    net = nn.Sequential(nn.BatchNorm1d(3))
+    with pytest.raises(ValueError, match=message):
+        net(mt.ones(*shape))
+    assert net[0].running_mean.tolist() == [0.0] * 3 and net[0].running_var.tolist() == [1.0] * 3
+    assert net[0].num_batches_tracked.item() == 0
+
+
+def test_batchnorm_of_one_row_is_fine_in_eval():
+    assert nn.BatchNorm1d(3).eval()(mt.ones(1, 3)).shape == (1, 3)
+
+
+# -- dropout
+
+
+def test_dropout_keeps_the_mean_and_its_seed():
+    x = mt.ones(400, 500)
+    layer = nn.Dropout(0.3, generator=mt.Generator(5))
+    y = layer(x).numpy()
+    kept = y != 0
+    np.testing.assert_array_equal(y[kept], np.float32(1 / 0.7))
+    # The share kept of n has the standard deviation sqrt(p (1-p) / n).
+    assert abs(kept.mean() - 0.7) < 5 * math.sqrt(0.3 * 0.7 / kept.size)
+    np.testing.assert_array_equal(nn.Dropout(0.3, generator=mt.Generator(5))(x).numpy(), y)
+    assert (layer(x).numpy() != y).any()
+
+
+def test_dropout_does_nothing_in_eval_and_everything_at_one(rng):
+    x = normal(rng, 5)
+    np.testing.assert_array_equal(nn.Dropout(0.5).eval()(x).numpy(), x.numpy())
+    np.testing.assert_array_equal(nn.Dropout(0.0)(x).numpy(), x.numpy())
+    assert nn.Dropout(1.0)(x).tolist() == [0.0] * 5
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
+def test_dropout_refuses_other_than_probabilities(p):
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        nn.Dropout(p)
+
+
+# -- losses
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+REDUCTIONS = {"mean": np.mean, "sum": np.sum, "none": lambda loss: loss}
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_elementwise_loss_formulas(rng, reduction):
+    x, t, weight = normal(rng, 4, 3), mt.from_numpy(rng.random((4, 3))), mt.from_numpy(rng.random((4, 3)))
+    probability = mt.from_numpy(sigmoid(x.numpy()))
+    xs, ts, ps, ws = (tensor.numpy() for tensor in (x, t, probability, weight))
+    entropy = -(ts * np.log(ps) + (1 - ts) * np.log(1 - ps))
+    favoured = -(2 * ts * np.log(ps) + (1 - ts) * np.log(1 - ps))
+    reduce = REDUCTIONS[reduction]
+    close(nn.MSELoss(reduction)(x, t), reduce((xs - ts) ** 2))
+    close(nn.L1Loss(reduction=reduction)(x, t), reduce(np.abs(xs - ts)))
+    close(nn.BCELoss(reduction=reduction)(probability, t), reduce(entropy))
+    close(nn.BCELoss(weight, reduction)(probability, t), reduce(ws * entropy))
+    close(nn.BCEWithLogitsLoss(reduction=reduction)(x, t), reduce(entropy))
+    close(nn.BCEWithLogitsLoss(weight, reduction)(x, t), reduce(ws * entropy))
+    double = mt.full((3,), 2.0, dtype=mt.float64)
+    close(nn.BCEWithLogitsLoss(reduction=reduction, pos_weight=double)(x, t), reduce(favoured))
+
+
+def test_class_loss_formulas(rng):
+    x = normal(rng, 5, 3)
+    target, weight = mt.tensor([2, 0, 1, 1, 2]), mt.from_numpy(rng.random(3) + 0.5)
+    log_p = x.numpy() - np.log(np.exp(x.numpy()).sum(1, keepdims=True))
+    loss, w = -log_p[np.arange(5), target.numpy()], weight.numpy()[target.numpy()]
+    close(nn.CrossEntropyLoss()(x, target), loss.mean())
+    close(nn.CrossEntropyLoss(reduction="none")(x, target), loss)
+    close(nn.CrossEntropyLoss(weight)(x, target), (w * loss).sum() / w.sum())
+    counted = target.numpy() != 1
+    close(nn.CrossEntropyLoss(ignore_index=1)(x, target), loss[counted].mean())
+    close(nn.CrossEntropyLoss(label_smoothing=0.3)(x, target), (0.7 * loss - 0.3 * log_p.mean(1)).mean())
+    close(nn.NLLLoss()(mt.from_numpy(log_p), target), loss.mean())
+    close(nn.NLLLoss(weight, reduction="sum")(mt.from_numpy(log_p), target), (w * loss).sum())
+    close(nn.NLLLoss(ignore_index=1)(mt.from_numpy(log_p), target), loss[counted].mean())
+
+
+def test_loss_weights_are_part_of_the_state():
+    loss = nn.CrossEntropyLoss(mt.ones(3))
+    assert list(loss.state_dict()) == ["weight"] and list(loss.parameters()) == []
+    assert loss.double().weight.dtype == mt.float64
+    assert list(nn.BCEWithLogitsLoss(pos_weight=mt.ones(1)).state_dict()) == ["pos_weight"]
+
+
+@pytest.mark.parametrize("loss", [nn.MSELoss(), nn.L1Loss(), nn.BCELoss(), nn.BCEWithLogitsLoss()], ids=repr)
+def test_losses_refuse_to_broadcast(loss):
+    with pytest.raises(ValueError, match=r"Loss: .*\(4, 1\).*\(4,\)"):
+        loss(mt.full((4, 1), 0.5), mt.full((4,), 0.5))
+
+
+@pytest.mark.parametrize("label", [3, -1])
+def test_labels_out_of_range_are_refused(label):
+    with pytest.raises(IndexError, match=f"^CrossEntropyLoss: .*{label}"):
+        nn.CrossEntropyLoss()(mt.zeros(2, 3), mt.tensor([0, label]))
+
+
+# -- functional
+
+
+def test_functional_names_are_the_ops():
+    for name in nn.functional.__all__:
+        assert name == "one_hot" or getattr(nn.functional, name) is getattr(mt.ops, name)
+
+
+def test_one_hot():
+    assert nn.functional.one_hot(mt.tensor([[1], [0]])).tolist() == [[[0, 1]], [[1, 0]]]
+    assert nn.functional.one_hot(mt.tensor(1), 3).tolist() == [0, 1, 0]
+    assert nn.functional.one_hot(mt.zeros(0, dtype=mt.int64), 3).shape == (0, 3)
+    for bad, classes, error in (
+        (mt.tensor([3]), 3, ValueError),
+        (mt.tensor([-1]), -1, ValueError),
+        (mt.zeros(0, dtype=mt.int64), -1, ValueError),
+        (mt.tensor([1.0]), -1, TypeError),
+    ):
+        with pytest.raises(error):
+            nn.functional.one_hot(bad, classes)
+
+
+# -- penalties
+
+
+def test_penalty_values_and_gradients(rng):
+    a = mt.from_numpy(rng.standard_normal((3, 2))).requires_grad_()
+    b = mt.from_numpy(rng.standard_normal(4)).requires_grad_()
+    values = np.concatenate([a.detach().numpy().ravel(), b.detach().numpy()])
+    for penalty, value, derivative in (
+        (nn.l1_penalty, 0.3 * np.abs(values).sum(), lambda x: 0.3 * np.sign(x)),
+        (nn.l2_penalty, 0.15 * (values**2).sum(), lambda x: 0.3 * x),
+    ):
+        loss = penalty([a, b], 0.3)
+        assert loss.shape == ()
+        close(loss, value)
+        for tensor, gradient in zip((a, b), mt.grad(loss, [a, b]), strict=True):
+            close(gradient, derivative(tensor.detach().numpy()))
+
+
+def test_penalty_is_differentiable_twice(rng):
+    x = mt.from_numpy(rng.standard_normal(4)).requires_grad_()
+    u = normal(rng, 4)
+    first, = mt.grad(nn.l2_penalty(x, 0.3) ** 2, x, create_graph=True)
+    second, = mt.grad((first * u).sum(), x)
+    # P = w/2 x'x:  d(P^2) = 2 P w x,  so its Jacobian times u is 2 w^2 x (x'u) + 2 P w u
+    values, direction = x.detach().numpy(), u.numpy()
+    penalty = 0.15 * values @ values
+    close(second, 2 * 0.09 * values * (values @ direction) + 2 * penalty * 0.3 * direction)
+
+
+def test_penalty_takes_modules_tensors_and_iterables():
+    net = nn.Linear(3, 2)
+    value = nn.l2_penalty(net, 0.1).item()
+    assert nn.l2_penalty(net.parameters(), 0.1).item() == value
+    assert nn.l2_penalty([*net.parameters()], 0.1).item() == value
+    assert nn.l1_penalty(net.bias, 1.0).item() == pytest.approx(np.abs(net.bias.tolist()).sum())
+
+
+def test_penalty_refuses_what_would_be_silent():
+    used = nn.Linear(3, 2).parameters()
+    list(used)
+    with pytest.raises(ValueError, match="no parameters"):
+        nn.l1_penalty(used, 0.1)
+    with pytest.raises(ValueError, match="at least 0"):
+        nn.l2_penalty(nn.Linear(3, 2), -0.1)
+    with pytest.raises(TypeError, match="float"):
+        nn.l2_penalty([1.0], 0.1)

@@ -1,0 +1,291 @@
+"""SGD against the recurrence written in NumPy; groups, state, and learning-rate schedules."""
+
+import itertools
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+import microtensor as mt
+from microtensor.optim import SGD
+from microtensor.optim.lr_scheduler import CosineAnnealingLR, LinearLR, StepLR
+
+SHAPES = [(3, 2), (4,), ()]
+
+
+def make(rng, dtype=mt.float64):
+    return [mt.from_numpy(np.asarray(rng.standard_normal(shape), dtype)).requires_grad_() for shape in SHAPES]
+
+
+def set_grads(rng, params):
+    for param in params:
+        param.grad = mt.from_numpy(np.asarray(rng.standard_normal(param.shape), param.dtype))
+
+
+def reference(theta, g, v, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, maximize=False):
+    """One step of SGD as PyTorch defines it: the new theta and the new v."""
+    g = (-g if maximize else g) + weight_decay * theta
+    if momentum:
+        v = g if v is None else momentum * v + (1 - dampening) * g
+        g = g + momentum * v if nesterov else v
+    return theta - lr * g, v
+
+
+OPTIONS = [
+    dict(zip(("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize"), values, strict=True))
+    for values in itertools.product([0.1], [0, 0.9], [0, 0.5], [0, 0.01], [False, True], [False, True])
+    if not values[4] or (values[1] and not values[2])
+]
+
+
+@pytest.mark.parametrize("dtype", [mt.float32, mt.float64], ids=str)
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options.values())))
+def test_sgd_follows_the_recurrence(rng, options, dtype):
+    params = make(rng, dtype)
+    optimizer = SGD(params, **options)
+    thetas = [param.detach().numpy().astype(np.float64) for param in params]
+    velocities = [None] * len(params)
+    for _ in range(4):
+        set_grads(rng, params)
+        grads = [param.grad.numpy().copy() for param in params]
+        optimizer.step()
+        for i, (param, grad) in enumerate(zip(params, grads, strict=True)):
+            np.testing.assert_array_equal(param.grad.numpy(), grad)     # step only reads them
+            thetas[i], velocities[i] = reference(thetas[i], grad.astype(np.float64), velocities[i], **options)
+    for param, theta in zip(params, thetas, strict=True):
+        # at most 8 roundings in each of the 4 steps, of numbers below 16
+        np.testing.assert_allclose(param.detach().numpy(), theta, rtol=0, atol=512 * np.finfo(dtype).eps)
+        assert param.requires_grad and param.dtype == dtype
+
+
+def test_sgd_updates_non_contiguous_parameters(rng):
+    base = mt.from_numpy(rng.standard_normal((4, 3)))
+    param = mt.nn.Parameter(base.T)
+    grad = rng.standard_normal((3, 4))
+    expected = param.detach().numpy() - 0.5 * grad
+    param.grad = mt.from_numpy(np.asfortranarray(grad))
+    SGD([param], lr=0.5).step()
+    np.testing.assert_allclose(param.detach().numpy(), expected, rtol=0, atol=8 * np.finfo(np.float64).eps)
+    np.testing.assert_array_equal(base.numpy().T, param.detach().numpy())
+
+
+def test_sgd_skips_parameters_without_gradients(rng):
+    params = make(rng)
+    set_grads(rng, params[:2])
+    optimizer = SGD(params, lr=0.1, momentum=0.9)
+    before = params[2].item()
+    optimizer.step()
+    assert params[2].item() == before and params[2] not in optimizer.state
+    set_grads(rng, params[2:])
+    gradient = params[2].grad.item()
+    optimizer.step()                    # its first step: undampened, though the others are at their second
+    assert optimizer.state[params[2]]["momentum_buffer"].item() == gradient
+
+
+def test_sgd_step_counts_as_a_write(rng):
+    params = make(rng)
+    loss = (params[0] * params[0]).sum()
+    set_grads(rng, params)
+    SGD(params, lr=0.1).step()
+    with pytest.raises(RuntimeError, match="written in place"):
+        loss.backward()
+
+
+def test_closure_is_called_once_with_gradients_on(rng):
+    param, = make(rng)[:1]
+    optimizer = SGD([param], lr=0.1)
+    calls = []
+
+    def closure():
+        calls.append(mt.is_grad_enabled())
+        optimizer.zero_grad()
+        loss = (param * param).sum()
+        loss.backward()
+        return loss
+
+    before = param.detach().numpy().copy()
+    with mt.no_grad():
+        loss = optimizer.step(closure)
+    assert calls == [True]
+    np.testing.assert_allclose(loss.item(), (before**2).sum(), rtol=1e-14)
+    np.testing.assert_allclose(param.detach().numpy(), before - 0.2 * before, rtol=1e-14)
+    optimizer.zero_grad()
+    assert optimizer.step() is None
+
+
+def test_zero_grad_forgets_or_zeroes(rng):
+    params = make(rng)
+    optimizer = SGD(params)
+    set_grads(rng, params[:2])
+    optimizer.zero_grad(set_to_none=False)
+    assert (params[0].grad == 0).all() and (params[1].grad == 0).all() and params[2].grad is None
+    optimizer.zero_grad()
+    assert all(param.grad is None for param in params)
+
+
+def test_groups_have_their_own_options(rng):
+    params = make(rng)
+    optimizer = SGD([{"params": params[:1], "lr": 0.5}, {"params": params[1], "momentum": 0.9}], lr=0.1)
+    optimizer.add_param_group({"params": (param for param in params[2:]), "weight_decay": 0.1})
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.1, 0.1]
+    assert [group["momentum"] for group in optimizer.param_groups] == [0, 0.9, 0]
+    set_grads(rng, params)
+    expected = [
+        reference(param.detach().numpy(), param.grad.numpy(), None, **options)[0]
+        for param, options in zip(params, ({"lr": 0.5}, {"lr": 0.1, "momentum": 0.9},
+                                           {"lr": 0.1, "weight_decay": 0.1}), strict=True)
+    ]
+    optimizer.step()
+    for param, theta in zip(params, expected, strict=True):
+        np.testing.assert_allclose(param.detach().numpy(), theta, rtol=0, atol=16 * np.finfo(np.float64).eps)
+    optimizer.param_groups[0]["lr"] = 0.0
+    before = params[0].detach().numpy().copy()
+    optimizer.step()
+    np.testing.assert_array_equal(params[0].detach().numpy(), before)
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"lr": -0.1}, "lr must be at least 0, got -0.1"),
+    ({"lr": float("nan")}, "lr"),
+    ({"momentum": -1}, "momentum"),
+    ({"weight_decay": -1}, "weight_decay"),
+    ({"nesterov": True}, "nesterov"),
+    ({"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "nesterov"),
+])
+def test_bad_options_are_refused(rng, options, message):
+    params = make(rng)
+    with pytest.raises(ValueError, match=message):
+        SGD(params, **options)
+    optimizer = SGD(params[:1])
+    with pytest.raises(ValueError, match=message):
+        optimizer.add_param_group({"params": params[1:], **options})
+    assert len(optimizer.param_groups) == 1
+
+
+def test_bad_parameters_are_refused(rng):
+    params = make(rng)
+    for bad, error, message in (
+        ([], ValueError, "no parameters"),
+        (params[0], TypeError, "in a list"),
+        ([params[0], 3.0], TypeError, "float"),
+        ([params[0] * 2], ValueError, r"computed tensor, here of shape \(3, 2\)"),
+        ([params[0], params[0]], ValueError, "twice"),
+        ([{"params": params[:1]}, {"params": params[:1]}], ValueError, "twice"),
+        ([{"params": params, "momentun": 0.9}], ValueError, "no option 'momentun'.*momentum"),
+        ([{"lr": 0.1}], TypeError, "params"),
+    ):
+        with pytest.raises(error, match=message):
+            SGD(bad, lr=0.1)
+    optimizer = SGD(params[:1])
+    with pytest.raises(ValueError, match="twice"):
+        optimizer.add_param_group({"params": params})
+    assert len(optimizer.param_groups) == 1
+
+
+def test_resuming_from_a_state_dict_is_exact(rng):
+    params = make(rng)
+    optimizer = SGD([{"params": params[:1]}, {"params": params[1:], "lr": 0.3}], lr=0.1, momentum=0.9)
+    set_grads(rng, params)
+    optimizer.step()
+    twins = [mt.nn.Parameter(param.detach().clone()) for param in params]
+    other = SGD([{"params": twins[:1]}, {"params": twins[1:]}], momentum=0.1)
+    other.load_state_dict(pickle.loads(pickle.dumps(optimizer.state_dict())))
+    assert [group["lr"] for group in other.param_groups] == [0.1, 0.3]
+    for _ in range(3):
+        set_grads(rng, params)
+        for twin, param in zip(twins, params, strict=True):
+            twin.grad = param.grad.clone()
+        optimizer.step()
+        other.step()
+    for twin, param in zip(twins, params, strict=True):
+        np.testing.assert_array_equal(twin.detach().numpy(), param.detach().numpy())
+
+
+def test_state_dict_numbers_parameters_and_load_copies(rng):
+    params = make(rng)
+    optimizer = SGD([{"params": params[:1]}, {"params": params[1:]}], momentum=0.9)
+    set_grads(rng, params)
+    optimizer.step()
+    state = optimizer.state_dict()
+    assert [group["params"] for group in state["param_groups"]] == [[0], [1, 2]]
+    assert list(state["state"]) == [0, 1, 2]
+    other = SGD([{"params": params[:1]}, {"params": params[1:]}], momentum=0.9)
+    other.load_state_dict(state)
+    state["state"][0]["momentum_buffer"].zero_()
+    assert (other.state[params[0]]["momentum_buffer"] == params[0].grad).all()
+
+
+def test_load_state_dict_changes_nothing_if_it_does_not_fit(rng):
+    params = make(rng)
+    optimizer = SGD(params, lr=0.1, momentum=0.9)
+    set_grads(rng, params)
+    optimizer.step()
+
+    def spoilt(change):
+        state = optimizer.state_dict()
+        state["param_groups"][0]["lr"] = 0.7
+        change(state)
+        return state
+
+    for change, message in (
+        (lambda state: state["param_groups"].append(state["param_groups"][0]), r"\[3, 3\] .* not \[3\]"),
+        (lambda state: state["param_groups"][0]["params"].pop(), r"\[2\] parameters, not \[3\]"),
+        (lambda state: state["param_groups"][0].update(betas=1), "betas"),
+        (lambda state: state["param_groups"][0].update(momentum=-1), "momentum"),
+        (lambda state: state["state"].update({9: {}}), "state 9"),
+        (lambda state: state["state"][2].update(momentum_buffer=mt.zeros(2)), r"\(2,\), .*parameter \(\)"),
+    ):
+        buffers = [optimizer.state[param]["momentum_buffer"].numpy().copy() for param in params]
+        with pytest.raises(ValueError, match=message):
+            optimizer.load_state_dict(spoilt(change))
+        assert optimizer.param_groups[0]["lr"] == 0.1
+        for param, buffer in zip(params, buffers, strict=True):
+            np.testing.assert_array_equal(optimizer.state[param]["momentum_buffer"].numpy(), buffer)
+
+
+def test_repr_lists_options(rng):
+    text = repr(SGD(make(rng), lr=0.1))
+    assert text.startswith("SGD (\nParameter Group 0\n    dampening: 0\n    lr: 0.1\n")
+    assert text.endswith("\n)")
+
+
+# -- schedules
+
+
+@pytest.mark.parametrize("schedule, factor", [
+    (lambda optimizer: StepLR(optimizer, 3, gamma=0.5), lambda t: 0.5 ** (t // 3)),
+    (lambda optimizer: CosineAnnealingLR(optimizer, 8), lambda t: (1 + math.cos(math.pi * t / 8)) / 2),
+    (lambda optimizer: LinearLR(optimizer, 0.25, 1.0, 4), lambda t: min(0.25 + 0.75 * t / 4, 1.0)),
+], ids=["step", "cosine", "linear"])
+def test_schedule_formula(rng, schedule, factor):
+    params = make(rng)
+    optimizer = SGD([{"params": params[:1], "lr": 0.8}, {"params": params[1:]}], lr=0.1)
+    scheduler = schedule(optimizer)
+    for epoch in range(12):
+        expected = [0.8 * factor(epoch), 0.1 * factor(epoch)]
+        assert scheduler.get_last_lr() == pytest.approx(expected, rel=1e-12, abs=1e-17)
+        assert [group["lr"] for group in optimizer.param_groups] == scheduler.get_last_lr()
+        scheduler.step()
+
+
+def test_cosine_ends_at_its_minimum(rng):
+    scheduler = CosineAnnealingLR(SGD(make(rng), lr=1.0), T_max=5, eta_min=0.1)
+    for _ in range(5):
+        scheduler.step()
+    assert scheduler.get_last_lr() == pytest.approx([0.1], rel=1e-15)
+
+
+def test_schedule_resumes_from_its_state(rng):
+    params = make(rng)
+    scheduler = StepLR(SGD(params, lr=1.0), 2)
+    for _ in range(5):
+        scheduler.step()
+    other = StepLR(SGD(params, lr=0.3), 7)
+    other.load_state_dict(pickle.loads(pickle.dumps(scheduler.state_dict())))
+    assert other.get_last_lr() == scheduler.get_last_lr() and other.last_epoch == 5
+    for state in ({}, CosineAnnealingLR(SGD(params), 3).state_dict(),
+                  {**scheduler.state_dict(), "base_lrs": [0.1, 0.2]}):
+        with pytest.raises(ValueError, match="state_dict"):
+            other.load_state_dict(state)
+    assert other.last_epoch == 5
