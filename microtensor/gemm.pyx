@@ -101,7 +101,7 @@ cdef enum:
     BLOCK_ROWS = 144        # A's block, 144 KiB of float, 288 of double, in a 512 KiB L2; a multiple of TILE_ROWS
     BLOCK_BYTES = 8192      # B's block, DEPTH * BLOCK_BYTES: 2 MiB of a shared L3
     TINY = 64               # products of fewer multiplications are computed by the definition
-    THREAD_WORK = 48 * 48 * 48      # multiplications that pay for one more thread
+    THREAD_WORK = 1 << 20   # multiplications (some 10 us of one core) that pay for one more thread
 
 
 # -- the definition --------------------------------------------------------------------------------------------

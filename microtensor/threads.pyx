@@ -17,9 +17,16 @@ cdef extern from *:
     #else
     #define MICROTENSOR_OPENMP 0
     #endif
+    #if defined(__clang__)
+    #define COMPILER "Clang " __clang_version__
+    #elif defined(__GNUC__)
+    #define COMPILER "GCC " __VERSION__
+    #else
+    #define COMPILER "unknown"
+    #endif
     """
     bint MICROTENSOR_OPENMP
-    const char* __VERSION__
+    const char* COMPILER
 
 
 cdef int _threads = 1
@@ -59,7 +66,7 @@ def has_openmp():
 
 def compiler_version():
     """The compiler that made this build, as it names itself."""
-    return __VERSION__.decode()
+    return COMPILER.decode()
 
 
 def _initial_threads():

@@ -1,7 +1,7 @@
 """Neural networks: modules, layers, losses, initial values, clipping."""
 
 from microtensor.nn import functional, init, utils
-from microtensor.nn.activation import ELU, SELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from microtensor.nn.activation import ELU, SELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from microtensor.nn.batchnorm import BatchNorm1d
 from microtensor.nn.containers import ModuleList, Sequential
 from microtensor.nn.dropout import Dropout
@@ -34,6 +34,7 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Softmax",
+    "Softplus",
     "Tanh",
     "functional",
     "init",

@@ -118,6 +118,32 @@ class SELU(Module):
         return ops.selu(input)
 
 
+class Softplus(Module):
+    """A smooth ReLU, always positive. Input and output of any one shape.
+
+    Args:
+        beta: a positive number; the larger, the closer to ReLU.
+        threshold: where beta x is above it, y = x.
+
+    Formula: y = ln(1 + e^(beta x)) / beta
+
+    >>> import microtensor as mt
+    >>> mt.nn.Softplus()(mt.tensor([0.0]))
+    tensor([0.6931])
+    """
+
+    def __init__(self, beta=1.0, threshold=20.0):
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, input):
+        """ln(1 + e^(beta x)) / beta."""
+        return ops.softplus(input, self.beta, self.threshold)
+
+    def extra_repr(self):
+        """Sharpness and threshold."""
+        return f"beta={self.beta}, threshold={self.threshold}"
+
+
 class Softmax(Module):
     """Probabilities along a dimension. Input and output of any one shape.
 

@@ -20,6 +20,7 @@ from microtensor.ops import (
     selu,
     sigmoid,
     softmax,
+    softplus,
     tanh,
 )
 
@@ -41,6 +42,7 @@ __all__ = [
     "selu",
     "sigmoid",
     "softmax",
+    "softplus",
     "tanh",
 ]
 

@@ -15,6 +15,7 @@ from microtensor.ops.activation import (
     selu,
     sigmoid,
     softmax,
+    softplus,
     tanh,
 )
 from microtensor.ops.arithmetic import (

@@ -411,6 +411,89 @@ def selu(Tensor input not None):
     return op.apply(input, OUTPUT)
 
 
+# -- softplus -------------------------------------------------------------------------------------------------
+# y = ln(1 + e^(bx)) / b = (max(bx, 0) + ln(1 + e^-|bx|)) / b             b = beta; the exponent is never positive
+# y' = e^(bx) / (1 + e^(bx)) = s(bx), s the sigmoid
+# dx = g s(bx)                                                          needs x
+# For bx above the threshold y = x and y' = 1: there the difference is lost in rounding (PyTorch's convention).
+
+cdef void softplus_forward(const real* x, real* y, Py_ssize_t n, real beta, real threshold) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real bx, smooth
+    for i in range(n):
+        bx = beta * x[i]
+        smooth = ((0 if bx < 0 else bx) + simd.log1p(simd.exp(-simd.fabs(bx)))) / beta
+        y[i] = x[i] if bx > threshold else smooth
+
+
+cdef void softplus_backward(const real* x, const real* g, real* dx, Py_ssize_t n, real beta,
+                            real threshold) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real slope
+    for i in range(n):
+        slope = simd.sigmoid(beta * x[i])
+        dx[i] = g[i] if beta * x[i] > threshold else g[i] * slope
+
+
+@cython.final
+@cython.no_gc
+cdef class Softplus(Unary):
+    """ln(1 + e^(beta x)) / beta: a smooth max(x, 0)."""
+
+    cdef double beta, threshold
+
+    cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
+        if self.single:
+            softplus_forward(<const float*>x, <float*>y, n, <float>self.beta, <float>self.threshold)
+        else:
+            softplus_forward(<const double*>x, <double*>y, n, self.beta, self.threshold)
+
+    cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
+        if self.single:
+            softplus_backward(<const float*>kept, <const float*>g, <float*>dx, n, <float>self.beta,
+                              <float>self.threshold)
+        else:
+            softplus_backward(<const double*>kept, <const double*>g, <double*>dx, n, self.beta, self.threshold)
+
+    def rule(self, Tensor g):
+        x = self.input(0)
+        linear = (self.beta * x.detach()) > self.threshold
+        return (where(linear, g, g * sigmoid(self.beta * x)),)
+
+    @staticmethod
+    def samples(draw):
+        yield from unary_samples(softplus, lambda x: np.log1p(np.exp(x)), draw)
+        yield Sample(lambda x: softplus(x, 2.0, 3.0), [draw.away_from(1.5, shape=(3, 5))],
+                     lambda x: np.where(2 * x > 3, x, np.log1p(np.exp(2 * x)) / 2), kinks="threshold / beta, slightly")
+
+
+def softplus(Tensor input not None, double beta=1.0, double threshold=20.0):
+    """A smooth approximation of relu, always positive.
+
+    Args:
+        input: x, any shape.
+        beta: a positive number; the larger, the closer to relu.
+        threshold: where beta x is above it, y = x.
+
+    Returns:
+        A tensor of x's shape.
+
+    Raises:
+        ValueError: if beta is not positive.
+
+    Formula: y = ln(1 + e^(beta x)) / beta (Dugas et al. 2001)
+
+    >>> import microtensor as mt
+    >>> mt.softplus(mt.tensor([0.0, 100.0]))
+    tensor([  0.6931, 100.    ])
+    """
+    if not beta > 0:
+        raise ValueError(f"softplus needs beta > 0, got {beta}")
+    cdef Softplus op = Softplus.__new__(Softplus)
+    op.beta, op.threshold = beta, threshold
+    return op.apply(input, INPUT)
+
+
 # -- along a dimension ----------------------------------------------------------------------------------------
 
 @cython.no_gc

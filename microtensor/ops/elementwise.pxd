@@ -28,6 +28,8 @@ cdef class Binary(Op):
     cdef Tensor apply(self, Tensor a, Tensor b)
     cdef void keep(self, Tensor a, Tensor b, Tensor y)
     cdef void forward_loop(self, const void* a, const void* b, void* y, Py_ssize_t n) noexcept nogil
+    cdef void backward_loop(self, int side, const void* a, const void* b, const void* y, const void* g, void* dx,
+                            Py_ssize_t n) noexcept nogil
     cdef void backward_loop_a(self, const void* a, const void* b, const void* y, const void* g, void* da,
                               Py_ssize_t n) noexcept nogil
     cdef void backward_loop_b(self, const void* a, const void* b, const void* y, const void* g, void* db,

@@ -56,12 +56,9 @@ cdef class Unary(Op):
 
     cdef int backward(self, ndarray g, Engine engine) except -1:
         cdef ndarray dx = empty_like(g)
-        cdef ndarray kept = self.a if self.a is not None else self.y
+        cdef ndarray saved = kept(self.a if self.a is not None else self.y)
         cdef Py_ssize_t n = cnp.PyArray_SIZE(g)
-        cdef const char* kept_data = NULL
-        if kept is not None:
-            kept = contiguous(kept)
-            kept_data = <const char*>cnp.PyArray_DATA(kept)
+        cdef const char* kept_data = <const char*>data_of(saved)
         cdef const char* g_data = <const char*>cnp.PyArray_DATA(g)
         cdef char* dx_data = <char*>cnp.PyArray_DATA(dx)
         cdef Py_ssize_t part, parts, itemsize = cnp.PyArray_ITEMSIZE(g)
@@ -123,20 +120,30 @@ cdef class Binary(Op):
         self.save(a, b, None)
 
     cdef int backward(self, ndarray g, Engine engine) except -1:
-        cdef ndarray da
+        cdef ndarray a = kept(self.a), b = kept(self.b), y = kept(self.y), dx
+        cdef int side
         cdef Walk walk
         for side in range(2):
             if not self.needs(side):
                 continue
-            da = empty_like(g)
-            start_walk(&walk, (self.a, self.b, self.y, g, da), (<object>g).shape)
-            while next_run(&walk):
-                if side == 0:
-                    self.backward_loop_a(walk.run[0], walk.run[1], walk.run[2], walk.run[3], <void*>walk.run[4], walk.n)
-                else:
-                    self.backward_loop_b(walk.run[0], walk.run[1], walk.run[2], walk.run[3], <void*>walk.run[4], walk.n)
-            engine.give(self, side, da)
+            dx = empty_like(g)
+            if self.shape is None:
+                self.backward_loop(side, data_of(a), data_of(b), data_of(y), cnp.PyArray_DATA(g), cnp.PyArray_DATA(dx),
+                                   cnp.PyArray_SIZE(g))
+            else:
+                start_walk(&walk, (a, b, y, g, dx), self.shape)
+                while next_run(&walk):
+                    self.backward_loop(side, walk.run[0], walk.run[1], walk.run[2], walk.run[3], <void*>walk.run[4],
+                                       walk.n)
+            engine.give(self, side, dx)
         return 0
+
+    cdef void backward_loop(self, int side, const void* a, const void* b, const void* y, const void* g, void* dx,
+                            Py_ssize_t n) noexcept nogil:
+        if side == 0:
+            self.backward_loop_a(a, b, y, g, dx, n)
+        else:
+            self.backward_loop_b(a, b, y, g, dx, n)
 
     cdef void forward_loop(self, const void* a, const void* b, void* y, Py_ssize_t n) noexcept nogil:
         """y[i] = f(a[i], b[i]) for i < n."""
@@ -148,6 +155,15 @@ cdef class Binary(Op):
     cdef void backward_loop_b(self, const void* a, const void* b, const void* y, const void* g, void* db,
                               Py_ssize_t n) noexcept nogil:
         """db[i] = g[i] df/db for i < n."""
+
+
+cdef inline ndarray kept(ndarray array):
+    """A saved array, contiguous; or None."""
+    return None if array is None else contiguous(array)
+
+
+cdef inline const void* data_of(ndarray array) noexcept:
+    return NULL if array is None else cnp.PyArray_DATA(array)
 
 
 cdef tuple broadcast_shape(Op op, ndarray a, ndarray b):
