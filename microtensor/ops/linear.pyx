@@ -239,6 +239,15 @@ def linear(Tensor input not None, Tensor weight not None, Tensor bias=None):
 # db_kn = sum_m g_mn dy_mn/db_kn = sum_m a_mk g_mn                       db = a^T g      (K, M)(M, N)
 # A matrix that was broadcast gets the sum over its copies, from the engine.
 
+cdef ndarray in_steps(ndarray array):
+    """The array itself if its strides are whole elements, as of all but odd views of records; a copy otherwise."""
+    cdef int d
+    for d in range(cnp.PyArray_NDIM(array)):
+        if cnp.PyArray_STRIDE(array, d) % cnp.PyArray_ITEMSIZE(array) != 0:
+            return cnp.PyArray_NewCopy(array, cnp.NPY_CORDER)
+    return array if cnp.PyArray_ISALIGNED(array) else cnp.PyArray_NewCopy(array, cnp.NPY_CORDER)
+
+
 cdef Layout layout_of(ndarray matrix):
     """The steps of the last two dimensions, in elements."""
     cdef int ndim = cnp.PyArray_NDIM(matrix)
@@ -267,6 +276,7 @@ cdef ndarray matrix_gemm(ndarray a, ndarray b):
 
 cdef ndarray batched_gemm(object a, object b):
     """a @ b for arrays (..., M, K) and (..., K, N) of one float dtype, of any strides."""
+    a, b = in_steps(a), in_steps(b)
     if a.ndim == 2 and b.ndim == 2:
         return matrix_gemm(a, b)
     cdef tuple batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])

@@ -66,45 +66,71 @@ cdef void batch_norm_statistics(const real* x, Axes axes, double* mean, double* 
         variance[c] = s if s > 0 else 0 * s             # rounding may leave it below 0; nan stays nan
 
 
+cdef inline real normalised(real x, double mean, double r) noexcept nogil:
+    """h = (x - m) r, the difference taken in double: a large mean costs no digits."""
+    return <real>((x - mean) * r)
+
+
+# The innermost loop runs over channels where L = 1 and over L otherwise, so that it is long in both cases.
+
 cdef void batch_norm_forward(const real* x, const real* w, const real* b, const double* mean, const double* r, real* y,
                              Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, c, i, at, C = axes.length, L = axes.inner
+    cdef Py_ssize_t o, c, i, C = axes.length, L = axes.inner
     for o in range(axes.outer):
-        for c in range(C):
-            for i in range(L):
-                at = (o * C + c) * L + i
-                y[at] = <real>((x[at] - mean[c]) * r[c]) * w[c] + b[c]
+        if L == 1:
+            for c in range(C):
+                y[c] = normalised(x[c], mean[c], r[c]) * w[c] + b[c]
+        else:
+            for c in range(C):
+                for i in range(L):
+                    y[c * L + i] = normalised(x[c * L + i], mean[c], r[c]) * w[c] + b[c]
+        x += C * L
+        y += C * L
 
 
-cdef void batch_norm_backward(const real* x, const real* w, const double* mean, const double* r, const real* g,
-                              real* dx, real* dw, real* db, double* sums, Axes axes) noexcept nogil:
-    """dw and db in a first pass, dx in a second; sums has room for two numbers per channel."""
-    cdef Py_ssize_t o, c, i, at, C = axes.length, L = axes.inner
-    cdef double n = <double>(axes.outer * L), h
-    cdef double* sum_g = sums
-    cdef double* sum_gh = sums + C
+cdef void batch_norm_sums(const real* x, const double* mean, const double* r, const real* g, double* sum_g,
+                          double* sum_gh, Axes axes) noexcept nogil:
+    """Each channel's sum g and sum g h."""
+    cdef Py_ssize_t o, c, i, C = axes.length, L = axes.inner
     for c in range(C):
         sum_g[c] = 0
         sum_gh[c] = 0
     for o in range(axes.outer):
-        for c in range(C):
-            for i in range(L):
-                at = (o * C + c) * L + i
-                sum_g[c] += g[at]
-                sum_gh[c] += g[at] * ((x[at] - mean[c]) * r[c])
+        if L == 1:
+            for c in range(C):
+                sum_g[c] += g[c]
+                sum_gh[c] += g[c] * ((x[c] - mean[c]) * r[c])
+        else:
+            for c in range(C):
+                for i in range(L):
+                    sum_g[c] += g[c * L + i]
+                    sum_gh[c] += g[c * L + i] * ((x[c * L + i] - mean[c]) * r[c])
+        x += C * L
+        g += C * L
+
+
+cdef void batch_norm_backward(const real* x, const real* w, const double* mean, const double* r, const real* g,
+                              const double* mean_g, const double* mean_gh, real* dx, Axes axes) noexcept nogil:
+    cdef Py_ssize_t o, c, i, C = axes.length, L = axes.inner
+    for o in range(axes.outer):
+        if L == 1:
+            for c in range(C):
+                dx[c] = <real>(w[c] * r[c] * (g[c] - mean_g[c] - (x[c] - mean[c]) * r[c] * mean_gh[c]))
+        else:
+            for c in range(C):
+                for i in range(L):
+                    dx[c * L + i] = <real>(w[c] * r[c] * (g[c * L + i] - mean_g[c]
+                                                          - (x[c * L + i] - mean[c]) * r[c] * mean_gh[c]))
+        x += C * L
+        g += C * L
+        dx += C * L
+
+
+cdef void channel_gradients(const double* sum_g, const double* sum_gh, real* dw, real* db, Py_ssize_t C) noexcept nogil:
+    cdef Py_ssize_t c
     for c in range(C):
         db[c] = <real>sum_g[c]
         dw[c] = <real>sum_gh[c]
-        sum_g[c] /= n
-        sum_gh[c] /= n
-    if dx == NULL:
-        return
-    for o in range(axes.outer):
-        for c in range(C):
-            for i in range(L):
-                at = (o * C + c) * L + i
-                h = (x[at] - mean[c]) * r[c]
-                dx[at] = <real>(w[c] * r[c] * (g[at] - sum_g[c] - h * sum_gh[c]))
 
 
 @cython.final
@@ -144,27 +170,35 @@ cdef class BatchNorm(Op):
 
     cdef int backward(self, ndarray g, Engine engine) except -1:
         cdef ndarray x = contiguous(self.a), w = contiguous(self.b), statistics = self.context
-        cdef ndarray dx = empty_like(x) if self.needs(0) else None
-        cdef ndarray dw = empty_like(w), db = empty_like(w)
-        cdef void* dx_data = NULL if dx is None else cnp.PyArray_DATA(dx)
+        cdef ndarray dx = empty_like(x), dw = empty_like(w), db = empty_like(w)
         cdef Axes axes = axes_of(x, 1)
-        cdef Py_ssize_t room = 2 * axes.length
+        cdef Py_ssize_t c, room = 2 * axes.length
         cdef ndarray sums = empty(1, &room, cnp.NPY_FLOAT64)
+        cdef double* sum_g = <double*>cnp.PyArray_DATA(sums)
+        cdef double* sum_gh = sum_g + axes.length
         cdef const double* mean = <const double*>cnp.PyArray_DATA(statistics)
         cdef const double* r = mean + 2 * axes.length
         if is_single(x):
-            batch_norm_backward(<const float*>cnp.PyArray_DATA(x), <const float*>cnp.PyArray_DATA(w), mean, r,
-                                <const float*>cnp.PyArray_DATA(g), <float*>dx_data, <float*>cnp.PyArray_DATA(dw),
-                                <float*>cnp.PyArray_DATA(db), <double*>cnp.PyArray_DATA(sums), axes)
+            batch_norm_sums(<const float*>cnp.PyArray_DATA(x), mean, r, <const float*>cnp.PyArray_DATA(g), sum_g, sum_gh,
+                            axes)
+            channel_gradients(sum_g, sum_gh, <float*>cnp.PyArray_DATA(dw), <float*>cnp.PyArray_DATA(db), axes.length)
         else:
-            batch_norm_backward(<const double*>cnp.PyArray_DATA(x), <const double*>cnp.PyArray_DATA(w), mean, r,
-                                <const double*>cnp.PyArray_DATA(g), <double*>dx_data, <double*>cnp.PyArray_DATA(dw),
-                                <double*>cnp.PyArray_DATA(db), <double*>cnp.PyArray_DATA(sums), axes)
-        if dx is not None:
-            engine.give(self, 0, dx)
+            batch_norm_sums(<const double*>cnp.PyArray_DATA(x), mean, r, <const double*>cnp.PyArray_DATA(g), sum_g,
+                            sum_gh, axes)
+            channel_gradients(sum_g, sum_gh, <double*>cnp.PyArray_DATA(dw), <double*>cnp.PyArray_DATA(db), axes.length)
         engine.give(self, 1, dw)
         engine.give(self, 2, db)
-        return 0
+        if not self.needs(0):
+            return 0
+        for c in range(room):
+            sum_g[c] /= axes.outer * axes.inner         # sums become means
+        if is_single(x):
+            batch_norm_backward(<const float*>cnp.PyArray_DATA(x), <const float*>cnp.PyArray_DATA(w), mean, r,
+                                <const float*>cnp.PyArray_DATA(g), sum_g, sum_gh, <float*>cnp.PyArray_DATA(dx), axes)
+        else:
+            batch_norm_backward(<const double*>cnp.PyArray_DATA(x), <const double*>cnp.PyArray_DATA(w), mean, r,
+                                <const double*>cnp.PyArray_DATA(g), sum_g, sum_gh, <double*>cnp.PyArray_DATA(dx), axes)
+        return engine.give(self, 0, dx)
 
     def rule(self, Tensor g):
         x, w = self.input(0), self.input(1)

@@ -1,0 +1,709 @@
+# Tensor: a NumPy array, the op that computed it, and its gradient. Included by core.pyx, as Tensor and Op know of each
+# other and Cython wants both in one module.
+
+@cython.final
+@cython.freelist(32)
+cdef class Version:
+    """How many times a piece of memory was written in place: one for all tensors that look at that memory."""
+
+
+cdef Tensor wrap(ndarray array):
+    """A tensor around an array that nobody else writes into."""
+    cdef Tensor tensor = Tensor.__new__(Tensor)
+    tensor.array = array
+    return tensor
+
+
+cdef Tensor view_of(Tensor base, ndarray array):
+    """A tensor around a view of base's memory: a write to one counts for both."""
+    cdef Tensor tensor = wrap(array)
+    tensor.version = base.get_version()
+    return tensor
+
+
+def from_numpy(ndarray array not None):
+    """A tensor that shares memory with a NumPy array; writes to either show in both.
+
+    Args:
+        array: any shape; bool, integer, float32 or float64.
+
+    Raises:
+        TypeError: if the array has another dtype.
+
+    >>> import microtensor as mt, numpy as np
+    >>> mt.from_numpy(np.array([1.0, 2.0]))
+    tensor([1., 2.], dtype=float64)
+    """
+    check_dtype(array.dtype)
+    return wrap(array)
+
+
+def check_dtype(dtype):
+    """Raise TypeError unless a tensor can hold the dtype."""
+    if dtype.char not in _STORABLE or not dtype.isnative:
+        raise TypeError(f"a tensor holds bool, integers, float32 or float64, not {dtype}: convert it first, "
+                        "for example with .astype('float32')")
+
+
+cdef Tensor operand(object value, Tensor like):
+    """A tensor made of the other side of an operator, or None if it cannot be one.
+
+    A Python number takes the tensor's dtype, unless it is of a higher kind (bool < integer < float).
+    """
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, np.generic):
+        value = value.item()
+    cdef object dtype = like.array.dtype
+    if isinstance(value, float):
+        return wrap(np.asarray(value, dtype if is_float(like.array) else float32))
+    if isinstance(value, bool):
+        return wrap(np.asarray(value, dtype))
+    if isinstance(value, int):
+        return wrap(np.asarray(value, np.int64 if dtype.kind == "b" else dtype))
+    if isinstance(value, ndarray):
+        check_dtype(value.dtype)
+        return wrap(value.copy())     # a graph may keep it; the caller may write into it
+    return None
+
+
+cdef Tensor _operate(binary_function function, object a, object b, bint swapped=False):
+    """function(a, b) for a Tensor a and anything b; None if b cannot be an operand."""
+    cdef Tensor x = a
+    cdef Tensor y = operand(b, x)
+    if y is None:
+        return None
+    return function(y, x) if swapped else function(x, y)
+
+
+def _rebuild(kind, array, requires_grad):
+    """A tensor out of a pickle or a deep copy."""
+    cdef Tensor tensor = kind.__new__(kind)
+    tensor.array = array
+    tensor.needs_gradient = requires_grad
+    return tensor
+
+
+@cython.no_gc
+@cython.freelist(64)
+cdef class Tensor:
+    """An array of numbers that remembers how it was computed.
+
+    Make one with ``mt.tensor(data)``. The numbers live in a NumPy array; ``.numpy()`` shows it.
+    Operators broadcast as NumPy's do and take tensors, NumPy arrays and Python numbers on either side.
+
+    >>> import microtensor as mt
+    >>> x = mt.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4., 6.])
+    """
+
+    __array_ufunc__ = None      # NumPy's operators leave `array + tensor` to Tensor.__radd__
+
+    def __init__(self, data=(), *, bint requires_grad=False):
+        array = np.array(data, np.float32)
+        self.array = array
+        self.needs_gradient = requires_grad
+
+    cdef Version get_version(self):
+        if self.version is None:
+            self.version = Version.__new__(Version)
+        return self.version
+
+    cdef int before_write(self) except -1:
+        """Every in-place write starts here: refuse it where it would be lost on the graph, count it elsewhere."""
+        if recording and self.needs_gradient:
+            raise RuntimeError(
+                f"in-place write to {'a leaf' if self.op is None else 'a computed'} tensor of shape {self.shape} that "
+                "requires a gradient: it would not be recorded; write inside `with mt.no_grad():`, or compute a new "
+                "tensor (mt.where for a part of one)")
+        cdef Version version = self.get_version()
+        version.writes += 1
+        return 0
+
+    # -- what it is
+
+    @property
+    def shape(self):
+        """The sizes of the dimensions, a tuple of ints."""
+        return (<object>self.array).shape
+
+    def size(self, dim=None):
+        """The shape, or the size of one dimension."""
+        shape = (<object>self.array).shape
+        return shape if dim is None else shape[dim]
+
+    @property
+    def dtype(self):
+        """The NumPy dtype: ``mt.float32``, ``mt.float64``, ``mt.int64``, ``mt.bool``, ..."""
+        return (<object>self.array).dtype
+
+    @property
+    def ndim(self):
+        """The number of dimensions."""
+        return cnp.PyArray_NDIM(self.array)
+
+    def dim(self):
+        """The number of dimensions (PyTorch's spelling of ``ndim``)."""
+        return cnp.PyArray_NDIM(self.array)
+
+    def numel(self):
+        """The number of elements."""
+        return cnp.PyArray_SIZE(self.array)
+
+    @property
+    def is_leaf(self):
+        """Whether it was made by the user rather than computed from tensors that require a gradient."""
+        return self.op is None
+
+    @property
+    def grad_fn(self):
+        """The op that computed it, or None for a leaf."""
+        return self.op
+
+    def is_contiguous(self):
+        """Whether the elements lie in memory in row-major order without gaps."""
+        return cnp.PyArray_IS_C_CONTIGUOUS(self.array)
+
+    # -- gradients
+
+    @property
+    def requires_grad(self):
+        """Whether operations on it are recorded; settable on a leaf of float32 or float64."""
+        return self.needs_gradient
+
+    @requires_grad.setter
+    def requires_grad(self, bint value):
+        self.requires_grad_(value)
+
+    def requires_grad_(self, bint requires_grad=True):
+        """Set ``requires_grad`` and return the tensor.
+
+        Raises:
+            RuntimeError: for an integer or bool tensor, or when turned off for a computed tensor.
+        """
+        if requires_grad and not is_float(self.array):
+            raise RuntimeError(f"only float32 and float64 tensors can require a gradient, not {self.dtype}: "
+                               "convert it with .float() first")
+        if not requires_grad and self.op is not None:
+            raise RuntimeError("requires_grad of a computed tensor cannot be turned off: use x.detach()")
+        self.needs_gradient = requires_grad
+        return self
+
+    @property
+    def grad(self):
+        """dL/dx as a Tensor of the same shape and dtype, accumulated by ``backward``; None before."""
+        return self.gradient
+
+    @grad.setter
+    def grad(self, value):
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"grad must be a Tensor or None, not {type(value).__name__}")
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise RuntimeError(f"grad must have its tensor's shape and dtype {self.shape} {self.dtype}, "
+                                   f"got {value.shape} {value.dtype}")
+        self.gradient = value
+
+    def zero_grad(self):
+        """Forget the gradient: ``x.grad = None``."""
+        self.gradient = None
+
+    def backward(self, gradient=None, retain_graph=None, bint create_graph=False):
+        """Add dL/dx to ``x.grad`` of every leaf x that L, this tensor, was computed from.
+
+        Args:
+            gradient: dL/d(this tensor), of the same shape; may be left out for one element, where it is 1.
+            retain_graph: keep the saved arrays for another backward; by default only with create_graph.
+            create_graph: compute the gradients by differentiable ops, so that they can be differentiated again.
+
+        Raises:
+            RuntimeError: if the tensor needs no gradient, has several elements and no gradient is given, was
+                already gone through, or if an array that the graph saved was overwritten since.
+        """
+        if create_graph:
+            warnings.warn("backward(create_graph=True) ties each leaf and its .grad into a reference cycle, which is "
+                          "never freed: prefer mt.grad(..., create_graph=True), or set .grad = None when done",
+                          stacklevel=2)
+        seed = _seed(self, gradient)
+        cdef Engine engine = Engine.__new__(Engine)
+        engine.create_graph = create_graph
+        engine.run([self if self.op is None else self.op], [seed],
+                   create_graph if retain_graph is None else retain_graph)
+
+    def detach(self):
+        """A tensor over the same memory, cut off from the graph."""
+        return view_of(self, self.array)
+
+    @property
+    def data(self):
+        """The same numbers without the graph: reading gives ``detach()``, assigning replaces the array."""
+        return view_of(self, self.array)
+
+    @data.setter
+    def data(self, Tensor value not None):
+        if value.dtype != self.dtype and self.needs_gradient and not is_float(value.array):
+            raise RuntimeError(f"data of a tensor that requires a gradient must be float, not {value.dtype}")
+        self.array = value.array
+        self.version = value.get_version()
+
+    # -- out of it
+
+    def numpy(self):
+        """The NumPy array itself: shares memory.
+
+        Raises:
+            RuntimeError: if the tensor requires a gradient, which a write to the array would not be part of.
+        """
+        if self.needs_gradient:
+            raise RuntimeError("numpy() of a tensor that requires a gradient: use x.detach().numpy()")
+        return self.array
+
+    def __array__(self, dtype=None, copy=None):
+        array = self.numpy()
+        return np.array(array, dtype, copy=copy) if copy or dtype is not None else array
+
+    def item(self):
+        """The one element as a Python number.
+
+        Raises:
+            ValueError: if there is not exactly one element.
+        """
+        if cnp.PyArray_SIZE(self.array) != 1:
+            raise ValueError(f"item() needs a tensor of one element, got shape {self.shape}")
+        return (<object>self.array).item()
+
+    def tolist(self):
+        """The elements as nested lists of Python numbers."""
+        return (<object>self.array).tolist()
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __index__(self):
+        if is_float(self.array):
+            raise TypeError(f"a {self.dtype} tensor cannot be used as an index")
+        return int(self.item())
+
+    def __bool__(self):
+        if cnp.PyArray_SIZE(self.array) != 1:
+            raise ValueError(f"the truth of a tensor of shape {self.shape} is ambiguous: use (x != 0).any() or .all()")
+        return bool(self.item())
+
+    def __len__(self):
+        if cnp.PyArray_NDIM(self.array) == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return cnp.PyArray_DIM(self.array, 0)
+
+    def __iter__(self):
+        return iter([self[i] for i in range(len(self))])
+
+    def __contains__(self, value):
+        return bool((<object>self.array == (value.array if isinstance(value, Tensor) else value)).any())
+
+    def __hash__(self):
+        return id(self)
+
+    def __repr__(self):
+        body = np.array2string(self.array, separator=", ", prefix="tensor(", threshold=1000, precision=4)
+        default = self.dtype in (float32, np.dtype(np.int64), np.dtype(np.bool_))
+        parts = [body]
+        if cnp.PyArray_SIZE(self.array) == 0:
+            parts.append(f"shape={self.shape}")
+        if not default:
+            parts.append(f"dtype={self.dtype}")
+        if self.op is not None:
+            parts.append(f"grad_fn=<{type(self.op).__name__}>")
+        elif self.needs_gradient:
+            parts.append("requires_grad=True")
+        return f"tensor({', '.join(parts)})"
+
+    def __format__(self, spec):
+        return format(self.item(), spec) if spec else str(self)
+
+    def __reduce__(self):
+        if self.op is not None:
+            raise RuntimeError("only leaf tensors can be pickled or deep-copied: use x.detach() first")
+        return _rebuild, (type(self), self.array, self.needs_gradient)
+
+    # -- in place: allowed where no gradient is recorded
+
+    def copy_(self, source):
+        """Overwrite the elements with source's, broadcast; returns the tensor."""
+        cdef Tensor value = operand(source, self)
+        if value is None:
+            raise TypeError(f"copy_ takes a tensor, an array or a number, not {type(source).__name__}")
+        if recording and value.needs_gradient:
+            raise RuntimeError("copy_ from a tensor that requires a gradient would not be recorded: use "
+                               "source.detach()")
+        try:
+            np.broadcast_to(value.array, self.shape)
+        except ValueError:
+            raise ValueError(f"cannot copy shape {value.shape} into shape {self.shape}") from None
+        self.before_write()
+        np.copyto(self.array, value.array, casting="unsafe")
+        return self
+
+    def fill_(self, value):
+        """Set every element to a number; returns the tensor."""
+        return self.copy_(value)
+
+    def zero_(self):
+        """Set every element to 0; returns the tensor."""
+        return self.copy_(0)
+
+    def __setitem__(self, key, value):
+        cdef Tensor source = operand(value, self)
+        if source is None:
+            raise TypeError(f"cannot assign a {type(value).__name__} to elements of a tensor")
+        if recording and source.needs_gradient:
+            raise RuntimeError("assigning a tensor that requires a gradient would not be recorded: use mt.where, "
+                               "mt.cat, or value.detach()")
+        self.before_write()
+        self.array[index_arrays(key)] = source.array
+
+    def _in_place(self, Tensor result):
+        """x += y: in place where no gradient is recorded, and elsewhere the recorded result under the name x."""
+        if result is None:
+            return NotImplemented
+        if result.op is not None and not (self.op is None and self.needs_gradient):
+            return result
+        if result.shape != self.shape:
+            raise RuntimeError(f"in-place result of shape {result.shape} does not fit into shape {self.shape}")
+        if result.dtype.kind > self.dtype.kind and self.dtype.kind != "f":
+            raise RuntimeError(f"in-place result of dtype {result.dtype} cannot be stored in {self.dtype}")
+        return self.copy_(result.detach())
+
+    def __iadd__(self, other):
+        return self._in_place(_operate(late.add, self, other))
+
+    def __isub__(self, other):
+        return self._in_place(_operate(late.sub, self, other))
+
+    def __imul__(self, other):
+        return self._in_place(_operate(late.mul, self, other))
+
+    def __itruediv__(self, other):
+        return self._in_place(_operate(late.div, self, other))
+
+    # -- operators
+
+    def __add__(self, other):
+        result = _operate(late.add, self, other)
+        return NotImplemented if result is None else result
+
+    def __radd__(self, other):
+        result = _operate(late.add, self, other, True)
+        return NotImplemented if result is None else result
+
+    def __sub__(self, other):
+        result = _operate(late.sub, self, other)
+        return NotImplemented if result is None else result
+
+    def __rsub__(self, other):
+        result = _operate(late.sub, self, other, True)
+        return NotImplemented if result is None else result
+
+    def __mul__(self, other):
+        result = _operate(late.mul, self, other)
+        return NotImplemented if result is None else result
+
+    def __rmul__(self, other):
+        result = _operate(late.mul, self, other, True)
+        return NotImplemented if result is None else result
+
+    def __truediv__(self, other):
+        result = _operate(late.div, self, other)
+        return NotImplemented if result is None else result
+
+    def __rtruediv__(self, other):
+        result = _operate(late.div, self, other, True)
+        return NotImplemented if result is None else result
+
+    def __pow__(self, other, modulo):
+        result = _operate(late.pow, self, other)
+        return NotImplemented if result is None else result
+
+    def __rpow__(self, other, modulo):
+        result = _operate(late.pow, self, other, True)
+        return NotImplemented if result is None else result
+
+    def __matmul__(self, other):
+        result = _operate(late.matmul, self, other)
+        return NotImplemented if result is None else result
+
+    def __rmatmul__(self, other):
+        result = _operate(late.matmul, self, other, True)
+        return NotImplemented if result is None else result
+
+    def __neg__(self):
+        return ops.neg(self)
+
+    def __pos__(self):
+        return self
+
+    def __abs__(self):
+        return ops.abs(self)
+
+    # Comparisons and logic have no gradient: NumPy computes them.
+
+    def __richcmp__(self, other, int operation):
+        cdef Tensor value = operand(other, self)
+        if value is None:
+            return NotImplemented
+        return wrap(np.asarray(_COMPARISONS[operation](self.array, value.array)))
+
+    def __and__(self, other):
+        return wrap(np.asarray(np.bitwise_and(self.array, operand(other, self).array)))
+
+    def __or__(self, other):
+        return wrap(np.asarray(np.bitwise_or(self.array, operand(other, self).array)))
+
+    def __xor__(self, other):
+        return wrap(np.asarray(np.bitwise_xor(self.array, operand(other, self).array)))
+
+    def __invert__(self):
+        return wrap(np.asarray(np.invert(self.array)))
+
+    def any(self):
+        """Whether any element is nonzero, as a 0-d bool tensor."""
+        return wrap(np.asarray(self.array.any()))
+
+    def all(self):
+        """Whether all elements are nonzero, as a 0-d bool tensor."""
+        return wrap(np.asarray(self.array.all()))
+
+    def __getitem__(self, key):
+        return ops.index(self, key)
+
+    # -- methods: each is the function of the same name in microtensor.ops, with self as its first argument
+
+    def add(self, other):
+        """self + other, broadcast."""
+        return ops.add(self, other)
+
+    def sub(self, other):
+        """self - other, broadcast."""
+        return ops.sub(self, other)
+
+    def mul(self, other):
+        """self * other, broadcast."""
+        return ops.mul(self, other)
+
+    def div(self, other):
+        """self / other, broadcast."""
+        return ops.div(self, other)
+
+    def pow(self, exponent):
+        """self ** exponent, broadcast."""
+        return ops.pow(self, exponent)
+
+    def neg(self):
+        """-self."""
+        return ops.neg(self)
+
+    def exp(self):
+        """e ** self."""
+        return ops.exp(self)
+
+    def log(self):
+        """The natural logarithm."""
+        return ops.log(self)
+
+    def sqrt(self):
+        """The square root."""
+        return ops.sqrt(self)
+
+    def square(self):
+        """self * self."""
+        return ops.square(self)
+
+    def abs(self):
+        """The absolute value."""
+        return ops.abs(self)
+
+    def maximum(self, other):
+        """The larger of the two, element by element."""
+        return ops.maximum(self, other)
+
+    def minimum(self, other):
+        """The smaller of the two, element by element."""
+        return ops.minimum(self, other)
+
+    def clamp(self, min=None, max=None):
+        """Each element limited to [min, max]."""
+        return ops.clamp(self, min, max)
+
+    def where(self, condition, other):
+        """self where condition holds, other elsewhere."""
+        return ops.where(condition, self, other)
+
+    def relu(self):
+        """max(self, 0)."""
+        return ops.relu(self)
+
+    def sigmoid(self):
+        """1 / (1 + e ** -self)."""
+        return ops.sigmoid(self)
+
+    def tanh(self):
+        """The hyperbolic tangent."""
+        return ops.tanh(self)
+
+    def softmax(self, dim):
+        """exp(self) normalised to sum to 1 along dim."""
+        return ops.softmax(self, dim)
+
+    def log_softmax(self, dim):
+        """log(softmax(self, dim)), stably."""
+        return ops.log_softmax(self, dim)
+
+    def sum(self, dim=None, keepdim=False):
+        """The sum of all elements, or along dim."""
+        return ops.sum(self, dim, keepdim)
+
+    def mean(self, dim=None, keepdim=False):
+        """The mean of all elements, or along dim."""
+        return ops.mean(self, dim, keepdim)
+
+    def var(self, dim=None, correction=1, keepdim=False):
+        """The variance, with divisor n - correction."""
+        return ops.var(self, dim, correction, keepdim)
+
+    def std(self, dim=None, correction=1, keepdim=False):
+        """The standard deviation: sqrt(var)."""
+        return ops.std(self, dim, correction, keepdim)
+
+    def max(self, dim=None, keepdim=False):
+        """The largest element; along a dim, (values, indices)."""
+        return ops.max(self, dim, keepdim)
+
+    def min(self, dim=None, keepdim=False):
+        """The smallest element; along a dim, (values, indices)."""
+        return ops.min(self, dim, keepdim)
+
+    def amax(self, dim=None, keepdim=False):
+        """The largest element; ties share the gradient."""
+        return ops.amax(self, dim, keepdim)
+
+    def amin(self, dim=None, keepdim=False):
+        """The smallest element; ties share the gradient."""
+        return ops.amin(self, dim, keepdim)
+
+    def argmax(self, dim=None, keepdim=False):
+        """Where the largest element is, int64."""
+        return ops.argmax(self, dim, keepdim)
+
+    def argmin(self, dim=None, keepdim=False):
+        """Where the smallest element is, int64."""
+        return ops.argmin(self, dim, keepdim)
+
+    def logsumexp(self, dim, keepdim=False):
+        """log(sum(exp(self))) along dim, stably."""
+        return ops.logsumexp(self, dim, keepdim)
+
+    def reshape(self, *shape):
+        """The same elements in another shape; one size may be -1."""
+        return ops.reshape(self, _sizes(shape))
+
+    def view(self, *shape):
+        """The same as reshape."""
+        return ops.reshape(self, _sizes(shape))
+
+    def transpose(self, dim0, dim1):
+        """Two dimensions swapped."""
+        return ops.transpose(self, dim0, dim1)
+
+    def t(self):
+        """The transpose of a matrix."""
+        return ops.t(self)
+
+    def permute(self, *dims):
+        """The dimensions in another order."""
+        return ops.permute(self, _sizes(dims))
+
+    def squeeze(self, dim=None):
+        """Without the dimensions of size 1."""
+        return ops.squeeze(self, dim)
+
+    def unsqueeze(self, dim):
+        """With a dimension of size 1 inserted at dim."""
+        return ops.unsqueeze(self, dim)
+
+    def expand(self, *sizes):
+        """Dimensions of size 1 repeated, without copying; -1 keeps a size."""
+        return ops.expand(self, _sizes(sizes))
+
+    def expand_as(self, other):
+        """expand to other's shape."""
+        return ops.expand(self, other.shape)
+
+    def flatten(self, start_dim=0, end_dim=-1):
+        """The dimensions from start_dim to end_dim made one."""
+        return ops.flatten(self, start_dim, end_dim)
+
+    def matmul(self, other):
+        """The matrix product self @ other."""
+        return ops.matmul(self, other)
+
+    def mm(self, other):
+        """The matrix product self @ other."""
+        return ops.matmul(self, other)
+
+    def clone(self):
+        """A copy with memory of its own; the gradient flows back."""
+        return ops.clone(self)
+
+    def contiguous(self):
+        """Itself, or a row-major copy."""
+        return self if cnp.PyArray_IS_C_CONTIGUOUS(self.array) else ops.clone(self)
+
+    def to(self, dtype):
+        """In another dtype; itself if it has it already."""
+        return ops.to(self, dtype)
+
+    def float(self):
+        """As float32."""
+        return ops.to(self, float32)
+
+    def double(self):
+        """As float64."""
+        return ops.to(self, float64)
+
+    def long(self):
+        """As int64."""
+        return ops.to(self, np.int64)
+
+    def bool(self):
+        """As bool: nonzero is True."""
+        return ops.to(self, np.bool_)
+
+    @property
+    def T(self):
+        """All dimensions in reverse order: the transpose of a matrix."""
+        return ops.permute(self, tuple(range(cnp.PyArray_NDIM(self.array)))[::-1])
+
+
+def _sizes(arguments):
+    """The sizes of x.reshape(2, 3) or x.reshape((2, 3)) as one tuple."""
+    if len(arguments) == 1 and isinstance(arguments[0], (tuple, list)):
+        return tuple(arguments[0])
+    return arguments
+
+
+_COMPARISONS = (np.less, np.less_equal, np.equal, np.not_equal, np.greater, np.greater_equal)
+
+
+def index_arrays(key):
+    """An index as NumPy takes it: tensors in it become arrays, all else stays."""
+    if isinstance(key, Tensor):
+        return (<Tensor>key).array
+    if isinstance(key, tuple):
+        return tuple([index_arrays(part) for part in key])
+    if isinstance(key, list):
+        return [index_arrays(part) for part in key]
+    return key
