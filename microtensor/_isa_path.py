@@ -7,16 +7,15 @@ folder, and the modules lie beside their sources.
 """
 
 import os
-from pathlib import Path
 
 from microtensor._cpu import supported_levels
 
-_FOLDER = Path(__file__).parent / "_isa"
+_FOLDER = os.path.join(os.path.dirname(__file__), "_isa")
 
 
 def built_levels():
     """The levels this installation holds, lowest first."""
-    return tuple(sorted(path.name for path in _FOLDER.iterdir() if path.is_dir())) if _FOLDER.is_dir() else ()
+    return tuple(sorted(name for name in os.listdir(_FOLDER) if name.startswith("v"))) if os.path.isdir(_FOLDER) else ()
 
 
 def choose_level():
@@ -43,4 +42,4 @@ LEVEL = choose_level()
 def extend(search_path, *subfolder):
     """Put the chosen level's folder first on a package's ``__path__``."""
     if LEVEL is not None:
-        search_path.insert(0, str(_FOLDER.joinpath(LEVEL, *subfolder)))
+        search_path.insert(0, os.path.join(_FOLDER, LEVEL, *subfolder))

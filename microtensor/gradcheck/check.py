@@ -154,13 +154,15 @@ def gradcheck(
             "mt.manual_seed(0), or by giving dropout a new mt.Generator(0), inside it"
         )
 
+    # Of a single number the gradient itself is shown, rather than c times it.
+    scale = 1 / float(upstream[0].reshape(())) if sum(c.size for c in upstream) == 1 else 1.0
     found = []
     for i, gradient in zip(checked, analytic, strict=True):
         if tensors[i].numel() == 0:
             continue
         places = _places(tensors[i].shape, elements, random)
         numeric = _differences(evaluate, tensors[i].detach().numpy(), places, upstream, eps)
-        found.append(_compare(names[i], tensors[i].shape, places, gradient, numeric, atol, rtol))
+        found.append(_compare(names[i], tensors[i].shape, places, gradient * scale, numeric * scale, atol, rtol))
     report = Report(found, notes, seed)
     if raise_exception and not report:
         raise GradcheckError(str(report))

@@ -1,0 +1,135 @@
+"""Saving and loading: ``mt.save(obj, path)`` and ``mt.load(path)``.
+
+A file is a NumPy .npz archive, which ``np.load`` opens too: one array per tensor, under the tensor's name,
+and an entry microtensor.json, which tells how they were nested and holds all that is not a tensor. There is
+no pickle in it, so loading never runs what a file contains.
+"""
+
+import os
+from collections.abc import Mapping
+
+from microtensor.core import Tensor, from_numpy
+
+_HEADER = "microtensor.json"
+_VERSION = 1
+
+
+def save(obj, f):
+    """Write tensors to a file, which appears whole or not at all.
+
+    The numbers go to a new file beside f, which takes f's place when it is complete: an interrupted save
+    leaves the old file as it was. Equal contents give equal files, byte for byte.
+
+    Args:
+        obj: a tensor, number, string, bool or None, or a dict, list or tuple of such: a ``state_dict()``, or
+            several in a dict, with what it takes to rebuild the model.
+        f: the path, conventionally ending in .npz.
+
+    Raises:
+        TypeError: if obj holds anything else; nothing is written then.
+        OSError: if the file cannot be written.
+
+    >>> import microtensor as mt
+    >>> mt.save({"weight": mt.ones(2), "epoch": 3}, path)       # doctest: +SKIP
+    >>> mt.load(path)                                           # doctest: +SKIP
+    {'weight': tensor([1., 1.]), 'epoch': 3}
+    """
+    import json
+    import zipfile  # here and below: on first use, as an import of microtensor rarely saves
+    from pathlib import Path
+
+    from numpy.lib import format as npy
+
+    path = Path(f)
+    arrays = {}
+    header = {"version": _VERSION, "content": _pack(obj, "", arrays)}
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "wb") as file:
+            with zipfile.ZipFile(file, "w") as archive:
+                # ZipInfo(name), because a plain name would be stamped with the time of day.
+                archive.writestr(zipfile.ZipInfo(_HEADER), json.dumps(header, indent=1))
+                for name, array in arrays.items():
+                    with archive.open(zipfile.ZipInfo(name + ".npy"), "w", force_zip64=True) as entry:
+                        npy.write_array(entry, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(f):
+    """Read what ``save`` wrote.
+
+    Args:
+        f: the path.
+
+    Returns:
+        What was saved, nested as it was. Tensors have their dtype and require no gradient.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file was not written by ``save``, is damaged, or comes from a newer version.
+    """
+    import json
+    import zipfile
+
+    with open(f, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                header = json.loads(archive.read(_HEADER))
+                if header["version"] > _VERSION:
+                    raise ValueError(f"its version is {header['version']}, the newest known here {_VERSION}")
+                return _unpack(header["content"], archive)
+        except Exception as error:      # damage shows as an error of zipfile, a decompressor, json or NumPy
+            message = f"{os.fspath(f)}: expected a file written by mt.save, whole and undamaged: {error}"
+            raise ValueError(message) from error
+
+
+def _pack(obj, name, arrays):
+    """Move the tensors of obj into arrays, and describe the rest in the terms of JSON."""
+    if isinstance(obj, Tensor):
+        name = name or "tensor"
+        while name in arrays:
+            name += "_"
+        arrays[name] = obj.detach().numpy()
+        return {"tensor": name}
+    if isinstance(obj, Mapping):
+        for key in obj:
+            if not _is_plain(key):
+                raise TypeError(f"mt.save: a key of the dict {name or 'obj'!r} is a {type(key).__name__}, "
+                                "and can be a string, number, bool or None")
+        return {"dict": [[key, _pack(value, _inside(name, key), arrays)] for key, value in obj.items()]}
+    if isinstance(obj, (list, tuple)):
+        kind = "list" if isinstance(obj, list) else "tuple"
+        return {kind: [_pack(value, _inside(name, i), arrays) for i, value in enumerate(obj)]}
+    if _is_plain(obj):
+        return obj
+    raise TypeError(f"mt.save cannot write {name or 'obj'!r}, a {type(obj).__name__}: it writes tensors, "
+                    "numbers, strings, bools and None, in dicts, lists and tuples")
+
+
+def _unpack(described, archive):
+    """The inverse of _pack."""
+    if not isinstance(described, dict):
+        return described
+    (kind, value), = described.items()
+    if kind == "tensor":
+        import io
+
+        from numpy.lib import format as npy
+
+        # The whole entry first: its checksum is verified before anything in it is believed.
+        return from_numpy(npy.read_array(io.BytesIO(archive.read(value + ".npy")), allow_pickle=False))
+    if kind == "dict":
+        return {key: _unpack(item, archive) for key, item in value}
+    return {"list": list, "tuple": tuple}[kind](_unpack(item, archive) for item in value)
+
+
+def _inside(name, key):
+    return f"{name}/{key}" if name else str(key)
+
+
+def _is_plain(value):
+    return value is None or isinstance(value, (bool, int, float, str))

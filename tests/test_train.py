@@ -1,0 +1,310 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import microtensor as mt
+from microtensor import datasets, nn, training
+from microtensor.__main__ import main
+
+COMMAND = [sys.executable, "-W", "error", "-m", "microtensor"]
+
+
+def run(folder, *arguments):
+    """The finished process of `microtensor ...`; warnings are errors."""
+    return subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, text=True)
+
+
+def weights(folder):
+    return {name: tensor.numpy() for name, tensor in mt.load(folder / "weights.npz")["model"].items()}
+
+
+def accuracy(process):
+    return float(re.search(r"accuracy +(\S+)%", process.stdout)[1])
+
+
+@pytest.fixture
+def moons():
+    x, y = datasets.moons(120, seed=1)
+    return (x[:80], y[:80]), (x[80:], y[80:])
+
+
+# -- the command ---------------------------------------------------------------------------------------------
+
+
+def test_train_reaches_its_accuracy_and_leaves_all_it_promises(tmp_path):
+    process = run(tmp_path, "train")
+    assert process.returncode == 0, process.stderr
+    assert accuracy(process) >= 97.5
+    assert "agree with finite differences" in process.stdout
+    assert "epoch 30/30" in process.stderr and "loss" in process.stderr and "accuracy" in process.stderr
+    folder = tmp_path / "runs" / "digits"
+    assert sorted(path.name for path in folder.iterdir()) == ["curves.png", "weights.npz"]
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+    saved = mt.load(folder / "weights.npz")
+    model = training.build_model(**saved["network"])
+    model.load_state_dict(saved["model"])
+    _, _, test_x, test_y = datasets.digits()
+    assert f"{training.evaluate(model, test_x, test_y)[1]:.2%}" in process.stdout
+
+
+def test_train_repeats_bit_for_bit(tmp_path):
+    for name in ("a", "b"):
+        process = run(tmp_path, "train", "--epochs", "2", "--out", name, "--seed", "3")
+        assert process.returncode == 0, process.stderr
+    assert (tmp_path / "a" / "weights.npz").read_bytes() == (tmp_path / "b" / "weights.npz").read_bytes()
+    run(tmp_path, "train", "--epochs", "2", "--out", "c", "--seed", "4")
+    assert not np.array_equal(weights(tmp_path / "a")["0.weight"], weights(tmp_path / "c")["0.weight"])
+
+
+def test_train_takes_every_option(tmp_path):
+    process = run(
+        tmp_path, "train", "--layers", "24", "16", "12", "--activation", "elu", "--no-batch-norm",
+        "--dropout", "0", "--lr", "0.05", "--momentum", "0.8", "--weight-decay", "0", "--clip", "1",
+        "--epochs", "2", "--batch-size", "50", "--seed", "2", "--out", "here",
+    )
+    assert process.returncode == 0, process.stderr
+    assert "64-24-16-12-10, elu, no batch norm, dropout 0.0" in process.stdout
+    assert weights(tmp_path / "here")["4.weight"].shape == (12, 16)
+
+
+def test_train_without_hidden_layers(tmp_path):
+    process = run(tmp_path, "train", "--layers", "--epochs", "3", "--out", "linear")
+    assert process.returncode == 0, process.stderr
+    assert accuracy(process) > 90
+
+
+def test_train_stops_at_nan_and_keeps_last_good_weights(tmp_path):
+    process = run(tmp_path, "train", "--lr", "1e30", "--no-batch-norm", "--epochs", "3", "--out", "out")
+    assert process.returncode == 1
+    assert re.search(r"the loss became (nan|inf) in epoch 1, batch \d+ of 45: "
+                     "keeping the weights as they were before training", process.stderr)
+    mt.manual_seed(0)
+    first = training.build_model((64, 128, 64, 10), "relu", False, 0.1).state_dict()
+    kept = weights(tmp_path / "out")
+    assert all(np.array_equal(first[name].numpy(), kept[name]) for name in kept)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_train_interrupted_keeps_last_good_weights(tmp_path):
+    process = subprocess.Popen(
+        [*COMMAND, "train", "--epochs", "1000000", "--out", "out"],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )
+    for line in iter(lambda: os.read(process.stderr.fileno(), 4096), b""):
+        if b"accuracy" in line:                     # the first epoch is over
+            break
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate()
+    assert process.returncode == 130
+    assert re.search(rb"interrupted in epoch \d+: keeping the weights as they were at the end of epoch", rest)
+    assert all(np.isfinite(array).all() for array in weights(tmp_path / "out").values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--lr", "-1"], "--lr: must be a number above 0, got -1"),
+        (["--lr", "nan"], "--lr: must be a number above 0, got nan"),
+        (["--lr", "fast"], "--lr: must be a number above 0, got fast"),
+        (["--dropout", "1"], "--dropout: must be a number of at least 0 and below 1, got 1"),
+        (["--dropout", "-0.1"], "--dropout: must be"),
+        (["--momentum", "1.5"], "--momentum: must be"),
+        (["--weight-decay", "-1"], "--weight-decay: must be a number of at least 0"),
+        (["--clip", "0"], "--clip: must be a number above 0"),
+        (["--epochs", "0"], "--epochs: must be a positive integer, got 0"),
+        (["--batch-size", "2.5"], "--batch-size: must be a positive integer, got 2.5"),
+        (["--batch-size", "1"], "--batch-norm needs a --batch-size of at least 2"),
+        (["--layers", "64", "0"], "--layers: must be a positive integer, got 0"),
+        (["--seed", "-3"], "--seed: must be 0 or a positive integer, got -3"),
+        (["--activation", "swish"], "--activation: invalid choice: 'swish'"),
+        (["--data", "missing.npz"], "--data: [Errno 2] No such file or directory"),
+        (["--out", "file/folder"], "--out: cannot write into file"),
+    ],
+)
+def test_train_refuses_before_training(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as caught:
+        main(["train", *arguments])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("package", ["tqdm", "matplotlib"])
+def test_train_names_missing_package(monkeypatch, capsys, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as caught:
+        main(["train"])
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == f'microtensor train needs {package}: pip install "microtensor[train]"\n'
+
+
+# -- other data ----------------------------------------------------------------------------------------------
+
+
+def arrays():
+    stream = np.random.default_rng(0)
+    y = stream.integers(0, 3, 60)
+    x = stream.normal(size=(60, 2, 2)) + 4 * y[:, None, None]
+    return {"x_train": x[:40], "y_train": y[:40], "x_test": x[40:], "y_test": y[40:]}
+
+
+def test_train_on_other_data(tmp_path):
+    np.savez(tmp_path / "data.npz", **arrays())
+    process = run(tmp_path, "train", "--data", "data.npz", "--layers", "8", "--out", "out")
+    assert process.returncode == 0, process.stderr
+    assert "4 numbers each, 3 classes" in process.stdout
+    assert accuracy(process) >= 90
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y_test": None}, "y_test is not a file in the archive"),
+        ({"y_train": np.zeros(39, int)}, r"y_train \(N,\), got float64 \(40, 2, 2\) and int64 \(39,\)"),
+        ({"y_train": np.zeros(40)}, "float64"),
+        ({"x_test": np.zeros(20)}, r"x_test \(N, ...\)"),
+        ({"x_test": np.zeros((20, 3))}, "a row of x_train has 4 numbers and one of x_test 3"),
+        ({"x_train": np.full((40, 4), np.nan)}, "finite"),
+        ({"y_test": np.full(20, -1)}, "not negative"),
+    ],
+)
+def test_load_arrays_refuses(tmp_path, change, message):
+    chosen = {name: array for name, array in {**arrays(), **change}.items() if array is not None}
+    np.savez(tmp_path / "data.npz", **chosen)
+    with pytest.raises(ValueError, match=message):
+        training.load_arrays(tmp_path / "data.npz")
+
+
+def test_load_arrays_refuses_other_file(tmp_path):
+    (tmp_path / "data.npz").write_text("x_train")
+    with pytest.raises(ValueError, match=r"expected an \.npz file with arrays x_train"):
+        training.load_arrays(tmp_path / "data.npz")
+
+
+# -- gradient check ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", list(training.ACTIVATIONS))
+def test_check_gradients_passes_every_activation(activation):
+    mt.manual_seed(0)
+    x, y, _, _ = datasets.digits()
+    model = training.build_model((64, 16, 12, 10), activation, batch_norm=True, dropout=0.2)
+    report = training.check_gradients(model, x[:16], y[:16])
+    assert report, report
+    assert [found.checked for found in report.inputs] == [50, 16, 16, 50, 12, 12, 50, 10]
+
+
+class WrongLinear(nn.Linear):
+    """Forward is right; backward leaves out one path: the bias acts twice and is differentiated once."""
+
+    def forward(self, input):
+        return super().forward(input) + self.bias.detach()
+
+
+def test_check_gradients_finds_planted_error(moons):
+    (x, y), _ = moons
+    mt.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), WrongLinear(8, 2))
+    report = training.check_gradients(model, x, y)
+    assert [found.name for found in report.inputs if found.wrong] == ["2.bias"]
+    assert report.worst.numeric == pytest.approx(2 * report.worst.analytic, rel=1e-6)
+
+
+class UndefinedGradient(nn.Module):
+    """Adds sqrt(p^2) at p = 0, whose gradient the chain rule makes infinity times 0."""
+
+    def __init__(self):
+        self.p = nn.Parameter(mt.zeros(1))
+
+    def forward(self, input):
+        return input + (self.p * self.p).sqrt()
+
+
+def test_check_gradients_finds_nan(moons):
+    (x, y), _ = moons
+    mt.manual_seed(0)
+    report = training.check_gradients(nn.Sequential(UndefinedGradient(), nn.Linear(2, 2)), x, y)
+    assert [found.name for found in report.inputs if found.wrong] == ["0.p"]
+
+
+def test_check_gradients_leaves_no_trace(moons):
+    (x, y), _ = moons
+    mt.manual_seed(0)
+    model = training.build_model((2, 8, 8, 2), batch_norm=True, dropout=0.5)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    following = mt.rand(4).tolist()
+    mt.manual_seed(0)
+    training.build_model((2, 8, 8, 2), batch_norm=True, dropout=0.5)
+    assert training.check_gradients(model, x, y)
+    assert mt.rand(4).tolist() == following
+    assert all(parameter.grad is None and parameter.dtype == mt.float32 for parameter in model.parameters())
+    for name, tensor in model.state_dict().items():
+        assert np.array_equal(tensor.numpy(), before[name].numpy())
+
+
+# -- fit -----------------------------------------------------------------------------------------------------
+
+
+def test_fit_returns_to_last_good_epoch(moons, monkeypatch):
+    mt.manual_seed(0)
+    model = training.build_model((2, 8, 2))
+    evaluate, kept = training.evaluate, []
+
+    def evaluate_and_break(model, x, y):
+        result = evaluate(model, x, y)
+        if len(kept) == 4:                          # both parts after epochs 1 and 2; now epoch 3
+            return float("nan"), 0.0
+        kept.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        return result
+
+    monkeypatch.setattr(training, "evaluate", evaluate_and_break)
+    history = training.fit(model, *moons, epochs=5, batch_size=16, lr=0.1)
+    assert history.stopped == "the loss became nan in the evaluation after epoch 3"
+    assert history.epochs == 2 and not history.interrupted
+    for name, tensor in model.state_dict().items():
+        assert np.array_equal(tensor.numpy(), kept[-1][name].numpy())
+
+
+def test_fit_learns_and_records_every_epoch(moons):
+    mt.manual_seed(0)
+    model = training.build_model((2, 16, 2), "tanh")
+    history = training.fit(model, *moons, epochs=40, batch_size=16, lr=0.2, momentum=0.9, clip=5.0)
+    assert history.stopped is None and history.epochs == 40
+    assert len(history.train_loss) == len(history.train_accuracy) == len(history.test_accuracy) == 40
+    assert history.train_loss[-1] < 0.1 < history.train_loss[0]
+    assert history.test_accuracy[-1] == training.evaluate(model, *moons[1])[1] >= 0.9
+
+
+def test_fit_leaves_out_a_last_batch_of_one(moons):
+    (x, y), test = moons
+    model = training.build_model((2, 8, 2), batch_norm=True)
+    training.fit(model, (x[:33], y[:33]), test, epochs=1, batch_size=16, lr=0.1)
+    assert model[1].num_batches_tracked.item() == 2
+
+
+# -- the other commands --------------------------------------------------------------------------------------
+
+
+def test_info_tells_what_a_bug_report_needs(tmp_path):
+    process = run(tmp_path, "info")
+    assert process.returncode == 0, process.stderr
+    lines = dict(line.split(maxsplit=1) for line in process.stdout.splitlines())
+    assert list(lines) == ["microtensor", "python", "numpy", "instructions", "threads", "compiler"]
+    assert lines["microtensor"] == mt.__version__ and lines["numpy"] == np.__version__
+
+
+def test_version(tmp_path):
+    assert run(tmp_path, "--version").stdout == f"microtensor {mt.__version__}\n"
+
+
+def test_command_is_required(tmp_path):
+    process = run(tmp_path)
+    assert process.returncode == 2 and "COMMAND" in process.stderr
