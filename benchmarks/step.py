@@ -13,6 +13,7 @@ more than rounding, nothing is timed.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -42,7 +43,7 @@ def data(sizes, batch):
     y = random.integers(0, sizes[-1], batch)
     weights = [
         (random.uniform(-1, 1, (outputs, inputs)) / np.sqrt(inputs)).astype(np.float32)
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False)
+        for inputs, outputs in itertools.pairwise(sizes)
     ]
     return x, y, weights
 
@@ -51,7 +52,7 @@ def build(nn, optim, clip, tensor, sizes, batch, extras):
     """The step of one library; both have the same interface, so this is written once."""
     x, y, weights = data(sizes, batch)
     layers = []
-    for number, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for number, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         layers.append(nn.Linear(inputs, outputs))
         if number < len(sizes) - 2:
             layers += [nn.BatchNorm1d(outputs)] * extras + [nn.ReLU()] + [nn.Dropout(0.2)] * extras

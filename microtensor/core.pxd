@@ -19,6 +19,7 @@ cdef class Tensor:
 
     cdef Version get_version(self)
     cdef int before_write(self) except -1
+    cdef void after_write(self)
 
 
 @cython.no_gc
@@ -53,10 +54,12 @@ cdef class Engine:
     cdef bint create_graph
 
     cdef int run(self, list roots, list gradients, bint retain_graph) except -1
+    cdef int visit(self, Py_ssize_t walk, list roots, list gradients, bint retain_graph) except -1
     cdef int run_rule(self, Op op, Tensor g) except -1
     cdef int give(self, Op op, Py_ssize_t i, ndarray dx) except -1
     cdef int lend(self, Op op, Py_ssize_t i, ndarray dx) except -1
     cdef int deliver(self, object edge, object dx, bint owned) except -1
+    cdef object copied(self, object gradient)
     cdef int deliver_to_leaf(self, Tensor leaf, object dx, bint owned) except -1
 
 

@@ -14,6 +14,7 @@ No object points back at what it produced, so a graph has no cycles and dies by 
 """
 
 import contextlib
+import copy
 import warnings
 
 cimport cython
@@ -54,23 +55,33 @@ def is_grad_enabled():
     return recording
 
 
-class set_grad_enabled(contextlib.ContextDecorator):    # noqa: N801  (PyTorch's name)
-    """Record gradients or not: a context manager and a decorator, for this thread.
+class no_grad(contextlib.ContextDecorator):    # noqa: N801  (PyTorch's name)
+    """Do not record gradients inside, in this thread: ``with mt.no_grad():`` or ``@mt.no_grad()``.
 
     >>> import microtensor as mt
     >>> x = mt.ones(2, requires_grad=True)
-    >>> with mt.set_grad_enabled(False):
+    >>> with mt.no_grad():
     ...     (x * 2).requires_grad
     False
     """
 
-    def __init__(self, mode):
-        self._mode = bool(mode)
-        self._before = []
+    _mode = False
+
+    def __new__(cls, function=None):
+        return super().__new__(cls) if function is None else cls()(function)     # @mt.no_grad without parentheses
+
+    def __call__(self, function):
+        if getattr(getattr(function, "__code__", None), "co_flags", 0) & 0x20:
+            raise TypeError(f"{type(self).__name__} cannot decorate the generator function {function.__name__}, which "
+                            "runs after the call: use `with` inside it")
+        return super().__call__(function)
+
+    def _recreate_cm(self):
+        return type(self)()                 # one for each call of a decorated function: threads may overlap
 
     def __enter__(self):
         global recording
-        self._before.append(recording)
+        self._before = [*getattr(self, "_before", []), recording]
         recording = self._mode
         return self
 
@@ -79,18 +90,32 @@ class set_grad_enabled(contextlib.ContextDecorator):    # noqa: N801  (PyTorch's
         recording = self._before.pop()
 
 
-class no_grad(set_grad_enabled):    # noqa: N801
-    """Do not record gradients inside: ``with mt.no_grad():`` or ``@mt.no_grad()``."""
-
-    def __init__(self):
-        super().__init__(False)
-
-
-class enable_grad(set_grad_enabled):    # noqa: N801
+class enable_grad(no_grad):    # noqa: N801
     """Record gradients inside, even within no_grad: ``with mt.enable_grad():`` or ``@mt.enable_grad()``."""
 
-    def __init__(self):
-        super().__init__(True)
+    _mode = True
+
+
+class set_grad_enabled:    # noqa: N801
+    """Record gradients from now on, or not; with ``with``, until the end of the block.
+
+    >>> import microtensor as mt
+    >>> with mt.set_grad_enabled(False):
+    ...     mt.is_grad_enabled()
+    False
+    """
+
+    def __init__(self, mode):
+        global recording
+        self._before = recording
+        recording = bool(mode)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        global recording
+        recording = self._before
 
 
 # -- arrays ---------------------------------------------------------------------------------------------------
@@ -279,13 +304,20 @@ cdef class Op:
     cpdef Tensor input(self, Py_ssize_t i):
         """The saved input 0 or 1 as a tensor in its place in the graph: what rules compute with."""
         cdef ndarray array = self.a if i == 0 else self.b
+        if not 0 <= i < 2 or array is None:
+            raise IndexError(f"{type(self).__name__} keeps no input {i}")
         edge = self.edges[i]
-        if isinstance(edge, Tensor) and (<Tensor>edge).array is array:
+        if isinstance(edge, Tensor):
+            if (<Tensor>edge).array is not array:
+                raise RuntimeError(f"the data of a leaf, input {i} of {type(self).__name__}, was replaced since "
+                                   "forward: its gradient cannot be differentiated; compute the forward again")
             return edge
         return _in_graph(array, edge, self.version_a if i == 0 else self.version_b)
 
     cpdef Tensor output(self):
         """The saved output as a tensor in its place in the graph."""
+        if self.y is None:
+            raise IndexError(f"{type(self).__name__} keeps no output")
         return _in_graph(self.y, self, self.version_y)
 
     @property
@@ -313,7 +345,8 @@ cdef Tensor _in_graph(ndarray array, object edge, Version version):
 
 # -- the engine -----------------------------------------------------------------------------------------------
 
-cdef Py_ssize_t _walks = 0
+cdef Py_ssize_t _walks = 0          # numbers the walks
+cdef set _running = set()           # those that are under way: more than one only with threads
 
 
 @cython.final
@@ -333,7 +366,16 @@ cdef class Engine:
     cdef int run(self, list roots, list gradients, bint retain_graph) except -1:
         global _walks
         _walks += 1
-        cdef Py_ssize_t walk = _walks, i
+        cdef Py_ssize_t walk = _walks
+        _running.add(walk)
+        try:
+            self.visit(walk, roots, gradients, retain_graph)
+        finally:
+            _running.discard(walk)
+        return 0
+
+    cdef int visit(self, Py_ssize_t walk, list roots, list gradients, bint retain_graph) except -1:
+        cdef Py_ssize_t i
         cdef list start = [], ready = []        # ops to visit; the next one is at hand in op
         cdef Op op, source, following
 
@@ -369,7 +411,7 @@ cdef class Engine:
                 op = <Op>ready.pop()
             g, op.incoming = op.incoming, None
             if self.captured is not None and op in self.captured:
-                self.captured[op] = g if self.create_graph or g is None else (<ndarray>g).copy()
+                self.captured[op] = None if g is None else self.copied(g)
             if g is not None:
                 if self.create_graph:
                     self.run_rule(op, g)
@@ -441,18 +483,19 @@ cdef class Engine:
         if self.captured is not None:
             if leaf in self.captured:
                 so_far = self.captured[leaf]
-                if so_far is not None:
-                    dx = so_far + dx if self.create_graph else _sum(<ndarray>so_far, <ndarray>dx)
-                elif not owned and not self.create_graph:
-                    dx = (<ndarray>dx).copy()
-                self.captured[leaf] = dx
+                if so_far is None:
+                    self.captured[leaf] = dx if owned else self.copied(dx)
+                else:
+                    self.captured[leaf] = so_far + dx if self.create_graph else _sum(<ndarray>so_far, <ndarray>dx)
             return 0
         gradient = leaf.gradient
+        if not self.create_graph:
+            _check_fits(leaf.array, <ndarray>dx, "its data was replaced since forward: compute the forward again")
+            if gradient is not None:
+                _check_fits(gradient.array, <ndarray>dx, "its data was replaced since: set .grad = None first")
         if gradient is None:
-            if self.create_graph:
-                leaf.gradient = dx
-            else:
-                leaf.gradient = wrap(<ndarray>dx if owned else cnp.PyArray_NewCopy(<ndarray>dx, cnp.NPY_CORDER))
+            dx = dx if owned else self.copied(dx)
+            leaf.gradient = dx if self.create_graph else wrap(<ndarray>dx)
         elif self.create_graph:
             leaf.gradient = gradient + dx
         elif gradient.op is not None or not cnp.PyArray_ISCARRAY(gradient.array):
@@ -463,11 +506,28 @@ cdef class Engine:
             add_into(gradient.array, <ndarray>dx)
         return 0
 
+    cdef object copied(self, object gradient):
+        """A gradient in memory of its own: a Tensor under create_graph, an ndarray otherwise."""
+        return ops.clone(gradient) if self.create_graph else cnp.PyArray_NewCopy(<ndarray>gradient, cnp.NPY_CORDER)
 
-cdef inline void _meet(Op op, Py_ssize_t walk) noexcept:
+
+cdef int _check_fits(ndarray array, ndarray dx, str advice) except -1:
+    """Raise unless a gradient has the shape and dtype of a leaf's array, or of the gradient it is added to."""
+    if not cnp.PyArray_SAMESHAPE(array, dx) or cnp.PyArray_TYPE(array) != cnp.PyArray_TYPE(dx):
+        raise RuntimeError(f"a gradient of shape {(<object>dx).shape} {(<object>dx).dtype} came to a leaf of shape "
+                           f"{(<object>array).shape} {(<object>array).dtype}: {advice}")
+    return 0
+
+
+cdef inline int _meet(Op op, Py_ssize_t walk) except -1:
+    """Claim an op for this walk."""
+    if len(_running) > 1 and op.walk in _running:
+        raise RuntimeError(f"backward through {type(op).__name__} while another thread goes through it: a graph is for "
+                           "one thread at a time")
     op.walk = walk
     op.pending = 0
     op.incoming = None
+    return 0
 
 
 cdef ndarray _sum(ndarray x, ndarray y):
@@ -535,11 +595,14 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, bint create_grap
     engine.create_graph = create_graph
     engine.captured = dict.fromkeys(places)
     engine.run([_edge(y) for y in outputs], seeds, create_graph if retain_graph is None else retain_graph)
-    gradients = []
+    gradients, seen = [], set()
     for i, place in enumerate(places):
         gradient = engine.captured[place]
         if gradient is None and not allow_unused:
             raise RuntimeError(f"no output depends on inputs[{i}] of shape {inputs[i].shape}: "
                                "pass allow_unused=True to get None for it")
+        if id(place) in seen:                   # an input that is named twice gets two gradients, not one shared
+            gradient = engine.copied(gradient)
+        seen.add(id(place))
         gradients.append(wrap(gradient) if isinstance(gradient, ndarray) else gradient)
     return tuple(gradients)

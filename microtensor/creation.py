@@ -39,7 +39,7 @@ def tensor(data, *, dtype=None, requires_grad=False):
             array = np.array(data, dtype)
         except ValueError as error:
             raise ValueError(f"tensor: data is no regular nested list: {error}") from None
-        if dtype is None and array.dtype == np.float64:
+        if dtype is None and array.dtype == np.float64 and not _holds_double(data):
             array = array.astype(np.float32)
     check_dtype(array.dtype)
     return from_numpy(array).requires_grad_(requires_grad)
@@ -51,6 +51,13 @@ def _without_tensors(data):
         x.detach().numpy() if isinstance(x, Tensor) else _without_tensors(x) if isinstance(x, (list, tuple)) else x
         for x in data
     ]
+
+
+def _holds_double(data):
+    """Whether nested lists hold NumPy's float64, which keeps its dtype, rather than Python floats, which have none."""
+    if isinstance(data, (list, tuple)):
+        return any(_holds_double(x) for x in data)
+    return isinstance(data, (np.ndarray, np.generic)) and data.dtype == np.float64
 
 
 def _shape(sizes):

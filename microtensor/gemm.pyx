@@ -75,20 +75,28 @@ cdef extern from *:
     DEFINE_TILE(float)
     DEFINE_TILE(double)
 
-    /* Each thread's packed blocks: allocated once, aligned to the vectors, kept for the next product. */
-    #if defined(_MSC_VER)
+    /* Each thread's packed blocks: allocated once, aligned to the vectors, kept for the next product, freed with the
+       thread. */
+    #if defined(_WIN32)
+    #include <malloc.h>
     static __declspec(thread) char *workspace;
-    #else
-    static __thread char *workspace;
-    #endif
     static char *get_workspace(size_t bytes) {
-        if (!workspace) {
-            char *raw = (char *)malloc(bytes + 64);
-            if (!raw) return NULL;
-            workspace = raw + 64 - (size_t)raw % 64;
-        }
+        if (!workspace) workspace = (char *)_aligned_malloc(bytes, 64);
         return workspace;
     }
+    #else
+    #include <pthread.h>
+    static pthread_key_t workspace_key;
+    static pthread_once_t workspace_once = PTHREAD_ONCE_INIT;
+    static void make_workspace_key(void) { pthread_key_create(&workspace_key, free); }
+    static char *get_workspace(size_t bytes) {
+        void *workspace;
+        pthread_once(&workspace_once, make_workspace_key);
+        workspace = pthread_getspecific(workspace_key);
+        if (!workspace && posix_memalign(&workspace, 64, bytes) == 0) pthread_setspecific(workspace_key, workspace);
+        return (char *)workspace;
+    }
+    #endif
     """
     const int TILE_ROWS
     const int TILE_BYTES

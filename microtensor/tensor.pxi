@@ -60,7 +60,10 @@ cdef Tensor operand(object value, Tensor like):
     if isinstance(value, bool):
         return wrap(np.asarray(value, dtype))
     if isinstance(value, int):
-        return wrap(np.asarray(value, np.int64 if dtype.kind == "b" else dtype))
+        try:
+            return wrap(np.asarray(value, np.int64 if dtype.kind == "b" else dtype))
+        except OverflowError:           # out of an 8-bit dtype's range, say: compared as it is, and wrapped otherwise
+            return wrap(np.asarray(value, np.int64))
     if isinstance(value, ndarray):
         check_dtype(value.dtype)
         return wrap(value.copy())     # a graph may keep it; the caller may write into it
@@ -74,6 +77,9 @@ cdef Tensor _operate(binary_function function, object a, object b, bint swapped=
     if y is None:
         return None
     return function(y, x) if swapped else function(x, y)
+
+
+cdef ndarray NOTHING = np.empty(0, np.float32)
 
 
 def _rebuild(kind, array, requires_grad):
@@ -101,6 +107,9 @@ cdef class Tensor:
 
     __array_ufunc__ = None      # NumPy's operators leave `array + tensor` to Tensor.__radd__
 
+    def __cinit__(self):
+        self.array = NOTHING            # until __init__, which a subclass may forget to call
+
     def __init__(self, data=(), *, bint requires_grad=False):
         array = np.array(data, np.float32)
         self.array = array
@@ -112,15 +121,21 @@ cdef class Tensor:
         return self.version
 
     cdef int before_write(self) except -1:
-        """Every in-place write starts here: refuse it where it would be lost on the graph, count it elsewhere."""
+        """Every in-place write starts here: refuse it where it cannot be, or would be lost on the graph."""
         if recording and self.needs_gradient:
             raise RuntimeError(
                 f"in-place write to {'a leaf' if self.op is None else 'a computed'} tensor of shape {self.shape} that "
                 "requires a gradient: it would not be recorded; write inside `with mt.no_grad():`, or compute a new "
                 "tensor (mt.where for a part of one)")
+        if not cnp.PyArray_ISWRITEABLE(self.array):
+            raise ValueError(f"in-place write to read-only memory, a tensor of shape {self.shape}: an expanded view, "
+                             "or an array that NumPy may not write to; use a clone()")
+        return 0
+
+    cdef void after_write(self):
+        """And ends here: whoever saved the memory before will notice."""
         cdef Version version = self.get_version()
         version.writes += 1
-        return 0
 
     # -- what it is
 
@@ -303,7 +318,7 @@ cdef class Tensor:
         return iter([self[i] for i in range(len(self))])
 
     def __contains__(self, value):
-        return bool((<object>self.array == (value.array if isinstance(value, Tensor) else value)).any())
+        return bool((self == value).any())
 
     def __hash__(self):
         return id(self)
@@ -325,9 +340,23 @@ cdef class Tensor:
     def __format__(self, spec):
         return format(self.item(), spec) if spec else str(self)
 
+    def __copy__(self):
+        cdef Tensor tensor = _rebuild(type(self), self.array, self.needs_gradient)
+        tensor.version, tensor.op, tensor.gradient = self.get_version(), self.op, self.gradient
+        return tensor
+
+    def __deepcopy__(self, memo):
+        if self.op is not None:
+            raise RuntimeError("only leaf tensors can be deep-copied: use x.detach() or x.clone()")
+        array = cnp.PyArray_NewCopy(self.array, cnp.NPY_KEEPORDER)
+        cdef Tensor tensor = _rebuild(type(self), array, self.needs_gradient)
+        memo[id(self)] = tensor
+        tensor.gradient = copy.deepcopy(self.gradient, memo)
+        return tensor
+
     def __reduce__(self):
         if self.op is not None:
-            raise RuntimeError("only leaf tensors can be pickled or deep-copied: use x.detach() first")
+            raise RuntimeError("only leaf tensors can be pickled: use x.detach() first")
         return _rebuild, (type(self), self.array, self.needs_gradient)
 
     # -- in place: allowed where no gradient is recorded
@@ -346,6 +375,7 @@ cdef class Tensor:
             raise ValueError(f"cannot copy shape {value.shape} into shape {self.shape}") from None
         self.before_write()
         np.copyto(self.array, value.array, casting="unsafe")
+        self.after_write()
         return self
 
     def fill_(self, value):
@@ -365,6 +395,7 @@ cdef class Tensor:
                                "mt.cat, or value.detach()")
         self.before_write()
         self.array[index_arrays(key)] = source.array
+        self.after_write()
 
     def _in_place(self, Tensor result):
         """x += y: in place where no gradient is recorded, and elsewhere the recorded result under the name x."""
@@ -374,7 +405,7 @@ cdef class Tensor:
             return result
         if result.shape != self.shape:
             raise RuntimeError(f"in-place result of shape {result.shape} does not fit into shape {self.shape}")
-        if result.dtype.kind > self.dtype.kind and self.dtype.kind != "f":
+        if "buif".index(result.dtype.kind) > "buif".index(self.dtype.kind):
             raise RuntimeError(f"in-place result of dtype {result.dtype} cannot be stored in {self.dtype}")
         return self.copy_(result.detach())
 
@@ -452,19 +483,25 @@ cdef class Tensor:
     # Comparisons and logic have no gradient: NumPy computes them.
 
     def __richcmp__(self, other, int operation):
-        cdef Tensor value = operand(other, self)
-        if value is None:
-            return NotImplemented
-        return wrap(np.asarray(_COMPARISONS[operation](self.array, value.array)))
+        return _logic(_COMPARISONS[operation], self, other)
 
     def __and__(self, other):
-        return wrap(np.asarray(np.bitwise_and(self.array, operand(other, self).array)))
+        return _logic(np.bitwise_and, self, other)
+
+    def __rand__(self, other):
+        return _logic(np.bitwise_and, self, other)
 
     def __or__(self, other):
-        return wrap(np.asarray(np.bitwise_or(self.array, operand(other, self).array)))
+        return _logic(np.bitwise_or, self, other)
+
+    def __ror__(self, other):
+        return _logic(np.bitwise_or, self, other)
 
     def __xor__(self, other):
-        return wrap(np.asarray(np.bitwise_xor(self.array, operand(other, self).array)))
+        return _logic(np.bitwise_xor, self, other)
+
+    def __rxor__(self, other):
+        return _logic(np.bitwise_xor, self, other)
 
     def __invert__(self):
         return wrap(np.asarray(np.invert(self.array)))
@@ -693,6 +730,17 @@ def _sizes(arguments):
     if len(arguments) == 1 and isinstance(arguments[0], (tuple, list)):
         return tuple(arguments[0])
     return arguments
+
+
+cdef object _logic(object function, Tensor x, object other):
+    """A comparison or bitwise operation, which has no gradient: NumPy's."""
+    cdef Tensor value = operand(other, x)
+    if value is None:
+        return NotImplemented
+    try:
+        return wrap(np.asarray(function(x.array, value.array)))
+    except ValueError:
+        raise ValueError(f"{function.__name__}: shapes {x.shape} and {value.shape} do not broadcast") from None
 
 
 _COMPARISONS = (np.less, np.less_equal, np.equal, np.not_equal, np.greater, np.greater_equal)

@@ -7,7 +7,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor cimport simd
-from microtensor.core cimport Tensor, Version, contiguous, empty_like, is_float, is_single, wrap
+from microtensor.core cimport Tensor, contiguous, empty_like, is_float, is_single, wrap
 from microtensor.simd cimport real
 
 import numpy as np
@@ -20,8 +20,7 @@ cdef enum:
 
 cdef ndarray begin_write(Tensor tensor):
     """The tensor's array, or a contiguous copy of it to be given back to end_write; counts as a write."""
-    cdef Version version = tensor.get_version()
-    version.writes += 1
+    tensor.after_write()
     return contiguous(tensor.array)
 
 
@@ -37,6 +36,14 @@ cdef int check_tensors(str name, list tensors) except -1:
             raise TypeError(f"{name} takes tensors, got a {type(tensor).__name__}")
         if not is_float((<Tensor>tensor).array):
             raise TypeError(f"{name} takes float tensors, got one of dtype {tensor.dtype}")
+    return 0
+
+
+cdef int check_writeable(str name, list tensors) except -1:
+    for tensor in tensors:
+        if not cnp.PyArray_ISWRITEABLE((<Tensor>tensor).array):
+            raise ValueError(f"{name} writes in place, but a tensor of shape {tensor.shape} has read-only memory: "
+                             "use a clone()")
     return 0
 
 
@@ -90,6 +97,7 @@ def sgd_step(list params not None, list grads not None, list buffers not None, d
         raise ValueError(f"sgd_step: {count} params, {len(grads)} grads, {len(buffers)} buffers: must be as many each")
     check_tensors("sgd_step", params)
     check_tensors("sgd_step", grads)
+    check_writeable("sgd_step", params)
     for k in range(count):
         p, g = params[k], grads[k]
         if not cnp.PyArray_SAMESHAPE(p.array, g.array) or cnp.PyArray_TYPE(p.array) != cnp.PyArray_TYPE(g.array):
@@ -223,6 +231,7 @@ cdef void clamp_loop(real* x, Py_ssize_t n, real limit) noexcept nogil:
 def scale_(list tensors not None, double factor):
     """Multiply every element of every float tensor by a factor, in place."""
     check_tensors("scale_", tensors)
+    check_writeable("scale_", tensors)
     cdef ndarray array
     for tensor in tensors:
         array = begin_write(tensor)
@@ -236,6 +245,7 @@ def scale_(list tensors not None, double factor):
 def clamp_(list tensors not None, double limit):
     """Limit every element of every float tensor to [-limit, limit], in place."""
     check_tensors("clamp_", tensors)
+    check_writeable("clamp_", tensors)
     cdef ndarray array
     for tensor in tensors:
         array = begin_write(tensor)

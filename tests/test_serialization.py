@@ -3,9 +3,10 @@ import zipfile
 
 import numpy as np
 import pytest
+from numpy.lib import format as npy
 
 import microtensor as mt
-from microtensor import nn, optim, serialization
+from microtensor import nn, optim
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def test_save_refuses_and_writes_nothing(tmp_path, path, obj, message):
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
 def test_interrupted_save_keeps_old_file(tmp_path, path, monkeypatch, error):
     mt.save({"weight": mt.ones(2)}, path)
-    write_array, calls = serialization.npy.write_array, []
+    write_array, calls = npy.write_array, []
 
     def fail_at_the_second(*arguments, **options):
         calls.append(arguments)
@@ -132,7 +133,7 @@ def test_interrupted_save_keeps_old_file(tmp_path, path, monkeypatch, error):
             raise error
         write_array(*arguments, **options)
 
-    monkeypatch.setattr(serialization.npy, "write_array", fail_at_the_second)
+    monkeypatch.setattr("numpy.lib.format.write_array", fail_at_the_second)
     with pytest.raises(type(error)):
         mt.save({"weight": mt.zeros(2), "bias": mt.zeros(2)}, path)
     assert same(mt.load(path), {"weight": mt.ones(2)})

@@ -145,7 +145,7 @@ def gradcheck(
 
     def evaluate():
         with no_grad():
-            return [y.numpy().copy() for y in _outputs(func(*tensors))]
+            return [y.detach().numpy().copy() for y in _outputs(func(*tensors))]
 
     first = [y.detach().numpy() for y in outputs]
     if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, evaluate(), strict=True)):

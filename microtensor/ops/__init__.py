@@ -32,6 +32,7 @@ from microtensor.ops.arithmetic import (
     pow,
     sign,
     sqrt,
+    square,
     sub,
     where,
 )
@@ -78,6 +79,6 @@ from microtensor.ops.shape import (
     unsqueeze,
 )
 
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("sys", "bind_ops")]
+__all__ = [name for name, value in globals().items() if callable(value) and name not in ("bind_ops", "result_type")]
 
 bind_ops(sys.modules[__name__])

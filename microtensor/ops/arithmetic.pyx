@@ -336,10 +336,20 @@ def mul(input, other):
     return _mul(a, b)
 
 
+def square(input):
+    """Each element times itself, ``input * input``.
+
+    >>> import microtensor as mt
+    >>> mt.square(mt.tensor([1.0, -2.0]))
+    tensor([1., 4.])
+    """
+    return mul(input, input)
+
+
 # -- div ------------------------------------------------------------------------------------------------------
 # d(a/b)/da = 1/b
 # d(a/b)/db = -a/b^2                                                    (quotient rule)
-# da = g / b,  db = -g a / b^2
+# da = g / b,  db = -g (a / b) / b                                      b^2 alone may overflow
 
 cdef void div_forward(const real* a, const real* b, real* y, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
@@ -356,7 +366,7 @@ cdef void div_backward_a(const real* b, const real* g, real* da, Py_ssize_t n) n
 cdef void div_backward_b(const real* a, const real* b, const real* g, real* db, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        db[i] = -g[i] * a[i] / (b[i] * b[i])
+        db[i] = -g[i] * (a[i] / b[i] / b[i])
 
 
 @cython.final
@@ -389,7 +399,7 @@ cdef class Div(Binary):
 
     def rule(self, Tensor g):
         b = self.input(1)
-        return (g / b, -g * self.input(0) / (b * b) if self.needs(1) else None)
+        return (g / b, -g * (self.input(0) / b / b) if self.needs(1) else None)
 
     @staticmethod
     def samples(draw):
@@ -717,7 +727,7 @@ cdef void abs_forward(const real* x, real* y, Py_ssize_t n) noexcept nogil:
 cdef void abs_backward(const real* x, const real* g, real* dx, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        dx[i] = g[i] if x[i] > 0 else -g[i] if x[i] < 0 else 0 * x[i]
+        dx[i] = g[i] if x[i] > 0 else -g[i] if x[i] < 0 else g[i] * x[i]
 
 
 @cython.final
@@ -971,7 +981,8 @@ def minimum(input, other):
 cdef void clamp_forward(const real* x, real* y, Py_ssize_t n, real low, real high) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        y[i] = low if x[i] < low else high if x[i] > high else x[i]
+        y[i] = low if x[i] < low else x[i]
+        y[i] = high if y[i] > high else y[i]
 
 
 cdef void clamp_backward(const real* x, const real* g, real* dx, Py_ssize_t n, real low, real high) noexcept nogil:
@@ -1036,7 +1047,9 @@ def clamp(Tensor input not None, min=None, max=None):
     for name, bound in (("min", min), ("max", max)):
         if isinstance(bound, Tensor):
             raise TypeError(f"clamp takes numbers, but {name} is a Tensor: use maximum and minimum")
-    if not is_float(input.array):
+        if bound is not None and bound != bound:
+            raise ValueError(f"clamp: {name} is nan")
+    if not is_float(input.array) and not isinstance(min, float) and not isinstance(max, float):
         return wrap(np.asarray(np.clip(input.array, min, max)))
     cdef Clamp op = Clamp.__new__(Clamp)
     op.low = float("-inf") if min is None else min
@@ -1145,7 +1158,8 @@ def where(Tensor condition not None, input, other):
         input = wrap(np.asarray(input, np.float32 if either_float else None))
     x, y = operands("where", input, other)
     if not is_float(x.array) and not is_float(y.array):
-        return wrap(np.asarray(np.where(condition.array, x.array, y.array)))
+        dtype = result_type(x, y)
+        return wrap(np.asarray(np.where(condition.array, x.array.astype(dtype), y.array.astype(dtype))))
     cdef Where op = Where.__new__(Where)
     return op.apply(condition, x, y)
 

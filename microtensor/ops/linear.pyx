@@ -284,7 +284,8 @@ cdef ndarray batched_gemm(object a, object b):
     cdef ndarray y = np.empty(batch + (m, n), a.dtype)
     cdef ndarray a_batch, b_batch
     if len(batch) > 0 and b.ndim == 2:                 # one b for all: the rows of all a's are one tall matrix
-        return batched_gemm(np.ascontiguousarray(a).reshape(-1, k), b).reshape(batch + (m, n))
+        rows = np.ascontiguousarray(a).reshape(np.prod(a.shape[:-1], dtype=int), k)
+        return batched_gemm(rows, b).reshape(batch + (m, n))
     for size in batch:
         count *= <Py_ssize_t>size
     # Where each matrix of the batch begins; a broadcast dimension has stride 0.
@@ -346,7 +347,7 @@ cdef class MatMul(Op):
     def samples(draw):
         for left, right in (((3, 5), (5, 2)), ((5,), (5,)), ((3, 5), (5,)), ((5,), (5, 2)), ((4, 3, 5), (5, 2)),
                             ((4, 3, 5), (4, 5, 2)), ((2, 1, 3, 5), (4, 5, 2)), ((3, 5), (4, 5, 2)), ((5,), (4, 5, 2)),
-                            ((0, 5), (5, 2)), ((3, 0), (0, 2))):
+                            ((0, 5), (5, 2)), ((3, 0), (0, 2)), ((4, 3, 0), (0, 2))):
             yield Sample(matmul, [draw(*left), draw(*right)], np.matmul, zero_gradient=0 in left)
 
 

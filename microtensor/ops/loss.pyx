@@ -53,10 +53,19 @@ cdef bint fits(ndarray target, ndarray x, Py_ssize_t dim) noexcept:
     return True
 
 
+cdef Tensor fitting(str name, Tensor weight, Tensor losses):
+    """The weight itself, if it broadcasts to the losses' shape and no further."""
+    try:
+        np.broadcast_to(weight.array, losses.shape)
+    except ValueError:
+        raise ValueError(f"{name} of shape {weight.shape} does not fit the losses of shape {losses.shape}") from None
+    return weight
+
+
 cdef Tensor reduced(Tensor losses, object weight, object reduction):
     """Elementwise losses, weighted and reduced."""
     if weight is not None:
-        losses = losses * weight
+        losses = losses * fitting("weight", weight, losses)
     return losses.mean() if reduction == "mean" else losses.sum() if reduction == "sum" else losses
 
 
@@ -146,7 +155,7 @@ cdef void absolute_error_forward(const real* a, const real* b, real* y, Py_ssize
 cdef void absolute_error_backward(const real* a, const real* b, const real* g, real* da, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        da[i] = g[i] if a[i] > b[i] else -g[i] if a[i] < b[i] else 0 * (a[i] - b[i])
+        da[i] = g[i] if a[i] > b[i] else -g[i] if a[i] < b[i] else g[i] * (a[i] - b[i])
 
 
 @cython.final
@@ -216,15 +225,14 @@ def l1_loss(Tensor input not None, Tensor target not None, reduction="mean"):
 # da = g (a - b) / (a (1 - a)),   db = g (ln(1 - a) - ln a)
 # logarithms are cut off at -100 and a (1 - a) at 1e-12, so that a sure and wrong answer costs much, not inf
 
-cdef inline real cut_log(real x) noexcept nogil:
-    cdef real y = simd.log(x)
-    return -100 if y < -100 else y
+cdef inline real cut(real x) noexcept nogil:
+    return -100 if x < -100 else x
 
 
 cdef void binary_cross_entropy_forward(const real* a, const real* b, real* y, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        y[i] = -(b[i] * cut_log(a[i]) + (1 - b[i]) * cut_log(1 - a[i]))
+        y[i] = -(b[i] * cut(simd.log(a[i])) + (1 - b[i]) * cut(simd.log1p(-a[i])))
 
 
 cdef void binary_cross_entropy_backward_a(const real* a, const real* b, const real* g, real* da,
@@ -239,7 +247,7 @@ cdef void binary_cross_entropy_backward_a(const real* a, const real* b, const re
 cdef void binary_cross_entropy_backward_b(const real* a, const real* g, real* db, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        db[i] = g[i] * (cut_log(1 - a[i]) - cut_log(a[i]))
+        db[i] = g[i] * (cut(simd.log1p(-a[i])) - cut(simd.log(a[i])))
 
 
 @cython.final
@@ -409,7 +417,8 @@ def binary_cross_entropy_with_logits(Tensor input not None, Tensor target not No
         return reduced(logits_loss(input, target), weight, reduction)
     of_ones = logits_loss(input, wrap(np.ones_like(target.array)))
     of_zeros = logits_loss(input, wrap(np.zeros_like(target.array)))
-    return reduced(pos_weight * target * of_ones + (1 - target) * of_zeros, weight, reduction)
+    of_ones = fitting("pos_weight", pos_weight, of_ones) * of_ones
+    return reduced(target * of_ones + (1 - target) * of_zeros, weight, reduction)
 
 
 cdef Tensor logits_loss(Tensor input, Tensor target):
@@ -696,7 +705,13 @@ def _cross_entropy_of_probabilities(Tensor input, Tensor target, Tensor weight, 
                                     double label_smoothing):
     """cross_entropy where the wanted distribution is given: a composite, differentiable in both arguments."""
     check_reduction(reduction)
+    if target.shape != input.shape:
+        raise ValueError(f"cross_entropy: a float target holds probabilities and needs the input's shape "
+                         f"{input.shape}, got {target.shape}; class indices must be integers: use target.long()")
     check_pair("cross_entropy", input, target)
+    if weight is not None and weight.shape != input.shape[min(input.ndim - 1, 1):][:1]:
+        raise ValueError(f"cross_entropy: weight must hold one number per class of input {input.shape}, got "
+                         f"{weight.shape}")
     if ignore_index != -100:
         raise ValueError("cross_entropy: ignore_index has no meaning where the target holds probabilities")
     dim = 0 if input.ndim == 1 else 1

@@ -75,8 +75,8 @@ cdef inline real normalised(real x, double mean, double r) noexcept nogil:
 
 cdef void batch_norm_forward(const real* x, const real* w, const real* b, const double* mean, const double* r, real* y,
                              Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, c, i, C = axes.length, L = axes.inner
-    for o in range(axes.outer):
+    cdef Py_ssize_t _o, c, i, C = axes.length, L = axes.inner
+    for _o in range(axes.outer):
         if L == 1:
             for c in range(C):
                 y[c] = normalised(x[c], mean[c], r[c]) * w[c] + b[c]
@@ -91,11 +91,11 @@ cdef void batch_norm_forward(const real* x, const real* w, const real* b, const 
 cdef void batch_norm_sums(const real* x, const double* mean, const double* r, const real* g, double* sum_g,
                           double* sum_gh, Axes axes) noexcept nogil:
     """Each channel's sum g and sum g h."""
-    cdef Py_ssize_t o, c, i, C = axes.length, L = axes.inner
+    cdef Py_ssize_t _o, c, i, C = axes.length, L = axes.inner
     for c in range(C):
         sum_g[c] = 0
         sum_gh[c] = 0
-    for o in range(axes.outer):
+    for _o in range(axes.outer):
         if L == 1:
             for c in range(C):
                 sum_g[c] += g[c]
@@ -111,8 +111,8 @@ cdef void batch_norm_sums(const real* x, const double* mean, const double* r, co
 
 cdef void batch_norm_backward(const real* x, const real* w, const double* mean, const double* r, const real* g,
                               const double* mean_g, const double* mean_gh, real* dx, Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, c, i, C = axes.length, L = axes.inner
-    for o in range(axes.outer):
+    cdef Py_ssize_t _o, c, i, C = axes.length, L = axes.inner
+    for _o in range(axes.outer):
         if L == 1:
             for c in range(C):
                 dx[c] = <real>(w[c] * r[c] * (g[c] - mean_g[c] - (x[c] - mean[c]) * r[c] * mean_gh[c]))
@@ -179,8 +179,8 @@ cdef class BatchNorm(Op):
         cdef const double* mean = <const double*>cnp.PyArray_DATA(statistics)
         cdef const double* r = mean + 2 * axes.length
         if is_single(x):
-            batch_norm_sums(<const float*>cnp.PyArray_DATA(x), mean, r, <const float*>cnp.PyArray_DATA(g), sum_g, sum_gh,
-                            axes)
+            batch_norm_sums(<const float*>cnp.PyArray_DATA(x), mean, r, <const float*>cnp.PyArray_DATA(g), sum_g,
+                            sum_gh, axes)
             channel_gradients(sum_g, sum_gh, <float*>cnp.PyArray_DATA(dw), <float*>cnp.PyArray_DATA(db), axes.length)
         else:
             batch_norm_sums(<const double*>cnp.PyArray_DATA(x), mean, r, <const double*>cnp.PyArray_DATA(g), sum_g,
@@ -294,6 +294,9 @@ def batch_norm(Tensor input not None, Tensor running_mean, Tensor running_var, T
     if n <= 1 and channels:
         raise ValueError(f"batch_norm: expected more than one value per channel in training, got input {input.shape}: "
                          "use a larger batch, or eval()")
+    for running in (running_mean, running_var):
+        if running is not None:
+            (<Tensor>running).before_write()
     cdef BatchNorm op = BatchNorm.__new__(BatchNorm)
     op.eps = eps
     cdef Py_ssize_t shape[2]
@@ -314,7 +317,6 @@ cdef int move_towards(Tensor running, const double* batch, double scale, double 
     cdef bint single = is_single(running.array)
     cdef Py_ssize_t step = cnp.PyArray_STRIDE(running.array, 0)
     cdef char* data = <char*>cnp.PyArray_DATA(running.array)
-    running.before_write()
     for c in range(cnp.PyArray_DIM(running.array, 0)):
         if single:
             (<float*>(data + c * step))[0] = <float>(
@@ -322,4 +324,5 @@ cdef int move_towards(Tensor running, const double* batch, double scale, double 
         else:
             (<double*>(data + c * step))[0] = (
                 (1 - momentum) * (<double*>(data + c * step))[0] + momentum * scale * batch[c])
+    running.after_write()
     return 0

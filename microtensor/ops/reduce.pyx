@@ -20,7 +20,7 @@ import warnings
 
 import numpy as np
 
-from microtensor.ops.arithmetic import exp, sqrt
+from microtensor.ops.arithmetic import exp, maximum, minimum, sqrt, where
 from microtensor.ops.sample import Sample
 
 cnp.import_array()
@@ -409,13 +409,17 @@ def var(Tensor input not None, dim=None, double correction=1, bint keepdim=False
 def std(Tensor input not None, dim=None, double correction=1, bint keepdim=False):
     """The standard deviation of all elements, or along dimensions: the square root of ``var`` (see there).
 
+    At the kink, where all elements are equal, its gradient is 0.
+
     Formula: y = sqrt(var(x))
 
     >>> import microtensor as mt
     >>> mt.std(mt.tensor([1.0, 3.0]))
     tensor(1.4142)
     """
-    return sqrt(var(input, dim, correction, keepdim))
+    variance = var(input, dim, correction, keepdim)
+    flat = variance.detach() == 0
+    return where(flat, variance * 0, sqrt(where(flat, 1.0, variance)))
 
 
 # -- amax -----------------------------------------------------------------------------------------------------
@@ -446,9 +450,9 @@ cdef void amax_backward(const real* x, const real* y, const real* g, real* dx, A
             ties = 0
             for l in range(axes.length):
                 ties += x[start + l * axes.inner] == largest
-            share = g[o * axes.inner + i] / <real>ties
+            share = g[o * axes.inner + i] / <real>ties          # no ties where nan is largest: nan for all
             for l in range(axes.length):
-                dx[start + l * axes.inner] = share if x[start + l * axes.inner] == largest else 0
+                dx[start + l * axes.inner] = share * (1 if x[start + l * axes.inner] == largest else 0)
 
 
 @cython.final
@@ -487,6 +491,12 @@ cdef class AMax(Reduction):
         yield Sample(amax, [draw()], np.max)
 
 
+cdef int check_no_keepdim(str name, bint keepdim) except -1:
+    if keepdim:
+        raise TypeError(f"{name}: keepdim goes with a dim: use a{name}(keepdim=True) over all dimensions")
+    return 0
+
+
 cdef int check_not_empty(str name, Arrangement arrangement) except -1:
     if arrangement.axes.length == 0 and arrangement.count > 0:
         raise ValueError(f"{name} of no elements: x has shape {arrangement.shape}")
@@ -515,6 +525,7 @@ def amax(Tensor input not None, dim=None, bint keepdim=False):
     tensor([2., 4.])
     """
     if not is_float(input.array):
+        check_not_empty("amax", arrangement_of(input.array, dim))
         return wrap(np.asarray(np.max(input.array, axis=_axis(dim), keepdims=keepdim)))
     cdef AMax op = AMax.__new__(AMax)
     return op.apply(input, dim, keepdim)
@@ -530,6 +541,7 @@ def amin(Tensor input not None, dim=None, bint keepdim=False):
     tensor([1., 3.])
     """
     if not is_float(input.array):
+        check_not_empty("amin", arrangement_of(input.array, dim))
         return wrap(np.asarray(np.min(input.array, axis=_axis(dim), keepdims=keepdim)))
     return -amax(-input, dim, keepdim)
 
@@ -608,7 +620,7 @@ def max(Tensor input not None, dim=None, bint keepdim=False):
 
     Args:
         input: x, any shape.
-        dim: one dimension, or None for all.
+        dim: one dimension, or None for all. A tensor in its place makes it ``maximum(input, dim)``.
         keepdim: keep the reduced dimension with size 1.
 
     Returns:
@@ -625,15 +637,19 @@ def max(Tensor input not None, dim=None, bint keepdim=False):
     >>> mt.max(mt.tensor([[1.0, 2.0], [4.0, 3.0]]), dim=1)
     (tensor([2., 4.]), tensor([1, 0]))
     """
+    if isinstance(dim, Tensor):
+        return maximum(input, dim)
     if dim is None:
+        check_no_keepdim("max", keepdim)
         return amax(input)
     dim = normal_dim(dim, input.ndim)
     if not is_float(input.array):
+        check_not_empty("max", arrangement_of(input.array, dim))
         return (wrap(np.asarray(np.max(input.array, axis=dim, keepdims=keepdim))), argmax(input, dim, keepdim))
     cdef Max op = Max.__new__(Max)
     op.dim = dim
     values = op.apply(input, dim, keepdim)
-    return values, wrap(np.asarray(op.index.reshape((<Tensor>values).shape)))
+    return values, wrap((<object>op.index).reshape(values.shape).copy())      # op.index is backward's
 
 
 def min(Tensor input not None, dim=None, bint keepdim=False):
@@ -645,8 +661,15 @@ def min(Tensor input not None, dim=None, bint keepdim=False):
     >>> mt.min(mt.tensor([[1.0, 2.0], [4.0, 3.0]]), dim=1)
     (tensor([1., 3.]), tensor([0, 1]))
     """
+    if isinstance(dim, Tensor):
+        return minimum(input, dim)
     if dim is None:
+        check_no_keepdim("min", keepdim)
         return amin(input)
+    dim = normal_dim(dim, input.ndim)
+    if not is_float(input.array):
+        check_not_empty("min", arrangement_of(input.array, dim))
+        return (wrap(np.asarray(np.min(input.array, axis=dim, keepdims=keepdim))), argmin(input, dim, keepdim))
     values, indices = max(-input, dim, keepdim)
     return -values, indices
 
@@ -680,10 +703,10 @@ def argmin(Tensor input not None, dim=None, bint keepdim=False):
 
 
 cdef Tensor _arg(object function, Tensor x, object dim, bint keepdim):
-    if cnp.PyArray_SIZE(x.array) == 0:
-        raise ValueError(f"{function.__name__} of no elements: x has shape {x.shape}")
     if dim is not None:
         dim = normal_dim(dim, x.ndim)
+    if cnp.PyArray_SIZE(x.array) == 0 and (dim is None or x.shape[dim] == 0):
+        raise ValueError(f"{function.__name__} of no elements: x has shape {x.shape}")
     array = x.array if x.ndim else (<object>x.array).reshape(1)
     index = np.asarray(function(array, axis=dim, keepdims=keepdim))
     return wrap(index if x.ndim else index.reshape(()))
@@ -697,13 +720,14 @@ cdef Tensor _arg(object function, Tensor x, object dim, bint keepdim):
 cdef void logsumexp_forward(const real* x, real* y, Axes axes) noexcept nogil:
     cdef Py_ssize_t o, l, i, start
     cdef double total
-    cdef real m
+    cdef real m, v
     for o in range(axes.outer):
         for i in range(axes.inner):
             start = o * axes.length * axes.inner + i
             m = -<real>simd.INFINITY
             for l in range(axes.length):
-                m = x[start + l * axes.inner] if not x[start + l * axes.inner] <= m else m
+                v = x[start + l * axes.inner]
+                m = v if v > m or v != v else m
             if m == <real>simd.INFINITY or m == -<real>simd.INFINITY:
                 y[o * axes.inner + i] = m                       # all -inf, or one inf: inf - inf would be nan
                 continue

@@ -282,7 +282,7 @@ def sum_to(Tensor input not None, shape):
 cdef bint picks_once(object key):
     """Whether an index is basic: integers, slices, None and ..., which pick no element twice."""
     for part in (key if isinstance(key, tuple) else (key,)):
-        if isinstance(part, bool) or not (part is None or part is Ellipsis or isinstance(part, (int, slice))):
+        if not (part is None or part is Ellipsis or isinstance(part, slice) or _is_integer(part)):
             return False
     return True
 
@@ -314,19 +314,20 @@ cdef class Index(Op):
     @staticmethod
     def samples(draw):
         rows, columns = np.array([0, 2, 2, 1, 0]), np.array([4, 1, 1, 0, 4])
-        mask = draw(3, 5) > 0
+        mask, cube = draw(3, 5) > 0, draw(2, 3, 5)
         for key in (1, (slice(None), -1), (slice(0, 3, 2), None, slice(None, None, -1)), Ellipsis, rows,
                     (rows, columns), (slice(None), columns), mask, (rows[:, None], columns)):
             yield Sample(lambda x, k=key: index(x, k), [draw(3, 5)], lambda x, k=key: x[k])
+        yield Sample(lambda x: index(x, (1, slice(None), columns)), [cube], lambda x: x[1][:, columns])
         yield Sample(lambda x: index(x, ()), [draw()], lambda x: x)
         yield Sample(lambda x: index(x, slice(0, 1)), [draw(0, 3)], lambda x: x[0:1])
 
 
-def index(Tensor x not None, key):
+def index(Tensor input not None, key):
     """x[key]: the elements that an index picks, as NumPy does; a view for a basic index, a copy otherwise.
 
     Args:
-        x: any shape.
+        input: x, any shape.
         key: integers, slices, None, ..., integer or bool tensors or arrays, or a tuple of them.
 
     Returns:
@@ -341,21 +342,54 @@ def index(Tensor x not None, key):
     (tensor([2., 4.]), tensor([[1., 2.],
             [1., 2.]]), tensor([3., 4.]))
     """
+    key = _settled(index_arrays(key))
+    if isinstance(key, tuple) and not picks_once(key) and any([_is_integer(part) for part in key]):
+        # NumPy would take the integers for arrays and move dimensions; PyTorch applies them first.
+        first, rest = _split(key)
+        return _index(_index(input, first), rest)
+    return _index(input, key)
+
+
+cdef Tensor _index(Tensor x, object key):
     cdef Index op = Index.__new__(Index)
-    op.key = _settled(index_arrays(key))
+    op.key = key
     op.shape = x.shape
     try:
-        picked = np.asarray((<object>x.array)[op.key])
+        if picks_once(key):
+            parts = key if isinstance(key, tuple) else (key,)
+            # With an ellipsis NumPy gives a view, also of one element.
+            return record_view(op, (<object>x.array)[parts if Ellipsis in parts else parts + (Ellipsis,)], x)
+        return record(op, np.asarray((<object>x.array)[key]), x)
     except IndexError as error:
         raise IndexError(f"index into a tensor of shape {x.shape}: {error}") from None
-    return record_view(op, picked, x) if picks_once(op.key) else record(op, picked, x)
+
+
+cdef bint _is_integer(object part):
+    return isinstance(part, (int, np.integer)) and not isinstance(part, bool)
+
+
+cdef tuple _split(tuple key):
+    """An index as two: its integers, and what is left to be applied after them."""
+    first, rest = [], []
+    for part in key:
+        if _is_integer(part):
+            first.append(part)
+            continue
+        rest.append(part)
+        if isinstance(part, ndarray):
+            first += [slice(None)] * (part.ndim if part.dtype.kind == "b" else 1)
+        elif part is not None:
+            first.append(Ellipsis if part is Ellipsis else slice(None))
+    return tuple(first), tuple(rest)
 
 
 cdef object _settled(object key):
     """An index whose arrays nobody else can change before backward."""
     if isinstance(key, tuple):
         return tuple([_settled(part) for part in key])
-    return np.array(key) if isinstance(key, (ndarray, list)) else key
+    if isinstance(key, list):
+        key = np.array(key, None if key else np.intp)
+    return key.copy() if isinstance(key, ndarray) else key
 
 
 # -- scatter: index's transpose, for its rule --------------------------------------------------------------------

@@ -1,0 +1,76 @@
+"""What the registry's samples do not reach: extreme numbers, bounds, conventions."""
+
+import numpy as np
+import pytest
+
+import microtensor as mt
+
+
+def test_div_gradient_neither_overflows_nor_underflows():
+    a = np.array([1e20, 1e-25, 1e30], np.float32)
+    x, y = (mt.from_numpy(a.copy()).requires_grad_() for _ in range(2))
+    g = mt.tensor([2.0, -3.0, 0.5])
+    (x / y).backward(g)
+    np.testing.assert_allclose(y.grad.numpy(), -g.numpy() / a, rtol=1e-6)
+
+
+def test_clamp_with_crossed_bounds_is_the_upper_one():
+    assert mt.tensor([0.0, 1.5, 3.0]).clamp(2, 1).tolist() == [1, 1, 1]
+
+
+def test_clamp_of_integers_by_floats_is_float32():
+    assert mt.tensor([0, 3]).clamp(max=1.5).dtype == mt.float32
+
+
+@pytest.mark.parametrize(("bounds", "error"), [({}, ValueError), ({"min": float("nan")}, ValueError)])
+def test_clamp_refuses_bounds_that_mean_nothing(bounds, error):
+    with pytest.raises(error, match="clamp"):
+        mt.ones(2).clamp(**bounds)
+
+
+def test_square_is_the_product_with_itself(rng):
+    x = mt.from_numpy(rng.standard_normal(5))
+    np.testing.assert_array_equal(x.square().numpy(), x.numpy() ** 2)
+
+
+def test_std_gradient_is_zero_where_all_are_equal():
+    x = mt.tensor([1.0, 1.0], requires_grad=True)
+    x.std().backward(mt.tensor(0.7))
+    assert x.grad.tolist() == [0, 0]
+
+
+def test_broadcast_error_names_the_op_and_both_shapes():
+    with pytest.raises(ValueError, match=r"add: shapes \(2, 3\) and \(4,\) do not broadcast"):
+        mt.ones(2, 3) + mt.ones(4)
+
+
+def test_where_refuses_a_condition_that_is_not_bool():
+    with pytest.raises(TypeError, match="bool condition"):
+        mt.where(mt.tensor([1, 0]), mt.ones(2), 0.0)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
+def test_dropout_refuses_p_outside_0_to_1(p):
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        mt.dropout(mt.ones(3), p)
+
+
+def test_dropout_drops_a_share_of_p():
+    n, p = 100_000, 0.3
+    y = mt.dropout(mt.ones(n), p, generator=mt.Generator(1)).numpy()
+    dropped = (y == 0).mean()
+    assert abs(dropped - p) < 5 * np.sqrt(p * (1 - p) / n)          # five standard deviations
+    np.testing.assert_allclose(y[y != 0], 1 / (1 - p), rtol=1e-6)
+
+
+def test_dropout_mask_does_not_depend_on_the_number_of_threads():
+    before = mt.get_num_threads()
+    masks = []
+    try:
+        for threads in (1, 2, 3):
+            mt.set_num_threads(threads)
+            masks.append(mt.dropout(mt.ones(200_001), 0.5, generator=mt.Generator(5)).numpy())
+    finally:
+        mt.set_num_threads(before)
+    for mask in masks[1:]:
+        np.testing.assert_array_equal(mask, masks[0])

@@ -1,0 +1,334 @@
+"""The checker is checked: planted errors are found and named, right gradients pass, nothing is left changed."""
+
+import re
+
+import numpy as np
+import pytest
+
+import microtensor as mt
+from microtensor.gradcheck import GradcheckError
+
+
+def random_input(rng, *shape, dtype=np.float64, requires_grad=True):
+    return mt.tensor(np.asarray(rng.uniform(0.5, 2, shape), dtype), requires_grad=requires_grad)
+
+
+def half_cut(x):
+    """x * x with one factor cut off: half the gradient is missing."""
+    return x * x.detach()
+
+
+# Each is right in its values and wrong in its gradient, as a hand-written backward may be.
+PLANTED = {
+    "a factor treated as constant": (half_cut, (3, 4)),
+    "a missing term": (lambda x: x.sum() * 2 - x.detach().sum(), (3,)),
+    "a sign": (lambda x: 2 * x.detach() - x, (3,)),
+    "a missing chain factor": (lambda x: x + 2 * x.detach(), (3,)),
+    "softmax without its off-diagonal terms": (lambda x: x.exp() / x.detach().exp().sum(-1, keepdim=True), (2, 3)),
+    "a mean without its divisor": (lambda x: x.sum() - (x.detach().sum() - x.detach().mean()), (4,)),
+    "a transposed gradient": (lambda x: x.T + (x - x.T).detach(), (3, 3)),
+    "a gradient of one row for all": (lambda x: x[:1] + (x - x[:1]).detach(), (3, 2)),
+    "the statistics of a normalisation": (lambda x: (x - x.mean(0)) / x.detach().std(0), (4, 2)),
+    "one element in a hundred": (lambda x: x * x + mt.where(mt.arange(100) == 37, 1e-3 * (x - x.detach()), 0), (100,)),
+    "one part in a hundred thousand": (lambda x: x.exp() * (1 + 1e-5) - x.exp().detach() * 1e-5, (5,)),
+    "a gradient where there is none": (lambda x: x - x.detach() + 1, (3,)),
+    "a gradient of nan": (lambda x: x + ((x - x.detach()) * (x - x.detach())).sqrt(), (3,)),
+}
+
+
+@pytest.mark.parametrize(("function", "shape"), PLANTED.values(), ids=PLANTED)
+def test_planted_error_is_caught(function, shape, rng):
+    x = random_input(rng, *shape)
+    for seed in range(5):
+        report = mt.gradcheck(function, x, raise_exception=False, seed=seed)
+        assert not report and "FAILED" in str(report) and "FAIL input0" in str(report)
+        assert report.worst.excess > 1 and report.worst.wrong >= 1
+        with pytest.raises(GradcheckError) as caught:
+            mt.gradcheck(function, x, seed=seed)
+        assert str(caught.value) == str(report)
+    assert isinstance(caught.value, AssertionError)
+
+
+RIGHT = {
+    "polynomial": (lambda x: x**3 - 2 * x, (3, 4)),
+    "softmax": (lambda x: x.softmax(-1), (2, 3)),
+    "normalisation": (lambda x: (x - x.mean(0)) / x.std(0), (4, 2)),
+    "several outputs": (lambda x: (x.exp(), x.sum()), (2, 3)),
+    "the input itself": (lambda x: x, (3,)),
+    "constant": (lambda x: x.detach() * 0 + 1, (3,)),
+    "0-d": (lambda x: x.log(), ()),
+    "empty": (lambda x: x.exp(), (0, 3)),
+    "inputs far from 1": (lambda x: (x * 1e6).log(), (4,)),
+    "large outputs": (lambda x: x * 1e8, (4,)),
+    "small outputs": (lambda x: x * 1e-3, (4,)),
+    "a large constant beside": (lambda x: x + 1e5, (4,)),
+}
+
+
+@pytest.mark.parametrize(("function", "shape"), RIGHT.values(), ids=RIGHT)
+def test_right_gradient_passes(function, shape, rng):
+    report = mt.gradcheck(function, random_input(rng, *shape))
+    assert report and str(report).startswith("gradcheck passed") and all(found.wrong == 0 for found in report.inputs)
+
+
+def test_every_element_is_compared(rng):
+    """A wrong gradient at one element is found wherever it is, and named with both values."""
+    x = random_input(rng, 3, 4)
+    for i in range(3):
+        for j in range(4):
+            mask = np.zeros((3, 4))
+            mask[i, j] = 1
+
+            def function(x, mask=mask):
+                return x * x * (1 - mask) + half_cut(x) * mask
+
+            report = mt.gradcheck(function, x, raise_exception=False)
+            worst = report.worst
+            assert (worst.index, worst.wrong, worst.checked) == ((i, j), 1, 12)
+            assert (worst.name, worst.shape) == ("input0", (3, 4))
+            assert worst.numeric == pytest.approx(2 * worst.analytic, rel=1e-6)
+            line = str(report).splitlines()[1]
+            assert f"input0[{i}, {j}]" in line and "1 of 12 elements wrong" in line
+            backward, difference = re.search(r"backward (\S+), difference (\S+),", line).groups()
+            assert float(backward) == pytest.approx(worst.analytic, rel=1e-9)
+            assert float(difference) == pytest.approx(worst.numeric, rel=1e-9)
+
+
+def test_report_names_the_input_that_is_wrong(rng):
+    x, w = random_input(rng, 2, 3), random_input(rng, 3)
+    report = mt.gradcheck(lambda x, w: x * half_cut(w), [x, w], names=["x", "weight"], raise_exception=False, seed=4)
+    assert [(found.name, found.wrong) for found in report.inputs] == [("x", 0), ("weight", 3)]
+    assert report.worst.name == "weight" and report.seed == 4
+    text = str(report)
+    for part in ("seed=4", "ok   x (2, 3): 0 of 6", "FAIL weight (3,): 3 of 3", "weight["):
+        assert part in text
+
+
+def test_analytic_value_is_the_vector_jacobian_product(rng):
+    """The seed gives the upstream gradient, so L is the same function in every run."""
+    x = random_input(rng, 5)
+    first, again, other = (mt.gradcheck(mt.exp, x, seed=seed).worst for seed in (1, 1, 2))
+    assert first == again and first.analytic != other.analytic
+
+
+def test_only_inputs_that_require_gradients_are_checked(rng):
+    x, constant = random_input(rng, 3), random_input(rng, 3, requires_grad=False)
+    labels = mt.tensor([0, 2, 1])
+    report = mt.gradcheck(lambda a, b, i: (a * b)[i], [x, constant, labels])
+    assert [found.name for found in report.inputs] == ["input0"]
+
+
+def test_unused_input_has_a_gradient_of_zero(rng):
+    x, unused = random_input(rng, 3), random_input(rng, 2)
+    report = mt.gradcheck(lambda x, unused: x.exp(), [x, unused])
+    found = report.inputs[1]
+    assert report and (found.analytic, found.numeric, found.size, found.wrong, found.checked) == (0, 0, 0, 0, 2)
+
+
+def test_input_used_only_by_value_is_caught(rng):
+    """A gradient that backward leaves out altogether is not the same as one of zero."""
+    x, w = random_input(rng, 3), random_input(rng, 3)
+    report = mt.gradcheck(lambda x, w: x * w.detach(), [x, w], raise_exception=False)
+    assert [found.wrong for found in report.inputs] == [0, 3]
+    assert report.worst.analytic == 0 != report.worst.numeric
+
+
+def test_func_may_read_the_inputs_from_elsewhere(rng):
+    w, b = random_input(rng, 2, 3), random_input(rng, 2)
+    x = random_input(rng, 4, 3, requires_grad=False)
+    assert mt.gradcheck(lambda *_: mt.linear(x, w, b).tanh(), [w, b])
+    assert not mt.gradcheck(lambda *_: half_cut(mt.linear(x, w, b)), [w, b], raise_exception=False)
+
+
+@pytest.mark.parametrize(
+    "prepare", [lambda x: x.T, lambda x: x[::2, ::-1], lambda x: x[:1].expand(3, 4), lambda x: x * 2], ids=str
+)
+def test_views_and_computed_tensors_are_checked(prepare, rng):
+    x = prepare(random_input(rng, 6, 4))
+    assert mt.gradcheck(mt.exp, x) and not mt.gradcheck(half_cut, x, raise_exception=False)
+    constant = random_input(rng, 6, 4, requires_grad=False)
+    assert mt.gradcheck(mt.exp, prepare(constant).requires_grad_())
+
+
+# -- kinks -----------------------------------------------------------------------------------------------------
+
+
+def test_away_from_kinks_a_subgradient_is_the_gradient(rng):
+    """The step is 6e-6, so 1e-3 from the kink no difference looks across it."""
+    x = rng.choice([-1, 1], 50) * rng.uniform(1e-3, 2, 50)
+    for function in (mt.relu, mt.abs, mt.leaky_relu, mt.elu, lambda t: mt.maximum(t, 0), lambda t: mt.clamp(t, min=0)):
+        assert mt.gradcheck(function, mt.tensor(x, requires_grad=True))
+
+
+def test_at_a_kink_no_difference_agrees():
+    """relu'(0) = 0 by convention; the central difference sees 1/2."""
+    x = mt.tensor([0.0, 1.0], dtype=mt.float64, requires_grad=True)
+    worst = mt.gradcheck(mt.relu, x, raise_exception=False).worst
+    assert worst.index == (0,) and worst.analytic == 0 and worst.numeric != 0
+
+
+# -- settings --------------------------------------------------------------------------------------------------
+
+
+def test_eps_and_tolerances(rng):
+    x = random_input(rng, 4)
+    # a step of 0.1 errs by h^2/6 f''' = 1.7e-3 for exp
+    assert not mt.gradcheck(mt.exp, x, eps=0.1, raise_exception=False)
+    assert mt.gradcheck(mt.exp, x, eps=0.1, rtol=3e-3)
+    assert mt.gradcheck(half_cut, x, rtol=0.6) and mt.gradcheck(half_cut, x, atol=100)
+    assert not mt.gradcheck(mt.exp, x, rtol=1e-15, atol=0, raise_exception=False)
+
+
+def test_elements_are_chosen_by_seed(rng):
+    x = random_input(rng, 20, 10)
+
+    def chosen(seed, elements):
+        """The elements that func sees changed."""
+        seen, start = set(), x.detach().numpy().copy()
+
+        def watching(t):
+            seen.update(map(tuple, np.argwhere(t.detach().numpy() != start)))
+            return t.exp()
+
+        report = mt.gradcheck(watching, x, elements=elements, seed=seed)
+        assert report.inputs[0].checked == min(elements, 200) == len(seen)
+        return seen
+
+    places = [chosen(seed, 15) for seed in (0, 0, 1)]
+    assert places[0] == places[1] != places[2]
+    assert len(chosen(0, 1000)) == 200
+    assert not mt.gradcheck(half_cut, x, elements=3, raise_exception=False)
+
+
+def test_float32_inputs_are_checked_in_double(rng):
+    x, w = random_input(rng, 3, dtype=np.float32), random_input(rng, 3)
+    before = x.detach().numpy().copy()
+    seen = set()
+
+    def function(x, w):
+        seen.add(x.dtype)
+        return (x * w).exp()
+
+    report = mt.gradcheck(function, [x, w])
+    assert report and seen == {mt.float64}
+    assert len(report.notes) == 1 and report.notes[0] in str(report)
+    assert "input 0 was float32" in report.notes[0]
+    np.testing.assert_array_equal(x.detach().numpy(), before)
+    assert x.dtype == mt.float32 and x.grad is None
+
+
+# -- refusals --------------------------------------------------------------------------------------------------
+
+
+def test_nothing_to_check_is_refused(rng):
+    for inputs in (random_input(rng, 3, requires_grad=False), [], [mt.tensor([1, 2])]):
+        with pytest.raises(ValueError, match="requires a gradient"):
+            mt.gradcheck(lambda *inputs: inputs[0] * 2, inputs)
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda: mt.rand(60, dtype=mt.float64), lambda: mt.dropout(mt.ones(60, dtype=mt.float64), 0.5)]
+)
+def test_random_function_is_refused(draw, rng):
+    x = random_input(rng, 60)
+    with pytest.raises(ValueError, match="deterministic"):
+        mt.gradcheck(lambda x: x * draw(), x)
+
+    def seeded(x):
+        mt.manual_seed(0)
+        return x * draw()
+
+    assert mt.gradcheck(seeded, x)
+
+
+def test_function_with_a_memory_is_refused(rng):
+    calls = []
+
+    def function(x):
+        calls.append(1)
+        return x * len(calls)
+
+    with pytest.raises(ValueError, match="deterministic"):
+        mt.gradcheck(function, random_input(rng, 3))
+
+
+def test_function_that_writes_into_its_input_is_not_passed(rng):
+    def function(x):
+        with mt.no_grad():
+            x += 1
+        return x * 2
+
+    with pytest.raises(ValueError, match="deterministic"):
+        mt.gradcheck(function, random_input(rng, 3))
+
+
+@pytest.mark.parametrize("result", [1.0, None, np.ones(3), "text", (mt.ones(3), 2.0)], ids=repr)
+def test_func_must_return_tensors(result, rng):
+    with pytest.raises(TypeError, match=type(result[1] if isinstance(result, tuple) else result).__name__):
+        mt.gradcheck(lambda x: result, random_input(rng, 3))
+
+
+def test_func_must_return_floats(rng):
+    with pytest.raises(TypeError, match="int64"):
+        mt.gradcheck(lambda x: x.argmax(), random_input(rng, 3))
+
+
+def test_inputs_must_be_tensors_and_have_names(rng):
+    x = random_input(rng, 3)
+    with pytest.raises(TypeError, match="input 1 must be a Tensor, not ndarray"):
+        mt.gradcheck(lambda x, y: x, [x, np.ones(3)])
+    with pytest.raises(ValueError, match="1 inputs"):
+        mt.gradcheck(mt.exp, x, names=["a", "b"])
+
+
+# -- no trace --------------------------------------------------------------------------------------------------
+
+
+def test_inputs_are_restored_bit_for_bit(rng):
+    x, w = random_input(rng, 3, 4), random_input(rng, 4)
+    x.grad = mt.ones(3, 4, dtype=mt.float64)
+    before = [t.detach().numpy().tobytes() for t in (x, w)]
+    kept = x.grad
+    for function in (lambda x, w: (x * w).exp(), lambda x, w: half_cut(x) * w):
+        mt.gradcheck(function, [x, w], raise_exception=False)
+        assert [t.detach().numpy().tobytes() for t in (x, w)] == before
+        assert x.grad is kept and kept.tolist() == [[1] * 4] * 3 and w.grad is None
+    assert mt.is_grad_enabled()
+
+
+@pytest.mark.parametrize("fatal", range(1, 9))
+def test_inputs_are_restored_after_an_exception(fatal, rng):
+    """Whichever call of func fails: recording, repeating, or with an element moved up or down."""
+    x = random_input(rng, 3)
+    before, calls = x.detach().numpy().tobytes(), []
+
+    def function(x):
+        calls.append(1)
+        if len(calls) == fatal:
+            raise KeyError("planted")
+        return x.exp()
+
+    with pytest.raises(KeyError, match="planted"):
+        mt.gradcheck(function, x)
+    assert x.detach().numpy().tobytes() == before and x.grad is None
+    assert mt.is_grad_enabled() and x.requires_grad
+
+
+def test_gradcheck_works_under_no_grad(rng):
+    with mt.no_grad():
+        assert mt.gradcheck(mt.exp, random_input(rng, 3))
+        assert not mt.gradcheck(half_cut, random_input(rng, 3), raise_exception=False)
+        assert not mt.is_grad_enabled()
+
+
+def test_graphs_of_the_inputs_notice_the_writes(rng):
+    """A graph made before, which saved an input, gives a right gradient or an error, never a wrong one."""
+    x = random_input(rng, 3)
+    y = (x * x).sum()
+    mt.gradcheck(mt.exp, x)
+    try:
+        y.backward()
+    except RuntimeError as error:
+        assert "written in place" in str(error)
+    else:
+        np.testing.assert_array_equal(x.grad.numpy(), 2 * x.detach().numpy())
