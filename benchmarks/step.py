@@ -14,14 +14,12 @@ more than rounding, nothing is timed.
 
 import argparse
 import itertools
-import json
 import os
 import statistics
-import subprocess
-import sys
 import time
 
 import numpy as np
+from turns import Runner, serve
 
 CASES = {  # name: (layer sizes, batch, batch-norm and dropout)
     "moons": ((2, 16, 16, 2), 32, False),
@@ -102,51 +100,28 @@ def library(name, threads):
     return torch.nn, torch.optim, torch.nn.utils.clip_grad_norm_, torch.tensor
 
 
-def serve(name, threads):
-    """The child's side: do what the lines on standard input ask for, and answer with JSON lines."""
+def answers(name, threads):
+    """The child's side: what it does for each request."""
     parts = library(name, threads)
     step = None
-    for line in sys.stdin:
-        request = json.loads(line)
-        if request["do"] == "prepare":
-            step, loss_and_gradients = build(*parts, *request["case"])
-            answer = loss_and_gradients() if request["check"] else None
-            for _ in range(10):
+
+    def prepare(case, check):
+        nonlocal step
+        step, loss_and_gradients = build(*parts, *case)
+        result = loss_and_gradients() if check else None
+        for _ in range(10):
+            step()
+        return result
+
+    def seconds_per_step(seconds):
+        count, start = 0, time.perf_counter()
+        while time.perf_counter() < start + seconds:
+            for _ in range(10 if count > 100 else 1):
                 step()
-        else:
-            count, end = 0, time.perf_counter() + request["seconds"]
-            start = time.perf_counter()
-            while time.perf_counter() < end:
-                for _ in range(10 if count > 100 else 1):
-                    step()
-                    count += 1
-            answer = (time.perf_counter() - start) / count
-        print(json.dumps(answer), flush=True)
+                count += 1
+        return (time.perf_counter() - start) / count
 
-
-class Runner:
-    """A library in its own process."""
-
-    def __init__(self, name, threads):
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MICROTENSOR_NUM_THREADS": str(threads)}
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, "--serve", name, "--threads", str(threads)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-        )
-
-    def ask(self, **request):
-        """Send a request and wait for its answer."""
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit("a benchmark process died; its error is above")
-        return json.loads(line)
-
-    def close(self):
-        """Let the process end."""
-        self.process.stdin.close()
-        self.process.wait()
+    return {"prepare": prepare, "time": seconds_per_step}
 
 
 def check(case, ours, theirs):
@@ -167,27 +142,27 @@ def main():
     parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve, options.threads)
+        serve(answers(options.serve, options.threads))
         return
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     settings = [(name, threads) for name in ("microtensor", "torch") for threads in sorted({1, cores})]
-    runners = {setting: Runner(*setting) for setting in settings}
+    runners = {setting: Runner(__file__, *setting) for setting in settings}
     print(f"microseconds per step, median of {options.rounds} turns; ratio: PyTorch's better / microtensor's better")
     print(f"{'case':10}" + "".join(f"{f'{name} x{threads}':>16}" for name, threads in settings) + f"{'ratio':>9}")
     for case in options.case or CASES:
         sizes, batch, extras = CASES[case]
-        answers = {
-            setting: runner.ask(do="prepare", case=(sizes, batch, extras), check=sizes[0] * sizes[1] < 10**6)
+        found = {
+            setting: runner.ask("prepare", case=(sizes, batch, extras), check=sizes[0] * sizes[1] < 10**6)
             for setting, runner in runners.items()
         }
-        if answers[settings[0]] is not None:
+        if found[settings[0]] is not None:
             for setting in settings:
-                check(case, answers[settings[0]], answers[setting])
+                check(case, found[settings[0]], found[setting])
         times = {setting: [] for setting in settings}
         for _ in range(options.rounds):
             for setting, runner in runners.items():
-                times[setting].append(runner.ask(do="time", seconds=SECONDS_PER_TURN))
+                times[setting].append(runner.ask("time", seconds=SECONDS_PER_TURN))
         medians = {setting: statistics.median(times[setting]) for setting in settings}
         ours, theirs = (
             min((s for s in settings if s[0] == name), key=medians.get) for name in ("microtensor", "torch")
