@@ -54,7 +54,8 @@ cdef class Engine:
     cdef bint create_graph
 
     cdef int run(self, list roots, list gradients, bint retain_graph) except -1
-    cdef int visit(self, Py_ssize_t walk, list roots, list gradients, bint retain_graph) except -1
+    cdef list count(self, Py_ssize_t walk, list roots)
+    cdef int send(self, list ready, bint retain_graph) except -1
     cdef int run_rule(self, Op op, Tensor g) except -1
     cdef int give(self, Op op, Py_ssize_t i, ndarray dx) except -1
     cdef int lend(self, Op op, Py_ssize_t i, ndarray dx) except -1
@@ -72,7 +73,6 @@ cdef struct Late:
 
 cdef Late late
 
-cdef bint grad_enabled() noexcept nogil
 cdef bint is_float(ndarray array) noexcept
 cdef bint is_single(ndarray array) noexcept
 cdef Tensor wrap(ndarray array)

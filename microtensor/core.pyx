@@ -21,13 +21,11 @@ cimport cython
 cimport numpy as cnp
 from numpy cimport ndarray
 
+from microtensor.simd cimport real
+
 import numpy as np
 
 cnp.import_array()
-
-ctypedef fused real:
-    float
-    double
 
 float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
 _STORABLE = frozenset("?bBhHiIlLqQfd")    # dtype characters: bool, integers, float32, float64
@@ -44,10 +42,6 @@ cdef extern from *:
     #endif
     """
     bint recording
-
-
-cdef bint grad_enabled() noexcept nogil:
-    return recording
 
 
 def is_grad_enabled():
@@ -364,29 +358,35 @@ cdef class Engine:
     """
 
     cdef int run(self, list roots, list gradients, bint retain_graph) except -1:
+        """Send a gradient to each root (an Op or a leaf), and on to all leaves behind them."""
         global _walks
         _walks += 1
-        cdef Py_ssize_t walk = _walks
+        cdef Py_ssize_t walk = _walks, i
+        cdef list start
         _running.add(walk)
         try:
-            self.visit(walk, roots, gradients, retain_graph)
+            start = self.count(walk, roots)
+            for i in range(len(roots)):
+                seed = gradients[i] if self.create_graph else contiguous((<Tensor>gradients[i]).array)
+                self.deliver(roots[i], seed, False)
+            # A root that lies behind another one is ready later.
+            self.send([root for root in start if (<Op>root).pending == 0], retain_graph)
         finally:
             _running.discard(walk)
         return 0
 
-    cdef int visit(self, Py_ssize_t walk, list roots, list gradients, bint retain_graph) except -1:
-        cdef Py_ssize_t i
-        cdef list start = [], ready = []        # ops to visit; the next one is at hand in op
-        cdef Op op, source, following
-
+    cdef list count(self, Py_ssize_t walk, list roots):
+        """Step 1. Returns the roots that are Ops, each once."""
+        cdef list start = [], found
+        cdef Op op = None, source, following            # the next op is kept at hand: most have one input to go on to
         for root in roots:
             if isinstance(root, Op) and (<Op>root).walk != walk:
                 _meet(<Op>root, walk)
                 start.append(root)
-        ready, op = start[:], None
-        while op is not None or ready:
+        found = start[:]
+        while op is not None or found:
             if op is None:
-                op = <Op>ready.pop()
+                op = <Op>found.pop()
             op.check_saved()
             following = None
             for edge in op.edges:
@@ -397,15 +397,14 @@ cdef class Engine:
                         if following is None:
                             following = source
                         else:
-                            ready.append(source)
+                            found.append(source)
                     source.pending += 1
             op = following
+        return start
 
-        for i in range(len(roots)):
-            seed = gradients[i] if self.create_graph else contiguous((<Tensor>gradients[i]).array)
-            self.deliver(roots[i], seed, False)
-
-        ready, op = [root for root in start if (<Op>root).pending == 0], None   # a root may lie behind another
+    cdef int send(self, list ready, bint retain_graph) except -1:
+        """Step 2."""
+        cdef Op op = None, source, following
         while op is not None or ready:
             if op is None:
                 op = <Op>ready.pop()

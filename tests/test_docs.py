@@ -4,6 +4,8 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +52,11 @@ def test_public_names_have_docstrings(name):
     bare = [qualified for qualified, value in documented(name).items()
             if not (value.__doc__ or "").strip() and qualified.rsplit(".")[-1] not in internal]
     assert not bare
+
+
+def test_readme_example_trains(capsys):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+    accuracy = float(re.search(r"test accuracy ([\d.]+)%", capsys.readouterr().out).group(1))
+    assert accuracy >= 95
