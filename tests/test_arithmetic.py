@@ -74,3 +74,7 @@ def test_dropout_mask_does_not_depend_on_the_number_of_threads():
         mt.set_num_threads(before)
     for mask in masks[1:]:
         np.testing.assert_array_equal(mask, masks[0])
+
+
+def test_minimum_of_unsigned_integers_and_floats():
+    assert mt.minimum(mt.tensor([1, 5], dtype=mt.uint8), mt.tensor([2.5, 2.5])).tolist() == [1, 2.5]

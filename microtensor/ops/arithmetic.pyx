@@ -884,73 +884,6 @@ def maximum(input, other):
     return _maximum(a, b)
 
 
-# -- minimum --------------------------------------------------------------------------------------------------
-# y = a where a < b, b where b < a: the gradient goes to the smaller one
-# at the kink a = b each gets half (PyTorch's choice): g w,  w = 1, 1/2 or 0
-
-cdef void minimum_forward(const real* a, const real* b, real* y, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        y[i] = a[i] if a[i] < b[i] or a[i] != a[i] else b[i]
-
-
-cdef void minimum_backward_a(const real* a, const real* b, const real* g, real* da, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        da[i] = g[i] if a[i] < b[i] else g[i] / 2 if a[i] == b[i] else 0
-
-
-cdef void minimum_backward_b(const real* a, const real* b, const real* g, real* db, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        db[i] = g[i] if b[i] < a[i] else g[i] / 2 if a[i] == b[i] else 0
-
-
-@cython.final
-@cython.no_gc
-cdef class Minimum(Binary):
-    """The smaller of a and b; nan if either is nan."""
-
-    cdef void forward_loop(self, const void* a, const void* b, void* y, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            minimum_forward(<const float*>a, <const float*>b, <float*>y, n)
-        else:
-            minimum_forward(<const double*>a, <const double*>b, <double*>y, n)
-
-    cdef void backward_loop_a(self, const void* a, const void* b, const void* y, const void* g, void* da,
-                              Py_ssize_t n) noexcept nogil:
-        if self.single:
-            minimum_backward_a(<const float*>a, <const float*>b, <const float*>g, <float*>da, n)
-        else:
-            minimum_backward_a(<const double*>a, <const double*>b, <const double*>g, <double*>da, n)
-
-    cdef void backward_loop_b(self, const void* a, const void* b, const void* y, const void* g, void* db,
-                              Py_ssize_t n) noexcept nogil:
-        if self.single:
-            minimum_backward_b(<const float*>a, <const float*>b, <const float*>g, <float*>db, n)
-        else:
-            minimum_backward_b(<const double*>a, <const double*>b, <const double*>g, <double*>db, n)
-
-    def rule(self, Tensor g):
-        a, b = self.input(0).detach(), self.input(1).detach()
-        weight = (a < b).to(g.dtype) + (a == b).to(g.dtype) / 2
-        return g * weight, g * (1 - weight)
-
-    @staticmethod
-    def samples(draw):
-        yield Sample(minimum, [draw(3, 5), draw(3, 5)], np.minimum)
-        yield Sample(minimum, [draw(3, 5), draw(5)], np.minimum)
-        yield Sample(minimum, [draw(2, 1, 5), draw(3, 1)], np.minimum)
-        yield Sample(minimum, [np.asarray(0.1), np.array([-1.0, 0.5, 2.0, -0.3])], np.minimum, kinks="where a = b")
-
-
-cdef Tensor _minimum(Tensor a, Tensor b):
-    if not is_float(a.array) and not is_float(b.array):
-        return of_integers(np.minimum, a, b)
-    cdef Minimum op = Minimum.__new__(Minimum)
-    return op.apply(a, b)
-
-
 def minimum(input, other):
     """The smaller of a and b, broadcast; nan if either is nan. A tie gives half the gradient to each.
 
@@ -964,14 +897,18 @@ def minimum(input, other):
         ValueError: if the shapes do not broadcast.
         TypeError: if neither is a tensor.
 
-    Formula: y = min(a, b)
+    Formula: y = min(a, b) = -max(-a, -b)
 
     >>> import microtensor as mt
     >>> mt.minimum(mt.tensor([1.0, 2.0]), 1.5)
     tensor([1. , 1.5])
     """
+    cdef Tensor a, b
     a, b = operands("minimum", input, other)
-    return _minimum(a, b)
+    if not is_float(a.array) and not is_float(b.array):
+        return of_integers(np.minimum, a, b)
+    a, b = promote(a, b)                # before the sign changes: unsigned integers have none
+    return _neg(_maximum(_neg(a), _neg(b)))
 
 
 # -- clamp ----------------------------------------------------------------------------------------------------
