@@ -25,6 +25,11 @@ BASELINE = "v2"
 LEVELS = ("v2", "v3", "v4")  # x86-64-v2: SSE4.2, v3: AVX2 and FMA, v4: AVX-512
 FEATURE_OF_LEVEL = {"v4": "__AVX512VL__", "v3": "__AVX2__"}  # predefined by -march=native
 
+MODULES = [
+    Extension(".".join(path.relative_to(ROOT).with_suffix("").parts), [str(path.relative_to(ROOT))])
+    for path in sorted(PACKAGE.rglob("*.pyx"))
+]
+
 
 def levels_to_build(compiler):
     """The levels named by MICROTENSOR_LEVELS, or else the baseline and this machine's own; () off x86-64."""
@@ -67,7 +72,7 @@ class BuildLevels(build_ext):
         from Cython.Build import cythonize
 
         translated = cythonize(
-            self.distribution.ext_modules,
+            MODULES,        # not self.extensions: an editable build comes here twice
             build_dir=str(Path("build") / "cython"),
             include_path=[str(ROOT)],
             compiler_directives={
@@ -119,9 +124,4 @@ class BuildLevels(build_ext):
         )
 
 
-modules = [
-    Extension(".".join(path.relative_to(ROOT).with_suffix("").parts), [str(path.relative_to(ROOT))])
-    for path in sorted(PACKAGE.rglob("*.pyx"))
-]
-
-setup(ext_modules=modules, cmdclass={"build_ext": BuildLevels})
+setup(ext_modules=MODULES, cmdclass={"build_ext": BuildLevels})

@@ -16,14 +16,17 @@ from microtensor import _isa_path, datasets, threads, training
 def main(arguments=None):
     """Run one command and return its exit code."""
     options = make_parser().parse_args(arguments)
-    return options.run(options)
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        return 130
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows the default of every option that has one."""
 
     def _get_help_string(self, action):
-        return action.help if action.default is None else super()._get_help_string(action)
+        return action.help if action.default in (None, []) else super()._get_help_string(action)
 
 
 def make_parser():
@@ -121,7 +124,9 @@ def train(options):
         parser.error("--batch-norm needs a --batch-size of at least 2: one example has no variance")
     try:
         data = datasets.digits() if options.data is None else training.load_arrays(options.data)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        parser.error(f"argument --data: {options.data}: {error.strerror}")
+    except ValueError as error:
         parser.error(f"argument --data: {error}")
     try:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -165,16 +170,17 @@ def train(options):
         advice = "" if history.interrupted else "; a smaller --lr, or --clip 1, may help"
         print(f"stopped    {history.stopped}: keeping the weights as they were {when}{advice}",
               file=sys.stderr)
+    failure = 130 if history.interrupted else 1     # 130: what a shell reports for a program ended by Ctrl-C
+    if not history.epochs:
+        print(f"nothing is saved; {options.out} is as it was", file=sys.stderr)
+        return failure
     _, accuracy = training.evaluate(model, test_x, test_y)
     print(f"accuracy   {accuracy:.2%} on the {len(test_x):,} test examples")
     mt.save({"network": network, "model": model.state_dict()}, options.out / "weights.npz")
     print(f"weights    {options.out / 'weights.npz'}")
-    if history.epochs:
-        training.draw_curves(history, options.out / "curves.png")
-        print(f"curves     {options.out / 'curves.png'}")
-    if history.interrupted:
-        return 130      # what a shell reports for a program ended by Ctrl-C
-    return 1 if history.stopped else 0
+    training.draw_curves(history, options.out / "curves.png")
+    print(f"curves     {options.out / 'curves.png'}")
+    return failure if history.stopped else 0
 
 
 def gradcheck(options):

@@ -8,6 +8,11 @@ folder, and the modules lie beside their sources.
 
 import os
 
+# GNU OpenMP reads this when it is loaded, with the first compiled module. Left alone, a thread that waits for another
+# spins for milliseconds; where other programs keep a core busy, that made two threads ten times slower than one.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 from microtensor._cpu import supported_levels
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "_isa")

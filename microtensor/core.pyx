@@ -49,6 +49,9 @@ def is_grad_enabled():
     return recording
 
 
+_GENERATOR = 0x20     # inspect.CO_GENERATOR: importing inspect takes a tenth of an import of microtensor
+
+
 class no_grad(contextlib.ContextDecorator):    # noqa: N801  (PyTorch's name)
     """Do not record gradients inside, in this thread: ``with mt.no_grad():`` or ``@mt.no_grad()``.
 
@@ -65,7 +68,7 @@ class no_grad(contextlib.ContextDecorator):    # noqa: N801  (PyTorch's name)
         return super().__new__(cls) if function is None else cls()(function)     # @mt.no_grad without parentheses
 
     def __call__(self, function):
-        if getattr(getattr(function, "__code__", None), "co_flags", 0) & 0x20:
+        if getattr(getattr(function, "__code__", None), "co_flags", 0) & _GENERATOR:
             raise TypeError(f"{type(self).__name__} cannot decorate the generator function {function.__name__}, which "
                             "runs after the call: use `with` inside it")
         return super().__call__(function)

@@ -4,10 +4,8 @@ import operator
 
 import numpy as np
 
-from microtensor.core import Tensor, check_dtype, from_numpy
+from microtensor.core import Tensor, check_dtype, float32, from_numpy
 from microtensor.random import default_generator
-
-float32 = np.dtype(np.float32)
 
 
 def tensor(data, *, dtype=None, requires_grad=False):

@@ -79,7 +79,9 @@ cdef Tensor _operate(binary_function function, object a, object b, bint swapped=
     return function(y, x) if swapped else function(x, y)
 
 
-cdef ndarray NOTHING = np.empty(0, np.float32)
+_KINDS = "buif"      # bool < unsigned < signed < float: NumPy's letters, lowest first
+
+cdef ndarray NO_NUMBERS = np.empty(0, np.float32)
 
 
 def _rebuild(kind, array, requires_grad):
@@ -108,7 +110,7 @@ cdef class Tensor:
     __array_ufunc__ = None      # NumPy's operators leave `array + tensor` to Tensor.__radd__
 
     def __cinit__(self):
-        self.array = NOTHING            # until __init__, which a subclass may forget to call
+        self.array = NO_NUMBERS            # until __init__, which a subclass may forget to call
 
     def __init__(self, data=(), *, bint requires_grad=False):
         array = np.array(data, np.float32)
@@ -405,7 +407,7 @@ cdef class Tensor:
             return result
         if result.shape != self.shape:
             raise RuntimeError(f"in-place result of shape {result.shape} does not fit into shape {self.shape}")
-        if "buif".index(result.dtype.kind) > "buif".index(self.dtype.kind):
+        if _KINDS.index(result.dtype.kind) > _KINDS.index(self.dtype.kind):
             raise RuntimeError(f"in-place result of dtype {result.dtype} cannot be stored in {self.dtype}")
         return self.copy_(result.detach())
 

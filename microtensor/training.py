@@ -66,9 +66,17 @@ def load_arrays(path):
         OSError: if the file cannot be read.
         ValueError: if it is another kind of file, lacks an array, or its arrays do not fit together.
     """
+    import zipfile
+
     names = ("x_train", "y_train", "x_test", "y_test")
+    with open(path, "rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{path}: not an .npz file; expected one with arrays {', '.join(names)}")
     try:
         with np.load(path, allow_pickle=False) as file:
+            missing = [name for name in names if name not in file.files]
+            if missing:
+                raise ValueError(f"it lacks {', '.join(missing)} and holds {', '.join(file.files) or 'nothing'}")
             arrays = {name: file[name] for name in names}
     except OSError:
         raise
@@ -85,7 +93,9 @@ def load_arrays(path):
                              "negative")
         tensors.append(from_numpy(x.reshape(len(x), -1).astype(np.float32)))
         tensors.append(from_numpy(y.astype(np.int64)))
-    train_x, _, test_x, _ = tensors
+    train_x, train_y, test_x, _ = tensors
+    if int(train_y.max()) == 0:
+        raise ValueError(f"{path}: y_train holds one class only, 0: there is nothing to learn")
     if train_x.shape[1] != test_x.shape[1]:
         raise ValueError(f"{path}: a row of x_train has {train_x.shape[1]} numbers and one of x_test "
                          f"{test_x.shape[1]}")

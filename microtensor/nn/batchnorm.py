@@ -76,8 +76,7 @@ class BatchNorm1d(Module):
         output = ops.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias,
                                 self.training or not tracked, momentum, self.eps)
         if self.training and tracked:
-            count = self.num_batches_tracked.numpy()
-            count += 1
+            self.num_batches_tracked += 1
         return output
 
     def extra_repr(self):

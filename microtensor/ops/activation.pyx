@@ -1,4 +1,4 @@
-"""Activations: relu, leaky_relu, sigmoid, tanh, elu, selu; softmax and log_softmax.
+"""Activations, element by element (relu, tanh, ...) and along a dimension (softmax, log_softmax).
 
 x is the input, y the output, g = dL/dy, dx = dL/dx.
 """
@@ -66,7 +66,7 @@ def relu(Tensor input not None):
     """The positive part of each element; its gradient at 0 is 0.
 
     Args:
-        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape; integers and bools are converted to float32.
 
     Returns:
         A tensor of x's shape.
@@ -192,7 +192,7 @@ def sigmoid(Tensor input not None):
     """Squash each element into (0, 1).
 
     Args:
-        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape; integers and bools are converted to float32.
 
     Returns:
         A tensor of x's shape.
@@ -254,7 +254,7 @@ def tanh(Tensor input not None):
     """Squash each element into (-1, 1).
 
     Args:
-        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape; integers and bools are converted to float32.
 
     Returns:
         A tensor of x's shape.

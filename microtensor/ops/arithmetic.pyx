@@ -119,12 +119,6 @@ cdef void neg_forward(const real* x, real* y, Py_ssize_t n) noexcept nogil:
         y[i] = -x[i]
 
 
-cdef void neg_backward(const real* g, real* dx, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        dx[i] = -g[i]
-
-
 @cython.final
 @cython.no_gc
 cdef class Neg(Unary):
@@ -138,9 +132,9 @@ cdef class Neg(Unary):
 
     cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
         if self.single:
-            neg_backward(<const float*>g, <float*>dx, n)
+            neg_forward(<const float*>g, <float*>dx, n)
         else:
-            neg_backward(<const double*>g, <double*>dx, n)
+            neg_forward(<const double*>g, <double*>dx, n)
 
     def rule(self, Tensor g):
         return (-g,)
@@ -161,7 +155,7 @@ def neg(Tensor input not None):
     """-x.
 
     Args:
-        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape and dtype; integers stay integers.
 
     Returns:
         A tensor of x's shape.
@@ -579,7 +573,7 @@ def exp(Tensor input not None):
     """e to the power of each element.
 
     Args:
-        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape; integers and bools are converted to float32.
 
     Returns:
         A tensor of x's shape.
@@ -639,7 +633,7 @@ def log(Tensor input not None):
     """The natural logarithm of each element: -inf at 0, nan below.
 
     Args:
-        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape; integers and bools are converted to float32.
 
     Returns:
         A tensor of x's shape.
@@ -699,7 +693,7 @@ def sqrt(Tensor input not None):
     """The square root of each element: nan below 0.
 
     Args:
-        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape; integers and bools are converted to float32.
 
     Returns:
         A tensor of x's shape.
@@ -759,7 +753,7 @@ def abs(Tensor input not None):
     """The absolute value of each element; its gradient at 0 is 0.
 
     Args:
-        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape and dtype; integers stay integers.
 
     Returns:
         A tensor of x's shape.
@@ -780,7 +774,7 @@ def sign(Tensor input not None):
     """-1, 0 or 1 for each element; has no gradient.
 
     Args:
-        input: x, any shape, any dtype (integers are computed in float32 where the result is not one).
+        input: x, any shape; integers and bools are converted to float32.
 
     Returns:
         A tensor of x's shape.

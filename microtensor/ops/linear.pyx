@@ -11,6 +11,7 @@ from numpy cimport ndarray
 
 from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, is_float, is_single, late, record, wrap
 from microtensor.gemm cimport Layout, gemm
+from microtensor.ops.elementwise cimport MAX_DIMS
 from microtensor.simd cimport real
 
 import numpy as np
@@ -76,7 +77,7 @@ cdef class Linear(Op):
 
     cdef Tensor apply(self, Tensor x, Tensor weight, Tensor bias):
         cdef ndarray x_array = contiguous(x.array), W_array = contiguous(weight.array), b_array = None
-        cdef Py_ssize_t shape[64]
+        cdef Py_ssize_t shape[MAX_DIMS]
         cdef int d, ndim = cnp.PyArray_NDIM(x_array)
         self.outputs = cnp.PyArray_DIM(W_array, 0)
         self.inputs = cnp.PyArray_DIM(W_array, 1)
@@ -114,7 +115,7 @@ cdef class Linear(Op):
 
     cdef int backward(self, ndarray g, Engine engine) except -1:
         cdef ndarray dx, dW, db, x, W
-        cdef Py_ssize_t shape[64]
+        cdef Py_ssize_t shape[MAX_DIMS]
         cdef int d, ndim = cnp.PyArray_NDIM(g)
         cdef bint single = is_single(g)
         cdef bint release = self.rows * self.inputs * self.outputs >= RELEASE_WORK
