@@ -15,6 +15,7 @@ cdef class Tensor:
     cdef bint needs_gradient        # requires_grad
     cdef Tensor gradient            # .grad
     cdef Version version            # counts in-place writes; made when first asked for, shared by views
+    cdef Py_ssize_t replaced        # the time at which .data became of another shape or dtype
     cdef object __weakref__
 
     cdef Version get_version(self)
@@ -33,6 +34,7 @@ cdef class Op:
     cdef Version version_a, version_b, version_y
     cdef Py_ssize_t writes          # what the three versions added up to when they were saved
     cdef bint saved, freed
+    cdef Py_ssize_t recorded        # the time of forward
     # -- while the engine runs
     cdef object incoming            # dL/dy so far: an ndarray, or a Tensor under create_graph
     cdef bint owned                 # incoming may be written into
@@ -55,6 +57,7 @@ cdef class Engine:
 
     cdef int run(self, list roots, list gradients, bint retain_graph) except -1
     cdef list count(self, Py_ssize_t walk, list roots)
+    cdef int check_leaf(self, Tensor leaf, Op op) except -1
     cdef int send(self, list ready, bint retain_graph) except -1
     cdef int run_rule(self, Op op, Tensor g) except -1
     cdef int give(self, Op op, Py_ssize_t i, ndarray dx) except -1

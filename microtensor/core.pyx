@@ -195,6 +195,7 @@ cdef Tensor record(Op op, ndarray y, Tensor a, Tensor b=None, Tensor c=None):
             op.edges = (_edge(a), _edge(b))
         else:
             op.edges = (_edge(a), _edge(b), _edge(c))
+        op.recorded = _replacements
         tensor.op = op
         tensor.needs_gradient = True
     return tensor
@@ -205,6 +206,7 @@ cdef Tensor record_all(Op op, ndarray y, list inputs):
     cdef Tensor tensor = wrap(y)
     if recording and any([(<Tensor>x).needs_gradient for x in inputs]):
         op.edges = tuple([_edge(<Tensor>x) for x in inputs])
+        op.recorded = _replacements
         tensor.op = op
         tensor.needs_gradient = True
     return tensor
@@ -402,8 +404,24 @@ cdef class Engine:
                         else:
                             found.append(source)
                     source.pending += 1
+                elif edge is not None:
+                    self.check_leaf(<Tensor>edge, op)
             op = following
         return start
+
+    cdef int check_leaf(self, Tensor leaf, Op op) except -1:
+        """Raise unless the leaf can take the gradient that the op will send it."""
+        cdef Tensor gradient = leaf.gradient
+        if leaf.replaced > op.recorded:
+            raise RuntimeError(f"backward through {type(op).__name__} to a leaf whose data was replaced since forward, "
+                               f"now of shape {leaf.shape} {leaf.dtype}: compute the forward again")
+        if self.captured is None and gradient is not None and (
+                not cnp.PyArray_SAMESHAPE(gradient.array, leaf.array)
+                or cnp.PyArray_TYPE(gradient.array) != cnp.PyArray_TYPE(leaf.array)):
+            raise RuntimeError(f"backward to a leaf of shape {leaf.shape} {leaf.dtype} whose .grad is of shape "
+                               f"{gradient.shape} {gradient.dtype}, from before its data was replaced: set .grad to "
+                               "None")
+        return 0
 
     cdef int send(self, list ready, bint retain_graph) except -1:
         """Step 2."""
@@ -490,13 +508,10 @@ cdef class Engine:
                 else:
                     self.captured[leaf] = so_far + dx if self.create_graph else _sum(<ndarray>so_far, <ndarray>dx)
             return 0
+        if leaf.gradient is None and not owned:
+            dx = self.copied(dx)        # may let another thread run, so it comes before the gradient is read
         gradient = leaf.gradient
-        if not self.create_graph:
-            _check_fits(leaf.array, <ndarray>dx, "its data was replaced since forward: compute the forward again")
-            if gradient is not None:
-                _check_fits(gradient.array, <ndarray>dx, "its data was replaced since: set .grad = None first")
         if gradient is None:
-            dx = dx if owned else self.copied(dx)
             leaf.gradient = dx if self.create_graph else wrap(<ndarray>dx)
         elif self.create_graph:
             leaf.gradient = gradient + dx
@@ -511,14 +526,6 @@ cdef class Engine:
     cdef object copied(self, object gradient):
         """A gradient in memory of its own: a Tensor under create_graph, an ndarray otherwise."""
         return ops.clone(gradient) if self.create_graph else cnp.PyArray_NewCopy(<ndarray>gradient, cnp.NPY_CORDER)
-
-
-cdef int _check_fits(ndarray array, ndarray dx, str advice) except -1:
-    """Raise unless a gradient has the shape and dtype of a leaf's array, or of the gradient it is added to."""
-    if not cnp.PyArray_SAMESHAPE(array, dx) or cnp.PyArray_TYPE(array) != cnp.PyArray_TYPE(dx):
-        raise RuntimeError(f"a gradient of shape {(<object>dx).shape} {(<object>dx).dtype} came to a leaf of shape "
-                           f"{(<object>array).shape} {(<object>array).dtype}: {advice}")
-    return 0
 
 
 cdef inline int _meet(Op op, Py_ssize_t walk) except -1:

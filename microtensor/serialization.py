@@ -6,6 +6,7 @@ no pickle in it, so loading never runs what a file contains.
 """
 
 import os
+import threading
 from collections.abc import Mapping
 
 from microtensor.core import Tensor, from_numpy
@@ -43,7 +44,7 @@ def save(obj, f):
     path = Path(f)
     arrays = {}
     header = {"version": _VERSION, "content": _pack(obj, "", arrays)}
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.partial")
     try:
         with open(partial, "wb") as file:
             with zipfile.ZipFile(file, "w") as archive:
@@ -90,6 +91,8 @@ def load(f):
 def _pack(obj, name, arrays):
     """Move the tensors of obj into arrays, and describe the rest in the terms of JSON."""
     if isinstance(obj, Tensor):
+        if not name.isprintable() or len(name) > 200:       # a zip archive cuts or refuses some names
+            name = ""
         name = name or "tensor"
         while name in arrays:
             name += "_"

@@ -81,6 +81,9 @@ cdef Tensor _operate(binary_function function, object a, object b, bint swapped=
 
 _KINDS = "buif"      # bool < unsigned < signed < float: NumPy's letters, lowest first
 
+# Counts the times that some tensor's .data became of another shape or dtype: graphs recorded before cannot deliver.
+cdef Py_ssize_t _replacements = 0
+
 cdef ndarray NO_NUMBERS = np.empty(0, np.float32)
 
 
@@ -262,6 +265,11 @@ cdef class Tensor:
     def data(self, Tensor value not None):
         if value.dtype != self.dtype and self.needs_gradient and not is_float(value.array):
             raise RuntimeError(f"data of a tensor that requires a gradient must be float, not {value.dtype}")
+        global _replacements
+        if not cnp.PyArray_SAMESHAPE(self.array, value.array) \
+                or cnp.PyArray_TYPE(self.array) != cnp.PyArray_TYPE(value.array):
+            _replacements += 1
+            self.replaced = _replacements
         self.array = value.array
         self.version = value.get_version()
 

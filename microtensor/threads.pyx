@@ -30,6 +30,7 @@ cdef extern from *:
 
 
 cdef int _threads = 1
+cdef bint _forked = False
 
 
 cdef int threads_for(Py_ssize_t work, Py_ssize_t least) noexcept nogil:
@@ -51,11 +52,15 @@ def set_num_threads(number):
 
     Raises:
         ValueError: if number is below 1.
+        RuntimeError: if it is above 1 in a forked process.
     """
     global _threads
     number = int(number)
     if number < 1:
         raise ValueError(f"the number of threads must be at least 1, got {number}")
+    if number > 1 and _forked:
+        raise RuntimeError("a forked process runs on one thread, as its parent's team of threads is not there any "
+                           "more: start the process with the 'spawn' method to use more")
     _threads = number if MICROTENSOR_OPENMP else 1
 
 
@@ -79,6 +84,12 @@ def _initial_threads():
     return os.cpu_count() or 1
 
 
+def _after_fork():
+    global _forked
+    _forked = True
+    set_num_threads(1)
+
+
 set_num_threads(_initial_threads())
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: set_num_threads(1))
+    os.register_at_fork(after_in_child=_after_fork)

@@ -88,9 +88,11 @@ def load_arrays(path):
         if x.dtype.kind not in "biuf" or x.ndim < 2 or y.dtype.kind not in "iu" or y.shape != x.shape[:1]:
             raise ValueError(f"{path}: expected numbers {x_name} (N, ...) and integers {y_name} (N,), got "
                              f"{x.dtype} {x.shape} and {y.dtype} {y.shape}")
-        if len(x) < 2 or not np.isfinite(x).all() or y.min() < 0:
-            raise ValueError(f"{path}: {x_name} must be finite, with at least 2 rows, and {y_name} not "
-                             "negative")
+        if len(x) < 2 or x.size == 0 or not (np.abs(x) < np.finfo(np.float32).max).all():
+            raise ValueError(f"{path}: {x_name} must have at least 2 rows of at least 1 number, all finite in float32")
+        if y.min() < 0 or y.max() >= max(len(arrays["y_train"]), 2):
+            raise ValueError(f"{path}: {y_name} holds class numbers from {y.min()} to {y.max()}: they must count "
+                             "from 0, and be fewer than the training examples")
         tensors.append(from_numpy(x.reshape(len(x), -1).astype(np.float32)))
         tensors.append(from_numpy(y.astype(np.int64)))
     train_x, train_y, test_x, _ = tensors

@@ -74,25 +74,10 @@ cdef void sgd_loop(real* p, const real* g, real* v, bint first, Py_ssize_t n, re
             p[i] -= lr * (step + mu * v[i] if nesterov else v[i])
 
 
-def sgd_step(list params not None, list grads not None, list buffers not None, double lr, double momentum,
-             double dampening, double weight_decay, bint nesterov, bint maximize):
-    """One step of stochastic gradient descent on every parameter, in place.
-
-    Args:
-        params, grads: tensors, pairwise of one shape and float dtype.
-        buffers: the velocities, pairwise like params; None before the first step, which puts a new tensor there.
-            Left alone if momentum is 0.
-        lr, momentum, dampening, weight_decay, nesterov, maximize: as in ``optim.SGD``.
-
-    Raises:
-        ValueError: if the lists differ in length or a pair in shape or dtype; nothing is changed then.
-    """
-    cdef Py_ssize_t k, n, count = len(params)
+def check_sgd(list params not None, list grads not None, list buffers not None, double momentum):
+    """Raise if sgd_step could not step: with several groups of parameters, all are checked before the first steps."""
+    cdef Py_ssize_t k, count = len(params)
     cdef Tensor p, g, v
-    cdef ndarray p_array, g_array, v_array
-    cdef void* v_data
-    cdef bint first
-    cdef float sign = -1 if maximize else 1
     if len(grads) != count or len(buffers) != count:
         raise ValueError(f"sgd_step: {count} params, {len(grads)} grads, {len(buffers)} buffers: must be as many each")
     check_tensors("sgd_step", params)
@@ -107,7 +92,29 @@ def sgd_step(list params not None, list grads not None, list buffers not None, d
                                                 or cnp.PyArray_TYPE(p.array) != cnp.PyArray_TYPE(v.array)):
             raise ValueError(f"sgd_step: parameter {k} is {p.shape} {p.dtype}, its momentum buffer {v.shape} "
                              f"{v.dtype}: it changed since the last step; make a new optimizer")
-    for k in range(count):
+
+
+def sgd_step(list params not None, list grads not None, list buffers not None, double lr, double momentum,
+             double dampening, double weight_decay, bint nesterov, bint maximize):
+    """One step of stochastic gradient descent on every parameter, in place.
+
+    Args:
+        params, grads: tensors, pairwise of one shape and float dtype.
+        buffers: the velocities, pairwise like params; None before the first step, which puts a new tensor there.
+            Left alone if momentum is 0.
+        lr, momentum, dampening, weight_decay, nesterov, maximize: as in ``optim.SGD``.
+
+    Raises:
+        ValueError: if the lists differ in length or a pair in shape or dtype; nothing is changed then.
+    """
+    cdef Py_ssize_t k, n
+    cdef Tensor p, g, v
+    cdef ndarray p_array, g_array, v_array
+    cdef void* v_data
+    cdef bint first
+    cdef float sign = -1 if maximize else 1
+    check_sgd(params, grads, buffers, momentum)
+    for k in range(len(params)):
         p, g = params[k], grads[k]
         p_array, g_array = begin_write(p), contiguous(g.array)
         n = cnp.PyArray_SIZE(p_array)

@@ -2,6 +2,9 @@
 
 import gc
 import operator
+import os
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -866,3 +869,49 @@ def test_one_graph_is_for_one_thread_at_a_time(rng):
     for gradient in done:
         np.testing.assert_allclose(gradient.numpy(), 2 * w.detach().numpy(), rtol=1e-15)
     assert all("another thread" in message for message in refused)
+
+
+def test_data_replaced_in_one_leaf_leaves_the_others_without_gradient():
+    a, b = mt.ones(3, requires_grad=True), mt.ones(3, requires_grad=True)
+    y = (a * 2).sum() + (b * 3).sum()
+    b.data = mt.ones(4)
+    for _ in range(2):                      # and nothing was freed by the attempt
+        with pytest.raises(RuntimeError, match="replaced since forward"):
+            y.backward()
+    assert a.grad is None and b.grad is None
+
+
+def test_threads_with_graphs_of_their_own_may_share_a_leaf(rng):
+    w = mt.from_numpy(rng.standard_normal(50_000)).requires_grad_()
+
+    def work():
+        for _ in range(25):
+            (w + 1).backward(mt.ones(50_000, dtype=mt.float64) * 0.5)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_array_equal(w.grad.numpy(), np.full(50_000, 50.0))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forked_child_computes_on_one_thread():
+    """The parent's team of threads does not exist in the child, and waiting for it would hang."""
+    code = (
+        "import os, warnings; warnings.simplefilter('ignore')\n"
+        "import microtensor as mt\n"
+        "mt.set_num_threads(2); x = mt.ones(600, 600); total = (x @ x).sum().item()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    try:\n"
+        "        mt.set_num_threads(2)\n"
+        "    except RuntimeError as error:\n"
+        "        ok = 'spawn' in str(error)\n"
+        "    else:\n"
+        "        ok = not mt.threads.has_openmp()\n"
+        "    os._exit(0 if ok and (x @ x).sum().item() == total else 1)\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -55,7 +55,6 @@ RIGHT = {
     "normalisation": (lambda x: (x - x.mean(0)) / x.std(0), (4, 2)),
     "several outputs": (lambda x: (x.exp(), x.sum()), (2, 3)),
     "the input itself": (lambda x: x, (3,)),
-    "constant": (lambda x: x.detach() * 0 + 1, (3,)),
     "0-d": (lambda x: x.log(), ()),
     "empty": (lambda x: x.exp(), (0, 3)),
     "inputs far from 1": (lambda x: (x * 1e6).log(), (4,)),
@@ -332,3 +331,25 @@ def test_graphs_of_the_inputs_notice_the_writes(rng):
         assert "written in place" in str(error)
     else:
         np.testing.assert_array_equal(x.grad.numpy(), 2 * x.detach().numpy())
+
+
+def test_function_that_ignores_its_inputs_is_refused(rng):
+    """A function that does not use what it is given would pass any check: its gradient and difference are both 0."""
+    layer, x = mt.nn.Linear(3, 2), random_input(rng, 4, 3, dtype=np.float32)
+    with pytest.raises(ValueError, match=r"nothing to check.*double\(\)"):
+        mt.gradcheck(lambda *parameters: (layer(x) ** 3).sum(), list(layer.parameters()))
+    with pytest.raises(ValueError, match="nothing to check"):
+        mt.gradcheck(lambda x: x.detach() * 0 + 1, random_input(rng, 3))
+    with pytest.raises(TypeError, match="no output"):
+        mt.gradcheck(lambda x: (), random_input(rng, 3))
+
+
+def test_leaf_that_is_not_contiguous_is_checked_in_place(rng):
+    w = mt.from_numpy(rng.standard_normal((3, 4)).T).requires_grad_()
+    assert mt.gradcheck(lambda *_: (w**3).sum(), w).worst.size > 0
+
+
+@pytest.mark.parametrize("options", [{"eps": 0.0}, {"eps": float("nan")}, {"elements": 0}])
+def test_options_without_meaning_are_refused(options, rng):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        mt.gradcheck(mt.tanh, random_input(rng, 3), **options)

@@ -365,3 +365,31 @@ def test_repr_is_nested():
         ")"
     )
     assert repr(nn.Sequential()) == "Sequential()"
+
+
+@pytest.mark.parametrize("use", [lambda m: list(m.parameters()), lambda m: m.eval(), lambda m: m.state_dict(),
+                                 lambda m: m.apply(print)], ids=["parameters", "eval", "state_dict", "apply"])
+def test_parts_hidden_in_nested_containers_are_refused(use):
+    module = nn.Module()
+    module.layers = [{"first": [nn.Linear(2, 2)]}]
+    with pytest.raises(TypeError, match="ModuleList"):
+        use(module)
+
+
+def test_load_state_dict_into_read_only_memory_changes_nothing():
+    layer = nn.Linear(2, 3)
+    weight, frozen = layer.weight.detach().numpy().copy(), np.zeros(3, np.float32)
+    frozen.flags.writeable = False
+    layer.bias.data = mt.from_numpy(frozen)
+    with pytest.raises(RuntimeError, match="read-only memory: bias"):
+        layer.load_state_dict(nn.Linear(2, 3).state_dict())
+    np.testing.assert_array_equal(layer.weight.detach().numpy(), weight)
+
+
+def test_error_of_the_users_own_keeps_its_words():
+    class Gone(nn.Module):
+        def forward(self, x):
+            raise ValueError("status: 404: gone")
+
+    with pytest.raises(ValueError, match="Gone '0': status: 404: gone"):
+        nn.Sequential(Gone())(1)

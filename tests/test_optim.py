@@ -289,3 +289,25 @@ def test_schedule_resumes_from_its_state(rng):
         with pytest.raises(ValueError, match="state_dict"):
             other.load_state_dict(state)
     assert other.last_epoch == 5
+
+
+def test_step_changes_no_group_if_one_cannot_be_stepped():
+    a, b = mt.ones(3, requires_grad=True), mt.ones(3, requires_grad=True)
+    optimizer = SGD([{"params": [a]}, {"params": [b]}], lr=1.0)
+    (a * 2 + b).sum().backward()
+    b.data = mt.ones(4)
+    with pytest.raises(ValueError, match=r"\(4,\).*\(3,\)"):
+        optimizer.step()
+    assert a.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "make_schedule",
+    [lambda o: StepLR(o, 0), lambda o: StepLR(o, -2), lambda o: CosineAnnealingLR(o, 0),
+     lambda o: LinearLR(o, total_iters=0), lambda o: LinearLR(o, start_factor=0.0), lambda o: LinearLR(o, 2.0)],
+)
+def test_schedule_refuses_arguments_without_meaning(make_schedule):
+    optimizer = SGD([mt.ones(1, requires_grad=True)], lr=0.5)
+    with pytest.raises(ValueError, match=r"must be|at least"):
+        make_schedule(optimizer)
+    assert optimizer.param_groups[0]["lr"] == 0.5

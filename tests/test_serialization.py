@@ -222,3 +222,9 @@ def test_load_never_gives_damaged_numbers(path):
         except ValueError:
             continue
         assert same(loaded, state)      # the flipped bit was in a field that nobody reads, such as a date
+
+
+@pytest.mark.parametrize("key", ["a\0b", "x" * 70_000, "\ud800", ""], ids=["nul", "long", "surrogate", "empty"])
+def test_strange_names_come_back(path, key):
+    mt.save({key: mt.ones(2), "plain": mt.zeros(1)}, path)
+    assert same(mt.load(path), {key: mt.ones(2), "plain": mt.zeros(1)})

@@ -175,7 +175,7 @@ def test_train_on_other_data(tmp_path):
         ({"x_test": np.zeros(20)}, r"x_test \(N, ...\)"),
         ({"x_test": np.zeros((20, 3))}, "a row of x_train has 4 numbers and one of x_test 3"),
         ({"x_train": np.full((40, 4), np.nan)}, "finite"),
-        ({"y_test": np.full(20, -1)}, "not negative"),
+        ({"y_test": np.full(20, -1)}, "class numbers from -1 to -1"),
     ],
 )
 def test_load_arrays_refuses(tmp_path, change, message):

@@ -119,7 +119,8 @@ def gradcheck(
 
     Raises:
         GradcheckError: if a gradient is wrong and raise_exception is set.
-        ValueError: if there is nothing to check, or if func gives other outputs for the same inputs.
+        ValueError: if there is nothing to check, no output depends on the inputs, or func gives other outputs for the
+            same inputs.
         TypeError: if func does not return float tensors.
 
     Formula: (c (f(x + h) - f(x - h))) / 2h against the vector-Jacobian product c J
@@ -133,6 +134,10 @@ def gradcheck(
     names = list(names) if names is not None else [f"input{i}" for i in range(len(tensors))]
     if len(names) != len(tensors):
         raise ValueError(f"gradcheck: {len(tensors)} inputs need as many names, got {len(names)}")
+    if eps is not None and not eps > 0:
+        raise ValueError(f"gradcheck: eps must be above 0, got {eps}")
+    if elements is not None and elements < 1:
+        raise ValueError(f"gradcheck: elements must be at least 1, got {elements}")
     checked = [i for i, x in enumerate(tensors) if x.requires_grad]
     if not checked:
         raise ValueError("gradcheck: no input requires a gradient: set requires_grad=True on those to check")
@@ -178,15 +183,23 @@ def _in_double(inputs):
         if x.dtype == np.float32:
             notes.append(f"input {i} was float32: checked in float64 at the same values")
             x = x.detach().double().requires_grad_(x.requires_grad)
-        elif x.requires_grad and not (x.is_leaf and x.is_contiguous()):
+        elif x.requires_grad and not (x.is_leaf and _steppable(x.detach().numpy())):
             x = x.detach().clone().requires_grad_()
         tensors.append(x)
     return tensors, notes
 
 
+def _steppable(array):
+    """Whether each element has memory of its own that may be written."""
+    repeated = any(stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True))
+    return array.flags.writeable and not repeated
+
+
 def _outputs(result):
     """What func returned as a list of float tensors."""
     outputs = list(result) if isinstance(result, (tuple, list)) else [result]
+    if not outputs:
+        raise TypeError("gradcheck: func returned no output at all")
     for y in outputs:
         if not isinstance(y, Tensor):
             raise TypeError(f"gradcheck: func must return a Tensor or a tuple of them, not {type(y).__name__}")
@@ -198,14 +211,17 @@ def _outputs(result):
 def _vector_jacobian_product(outputs, inputs, upstream):
     """dL/dx of L = sum c f(x), for every input, as arrays; zeros for an input without influence."""
     recorded = [(y, c) for y, c in zip(outputs, upstream, strict=True) if y.requires_grad]
-    if not recorded:
-        return [np.zeros(x.shape) for x in inputs]
-    gradients = grad(
+    gradients = [None] * len(inputs) if not recorded else grad(
         [y for y, _ in recorded],
         inputs,
         [from_numpy(np.asarray(c)) for _, c in recorded],
         allow_unused=True,
     )
+    if all(d is None for d in gradients):
+        raise ValueError(
+            "gradcheck: no output depends on any of the inputs, so there is nothing to check: func must use the "
+            "tensors it is given (float32 inputs are replaced by copies: convert a model with .double() first)"
+        )
     return [np.zeros(x.shape) if d is None else d.detach().numpy() for x, d in zip(inputs, gradients, strict=True)]
 
 

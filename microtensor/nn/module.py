@@ -12,13 +12,13 @@ those that are Modules, in the order in which they were assigned:
             return self.hidden(x).tanh() * self.scale
 """
 
-import re
 import textwrap
-from collections import namedtuple
+from collections import deque, namedtuple
 from collections.abc import Mapping
 
 import numpy as np
 
+from microtensor import ops
 from microtensor.core import Tensor, float32, float64, no_grad
 from microtensor.nn.parameter import Parameter
 
@@ -65,8 +65,8 @@ class Module:
         """
         if error.args != (str(error),):
             return                          # more than a message: its class gives the arguments a meaning
-        # An op begins its message with its own name, which says less than the layer's.
-        layer, message = getattr(error, "_raised_in", (self, re.sub(r"^[a-z_]+: ", "", str(error))))
+        op, _, rest = str(error).partition(": ")        # an op begins its message with its own name
+        layer, message = getattr(error, "_raised_in", (self, rest if hasattr(ops, op) else str(error)))
         error._raised_in = layer, message
         path = next((path for path, module in self.named_modules() if module is layer), "")
         place = f"{type(layer).__name__} {path!r}" if path else type(layer).__name__
@@ -79,16 +79,22 @@ class Module:
         return [(name, value) for name, value in self.__dict__.items() if isinstance(value, kind)]
 
     def _own_parameters(self):
-        for name, value in self.__dict__.items():
-            if isinstance(value, (list, tuple, set, dict)):
-                self._refuse_hidden(name, value)
+        self._refuse_hidden_parts()
         return self._own(Parameter)
+
+    def _refuse_hidden_parts(self):
+        """Raise if a container among the attributes holds modules or parameters, which would be missed."""
+        for name, value in self.__dict__.items():
+            if isinstance(value, (list, tuple, set, dict, deque)):
+                self._refuse_hidden(name, value)
 
     def _refuse_hidden(self, name, container):
         """Raise if a container holds modules or parameters that are not attributes as well."""
         attributes = self.__dict__.values()
         for item in container.values() if isinstance(container, dict) else container:
-            if isinstance(item, (Module, Parameter)) and not any(item is value for value in attributes):
+            if isinstance(item, (list, tuple, set, dict, deque)):
+                self._refuse_hidden(name, item)
+            elif isinstance(item, (Module, Parameter)) and not any(item is value for value in attributes):
                 raise TypeError(
                     f"{type(self).__name__}.{name} is a {type(container).__name__} that holds a "
                     f"{type(item).__name__}, which training and saving would miss: use nn.ModuleList for "
@@ -100,6 +106,7 @@ class Module:
 
     def named_children(self):
         """Pairs of name and module for the modules directly inside; a shared one once."""
+        self._refuse_hidden_parts()
         seen = set()
         for name, module in self._own(Module):
             if module not in seen:
@@ -124,6 +131,7 @@ class Module:
             if self in memo:
                 return
             memo.add(self)
+        self._refuse_hidden_parts()
         yield prefix, self
         for name, module in self._own(Module):
             yield from module.named_modules(memo, _join(prefix, name), remove_duplicate)
@@ -337,8 +345,8 @@ class Module:
         if problems:
             title = f"Error(s) in loading state_dict for {type(self).__name__}:"
             raise RuntimeError("\n\t".join([title, *problems]))
-        with no_grad():
-            for _, tensor, value in loaded:
+        with no_grad(), np.errstate(over="ignore"):
+            for tensor, value in [(tensor, value.to(tensor.dtype)) for _, tensor, value in loaded]:
                 tensor.copy_(value)
         return IncompatibleKeys(missing, unexpected)
 
@@ -371,5 +379,7 @@ def _misfits(name, tensor, value):
         yield f"type mismatch for {name}: expected a Tensor, got {type(value).__name__}."
     elif value.shape != tensor.shape:
         yield f"size mismatch for {name}: the state_dict has shape {value.shape}, the module {tensor.shape}."
+    elif not tensor.detach().numpy().flags.writeable:
+        yield f"read-only memory: {name} of the module cannot be written to."
     elif not np.can_cast(value.dtype, tensor.dtype, "same_kind"):
         yield f"dtype mismatch for {name}: {value.dtype} of the state_dict does not fit into {tensor.dtype}."

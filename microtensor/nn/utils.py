@@ -3,6 +3,8 @@
 import math
 import warnings
 
+import numpy as np
+
 from microtensor import update
 from microtensor.core import Tensor
 from microtensor.creation import tensor
@@ -49,7 +51,8 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
     factor = max_norm / (norm + 1e-6)
     if not factor >= 1:         # a nan factor is applied: better gradients that are all nan than some
         update.scale_(grads, factor)
-    return tensor(norm, dtype=grads[0].dtype)
+    with np.errstate(over="ignore"):            # in float32 a norm above 3.4e38 is inf
+        return tensor(norm, dtype=grads[0].dtype)
 
 
 def clip_grad_value_(parameters, clip_value):

@@ -75,6 +75,7 @@ class StepLR(LRScheduler):
     """
 
     def __init__(self, optimizer, step_size, gamma=0.1):
+        _check_positive("step_size", step_size)
         self.step_size = step_size
         self.gamma = gamma
         super().__init__(optimizer)
@@ -98,6 +99,7 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer, T_max, eta_min=0.0):  # noqa: N803  (PyTorch's name)
+        _check_positive("T_max", T_max)
         self.T_max = T_max
         self.eta_min = eta_min
         super().__init__(optimizer)
@@ -120,6 +122,10 @@ class LinearLR(LRScheduler):
     """
 
     def __init__(self, optimizer, start_factor=1.0 / 3, end_factor=1.0, total_iters=5):
+        _check_positive("total_iters", total_iters)
+        if not 0 < start_factor <= 1 or not 0 <= end_factor <= 1:
+            raise ValueError("start_factor must be in (0, 1] and end_factor in [0, 1], "
+                             f"got {start_factor} and {end_factor}")
         self.start_factor = start_factor
         self.end_factor = end_factor
         self.total_iters = total_iters
@@ -129,3 +135,8 @@ class LinearLR(LRScheduler):
         """base (start + (end - start) min(epoch, total_iters) / total_iters)."""
         done = min(epoch, self.total_iters) / self.total_iters
         return base_lr * (self.start_factor + (self.end_factor - self.start_factor) * done)
+
+
+def _check_positive(name, number):
+    if not number >= 1:
+        raise ValueError(f"{name} is a number of epochs of at least 1, got {number}")
