@@ -6,8 +6,10 @@ import warnings
 import numpy as np
 
 from microtensor import update
-from microtensor.core import Tensor
+from microtensor.core import Tensor, float32
 from microtensor.creation import tensor
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False):
@@ -51,8 +53,8 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
     factor = max_norm / (norm + 1e-6)
     if not factor >= 1:         # a nan factor is applied: better gradients that are all nan than some
         update.scale_(grads, factor)
-    with np.errstate(over="ignore"):            # in float32 a norm above 3.4e38 is inf
-        return tensor(norm, dtype=grads[0].dtype)
+    dtype = grads[0].dtype
+    return tensor(math.inf if dtype == float32 and norm > FLOAT32_MAX else norm, dtype=dtype)
 
 
 def clip_grad_value_(parameters, clip_value):
