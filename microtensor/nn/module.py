@@ -79,7 +79,6 @@ class Module:
         return [(name, value) for name, value in self.__dict__.items() if isinstance(value, kind)]
 
     def _own_parameters(self):
-        self._refuse_hidden_parts()
         return self._own(Parameter)
 
     def _refuse_hidden_parts(self):
@@ -174,7 +173,9 @@ class Module:
 
     def _named_tensors(self, own, prefix, recurse, remove_duplicate):
         seen = set()
-        modules = self.named_modules(None, prefix, remove_duplicate) if recurse else [(prefix, self)]
+        modules = self.named_modules(None, prefix, remove_duplicate)
+        if not recurse:
+            modules = [next(modules)]
         for path, module in modules:
             for name, tensor in own(module):
                 if not remove_duplicate or tensor not in seen:

@@ -11,6 +11,7 @@ cdef class Arrangement:
     cdef Axes axes
     cdef tuple shape            # of the array
     cdef tuple kept             # the same with 1 for every reduced dimension
+    cdef tuple rest             # the same without the reduced dimensions
     cdef tuple order            # the dimensions with the reduced ones last, where they are not adjacent; or None
     cdef Py_ssize_t count       # elements outside the reduced dimensions
 

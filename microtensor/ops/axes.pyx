@@ -62,16 +62,18 @@ cdef Arrangement arrangement_of(ndarray array, object dim):
         result.axes.outer = result.axes.inner = result.count = 1
         result.axes.length = product(shape)
         result.kept = (1,) * ndim
+        result.rest = ()
         return result
     dims = sorted([normal_dim(d, ndim) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))])
     if len(set(dims)) != len(dims):
         raise ValueError(f"a dimension is named twice in dim={dim}")
     if ndim == 0:
         result.axes.outer = result.axes.inner = result.axes.length = result.count = 1
-        result.kept = ()
+        result.kept = result.rest = ()
         return result
     result.kept = tuple([1 if d in dims else shape[d] for d in range(ndim)])
-    result.count = product(result.kept)
+    result.rest = tuple([shape[d] for d in range(ndim) if d not in dims])
+    result.count = product(result.rest)
     first, last = dims[0], dims[len(dims) - 1]
     if last - first + 1 == len(dims):
         result.axes.outer = product(shape[:first])

@@ -46,7 +46,7 @@ cdef class Reduction(Op):
         self.check(x)
         self.forward_loop(cnp.PyArray_DATA(x_array), cnp.PyArray_DATA(y_array), self.arrangement.axes)
         if not keepdim:
-            y_array = without_reduced(y_array, self.arrangement, dim)
+            y_array = (<object>y_array).reshape(self.arrangement.rest)
         cdef Tensor y = record(self, y_array, x)
         if y.op is not None:
             self.keep(x, y)
@@ -76,14 +76,6 @@ cdef class Reduction(Op):
     cdef Tensor spread(self, Tensor g):
         """An output-shaped tensor with the reduced dimensions put back as 1, for rules to broadcast against x."""
         return g.reshape(self.arrangement.kept)
-
-
-cdef ndarray without_reduced(ndarray y, Arrangement arrangement, object dim):
-    """y without the dimensions that were reduced to 1."""
-    if dim is None or isinstance(dim, (tuple, list)) and len(dim) == 0:
-        return (<object>y).reshape(())
-    dims = [normal_dim(d, len(arrangement.shape)) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
-    return (<object>y).reshape(tuple([s for d, s in enumerate(arrangement.kept) if d not in dims]))
 
 
 cdef list reduction_samples(object function, object twin, object make):
