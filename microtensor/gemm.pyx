@@ -18,7 +18,7 @@ from cython.parallel cimport prange
 from libc.string cimport memset
 
 from microtensor.simd cimport real
-from microtensor.threads cimport threads_for
+from microtensor.threads cimport share, threads_for
 
 import numpy as np
 
@@ -245,12 +245,6 @@ cdef void gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Layout a
             count = share(part + 1, parts, n, tile_columns) - first
             if count > 0:
                 packed_gemm(m, count, k, a, a_step, b + first * b_step.column, b_step, c + first, c_row, accumulate)
-
-
-cdef inline Py_ssize_t share(Py_ssize_t part, Py_ssize_t parts, Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
-    """Where a part of n rows or columns begins, if they are shared out in whole tiles."""
-    cdef Py_ssize_t first = ((n + unit - 1) // unit * part + parts - 1) // parts * unit
-    return first if first < n else n
 
 
 # -- for tests and for reading ----------------------------------------------------------------------------------

@@ -16,11 +16,15 @@ from cython.parallel cimport prange
 from numpy cimport ndarray
 
 from microtensor.core cimport Engine, Op, Tensor, contiguous, empty_like, is_float, is_single, record
-from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, threads_for
+from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
 
 import numpy as np
 
 cnp.import_array()
+
+cdef enum:
+    UNIT = 16                   # elements: threads split runs at whole cache lines
+
 
 cdef Tensor as_float(Tensor x):
     """x itself if it is float32 or float64, in float32 otherwise."""
@@ -47,8 +51,8 @@ cdef class Unary(Op):
         else:
             parts = threads_for(n, PARALLEL_ELEMENTS)
             for part in prange(parts, nogil=True, num_threads=<int>parts, schedule="static"):
-                self.forward_loop(x_data + first(part, parts, n) * itemsize, y_data + first(part, parts, n) * itemsize,
-                                  first(part + 1, parts, n) - first(part, parts, n))
+                self.forward_loop(x_data + share(part, parts, n, UNIT) * itemsize, y_data + share(part, parts, n, UNIT) * itemsize,
+                                  share(part + 1, parts, n, UNIT) - share(part, parts, n, UNIT))
         cdef Tensor y = record(self, y_array, x)
         if y.op is not None:
             self.save(x if keep == INPUT else None, None, y if keep == OUTPUT else None)
@@ -68,9 +72,9 @@ cdef class Unary(Op):
             parts = threads_for(n, PARALLEL_ELEMENTS)
             for part in prange(parts, nogil=True, num_threads=<int>parts, schedule="static"):
                 self.backward_loop(
-                    kept_data + first(part, parts, n) * itemsize if kept_data != NULL else NULL,
-                    g_data + first(part, parts, n) * itemsize, dx_data + first(part, parts, n) * itemsize,
-                    first(part + 1, parts, n) - first(part, parts, n))
+                    kept_data + share(part, parts, n, UNIT) * itemsize if kept_data != NULL else NULL,
+                    g_data + share(part, parts, n, UNIT) * itemsize, dx_data + share(part, parts, n, UNIT) * itemsize,
+                    share(part + 1, parts, n, UNIT) - share(part, parts, n, UNIT))
         return engine.give(self, 0, dx)
 
     cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
@@ -78,11 +82,6 @@ cdef class Unary(Op):
 
     cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
         """dx[i] = g[i] f'(x[i]) for i < n, computed from the kept x or y."""
-
-
-cdef inline Py_ssize_t first(Py_ssize_t part, Py_ssize_t parts, Py_ssize_t n) noexcept nogil:
-    """Where a part of n elements begins, if they are split into parts of near-equal size at multiples of 16."""
-    return n if part == parts else n * part // parts // 16 * 16
 
 
 # -- two inputs -----------------------------------------------------------------------------------------------
