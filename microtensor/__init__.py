@@ -43,6 +43,7 @@ from microtensor.creation import (
     zeros_like,
 )
 from microtensor.gradcheck import gradcheck
+from microtensor.memory import empty_cache
 from microtensor.ops import *
 from microtensor.random import Generator, default_generator, manual_seed
 from microtensor.serialization import load, save

@@ -21,6 +21,7 @@ cimport cython
 cimport numpy as cnp
 from numpy cimport ndarray
 
+from microtensor.memory cimport new_array
 from microtensor.simd cimport real
 
 import numpy as np
@@ -119,19 +120,26 @@ class set_grad_enabled:    # noqa: N801
 
 cdef ndarray empty(int ndim, Py_ssize_t* shape, int typenum):
     """An uninitialised C-contiguous array."""
-    return cnp.PyArray_EMPTY(ndim, <cnp.npy_intp*>shape, typenum, 0)
+    return new_array(ndim, shape, typenum)
 
 
 cdef ndarray empty_like(ndarray array):
     """An uninitialised C-contiguous array of the same shape and dtype."""
-    return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(array), cnp.PyArray_DIMS(array), cnp.PyArray_TYPE(array), 0)
+    return new_array(cnp.PyArray_NDIM(array), <Py_ssize_t*>cnp.PyArray_DIMS(array), cnp.PyArray_TYPE(array))
 
 
 cdef ndarray contiguous(ndarray array):
     """The array itself if it is C-contiguous and aligned, a copy that is otherwise."""
     if cnp.PyArray_ISCARRAY_RO(array):
         return array
-    return cnp.PyArray_NewCopy(array, cnp.NPY_CORDER)
+    return copy_of(array)
+
+
+cdef ndarray copy_of(ndarray array):
+    """A C-contiguous copy."""
+    cdef ndarray y = empty_like(array)
+    cnp.PyArray_CopyInto(y, array)
+    return y
 
 
 cdef bint is_float(ndarray array) noexcept:
@@ -525,7 +533,7 @@ cdef class Engine:
 
     cdef object copied(self, object gradient):
         """A gradient in memory of its own: a Tensor under create_graph, an ndarray otherwise."""
-        return ops.clone(gradient) if self.create_graph else cnp.PyArray_NewCopy(<ndarray>gradient, cnp.NPY_CORDER)
+        return ops.clone(gradient) if self.create_graph else copy_of(<ndarray>gradient)
 
 
 cdef inline int _meet(Op op, Py_ssize_t walk) except -1:
@@ -540,7 +548,7 @@ cdef inline int _meet(Op op, Py_ssize_t walk) except -1:
 
 
 cdef ndarray _sum(ndarray x, ndarray y):
-    cdef ndarray total = cnp.PyArray_NewCopy(x, cnp.NPY_CORDER)
+    cdef ndarray total = copy_of(x)
     add_into(total, y)
     return total
 

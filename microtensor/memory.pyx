@@ -1,0 +1,129 @@
+"""Memory for new arrays, reused from step to step.
+
+A training step frees every activation and gradient that it allocated, and the next one wants the same sizes again.
+Handed back to the operating system in between, each page would be mapped and zeroed anew when it is first touched:
+a fault of some 0.3 us for 4 KiB, more than computing what goes there. So the memory of a dead array waits here for
+the next array of its size.
+
+An array does not know of this: its ``base`` is a Block, and the Block's death gives the memory back. Sizes are rounded
+up to four classes per power of two. Blocks are aligned to cache lines, which are also the widest vectors. Only threads
+that hold the GIL come here.
+"""
+
+cimport cython
+cimport numpy as cnp
+from numpy cimport ndarray
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    #include <stdlib.h>
+    #if defined(_WIN32)
+      #include <malloc.h>
+      #define free_aligned _aligned_free
+      static void *allocate_aligned(size_t bytes) { return _aligned_malloc(bytes, 64); }
+    #else
+      #define free_aligned free
+      static void *allocate_aligned(size_t bytes) {
+          void *memory;
+          return posix_memalign(&memory, 64, bytes) ? NULL : memory;
+      }
+    #endif
+    """
+    void* allocate_aligned(size_t bytes) noexcept
+    void free_aligned(void* memory) noexcept
+
+cdef enum:
+    SMALLEST = 512              # bytes: NumPy keeps what is smaller itself
+    CLASSES = 4 * 60
+    MAX_IDLE = 1 << 28          # bytes that may wait; what comes back beyond that is freed
+
+
+cdef struct Idle:               # written into the waiting memory itself
+    Idle* next
+
+cdef Idle* _idle[CLASSES]       # by size class, the last to come back first: its pages may still be in the cache
+cdef size_t _idle_bytes = 0
+
+
+cdef inline int size_class(size_t bytes) noexcept:
+    """The smallest class whose blocks hold so many bytes, at least 8: with k = 4 s + t, blocks of (5 + t) 2^s bytes."""
+    cdef size_t last = bytes - 1
+    cdef int s = 0
+    while last > 7:
+        last >>= 1
+        s += 1
+    return 4 * s + <int>last - 4
+
+
+cdef inline size_t class_bytes(int k) noexcept:
+    return <size_t>(5 + k % 4) << (k // 4)
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(64)
+cdef class Block:
+    """The memory of one array."""
+
+    cdef void* memory
+    cdef int size_class
+
+    def __dealloc__(self):
+        global _idle_bytes
+        cdef size_t bytes = class_bytes(self.size_class)
+        cdef Idle* idle = <Idle*>self.memory
+        if idle == NULL:
+            return
+        if _idle_bytes + bytes > MAX_IDLE:
+            free_aligned(idle)
+            return
+        _idle_bytes += bytes
+        idle.next = _idle[self.size_class]
+        _idle[self.size_class] = idle
+
+
+cdef ndarray new_array(int ndim, Py_ssize_t* shape, int typenum):
+    """An uninitialised C-contiguous array of float32, float64, or another type that fits into 8 bytes."""
+    global _idle_bytes
+    cdef size_t bytes = 8
+    cdef int d
+    for d in range(ndim):
+        bytes *= shape[d]
+    if typenum == cnp.NPY_FLOAT32:
+        bytes //= 2
+    if bytes < SMALLEST:
+        return cnp.PyArray_EMPTY(ndim, <cnp.npy_intp*>shape, typenum, 0)
+    cdef Block block = Block.__new__(Block)
+    block.size_class = size_class(bytes)
+    block.memory = _idle[block.size_class]
+    if block.memory != NULL:
+        _idle[block.size_class] = _idle[block.size_class].next
+        _idle_bytes -= class_bytes(block.size_class)
+    else:
+        block.memory = allocate_aligned(class_bytes(block.size_class))
+        if block.memory == NULL:
+            raise MemoryError(f"no memory for an array of {bytes} bytes, shape {[shape[d] for d in range(ndim)]}")
+    cdef ndarray array = cnp.PyArray_SimpleNewFromData(ndim, <cnp.npy_intp*>shape, typenum, block.memory)
+    cnp.set_array_base(array, block)
+    return array
+
+
+def empty_cache():
+    """Give the memory that waits for the next step back to the operating system.
+
+    Worth calling after the largest part of a program is over. At most 256 MiB wait at any time.
+
+    >>> import microtensor as mt
+    >>> mt.empty_cache()
+    """
+    global _idle_bytes
+    cdef int k
+    cdef Idle* idle
+    for k in range(CLASSES):
+        while _idle[k] != NULL:
+            idle = _idle[k]
+            _idle[k] = idle.next
+            free_aligned(idle)
+    _idle_bytes = 0

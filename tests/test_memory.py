@@ -1,0 +1,97 @@
+"""Memory of new arrays: aligned, reused from step to step, bounded while it waits."""
+
+import numpy as np
+import pytest
+
+import microtensor as mt
+
+resource = pytest.importorskip("resource", reason="page faults are counted by getrusage, which Windows lacks")
+
+
+def address(tensor):
+    return tensor.detach().numpy().ctypes.data
+
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+@pytest.mark.parametrize("n", [128, 1000, 4096, 100003])
+def test_new_array_begins_at_a_cache_line(n):
+    assert address(-mt.ones(n)) % 64 == 0
+
+
+def test_memory_of_a_dead_array_goes_to_the_next_of_its_size():
+    x = mt.ones(1000, 10)
+    y = -x
+    first = address(y)
+    del y
+    assert address(mt.relu(x)) == first
+
+
+def test_memory_of_a_live_view_is_not_reused():
+    x = mt.ones(1000)
+    y = -x
+    first, kept = address(y), y.numpy()[10:20]
+    del y
+    z = mt.relu(x)
+    assert address(z) != first
+    assert np.array_equal(kept, np.full(10, -1.0))
+
+
+def test_arrays_of_all_sizes_hold_what_is_written():
+    """Sizes around every size class: two arrays at a time must not overlap."""
+    for power in range(5, 17):
+        for eighths in range(8, 16):
+            for n in range((eighths << power) // 8 - 1, (eighths << power) // 8 + 2):
+                x, y = -mt.ones(n), mt.relu(mt.ones(n))
+                assert x.numpy().sum() == -n and y.numpy().sum() == n
+
+
+def test_step_of_a_large_batch_maps_no_pages():
+    mt.manual_seed(0)
+    net = mt.nn.Sequential(mt.nn.Linear(64, 128), mt.nn.BatchNorm1d(128), mt.nn.ReLU(), mt.nn.Dropout(0.2),
+                           mt.nn.Linear(128, 10))
+    optimizer = mt.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    x, t = mt.randn(2048, 64), mt.randint(0, 10, (2048,))
+
+    def step():
+        optimizer.zero_grad()
+        mt.nn.functional.cross_entropy(net(x), t).backward()
+        mt.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+
+    for _ in range(5):
+        step()
+    before = faults()
+    for _ in range(20):
+        step()
+    # A step writes some 6 MB of activations and gradients, 1,500 pages; whatever else runs in the process gets a few.
+    assert faults() - before < 20 * 15
+
+
+def test_waiting_memory_is_bounded():
+    """Half a gigabyte dies at once; at most 256 MiB of it may wait."""
+    x = mt.ones(1 << 22)
+    arrays = [-x for _ in range(32)]
+    resident = resident_bytes()
+    del arrays
+    assert resident - resident_bytes() >= 200 << 20
+
+
+def test_empty_cache_gives_memory_back():
+    x = mt.ones(1 << 22)
+    arrays = [-x for _ in range(8)]
+    resident = resident_bytes()
+    del arrays
+    assert resident - resident_bytes() < 64 << 20
+    mt.empty_cache()
+    assert resident - resident_bytes() > 120 << 20
+
+
+def resident_bytes():
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except FileNotFoundError:
+        pytest.skip("resident memory is read from /proc")
