@@ -19,13 +19,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from microtensor import ops
+from microtensor.callable import Callable
 from microtensor.core import Tensor, float32, float64, no_grad
 from microtensor.nn.parameter import Parameter
 
 IncompatibleKeys = namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
 
 
-class Module:
+class Module(Callable):
     """Base class of layers and networks: a subclass assigns its parts as attributes and defines ``forward``.
 
     Attributes:
@@ -46,17 +47,12 @@ class Module:
     training = True
     _buffers = {}       # noqa: RUF012  name: persistent; never changed in place, so that all may start from this one
 
+    def __init__(self):
+        """A module without options; a subclass that has some need not call this."""
+
     def forward(self, *args, **kwargs):
         """The computation; every subclass defines it, and users call the module itself."""
         raise NotImplementedError(f"{type(self).__name__} has no forward: define one")
-
-    def __call__(self, *args, **kwargs):
-        """``forward(*args, **kwargs)``; an error names the layer it comes from: ``Linear 'net.2': ...``."""
-        try:
-            return self.forward(*args, **kwargs)
-        except (ValueError, TypeError, RuntimeError, IndexError) as error:
-            self._name_layer(error)
-            raise
 
     def _name_layer(self, error):
         """Begin the message with the class of the layer that failed and its path as seen from this module.
