@@ -553,16 +553,6 @@ cdef ndarray _sum(ndarray x, ndarray y):
     return total
 
 
-cdef Tensor _one_like(ndarray array):
-    """A 1, in the shape of an array of one float."""
-    cdef ndarray one = empty_like(array)
-    if is_single(one):
-        (<float*>cnp.PyArray_DATA(one))[0] = 1
-    else:
-        (<double*>cnp.PyArray_DATA(one))[0] = 1
-    return wrap(one)
-
-
 cdef Tensor _seed(Tensor output, object gradient):
     """dL/d(output) to start a backward pass with, checked against the output."""
     if not output.needs_gradient:
@@ -572,7 +562,7 @@ cdef Tensor _seed(Tensor output, object gradient):
         if cnp.PyArray_SIZE(output.array) != 1:
             raise RuntimeError(f"backward from a tensor of shape {output.shape} needs a gradient of that shape: "
                                "reduce it to a scalar first (.sum() or .mean()), or pass gradient=")
-        return _one_like(output.array)
+        return holding(empty_like(output.array), 1)
     if not isinstance(gradient, Tensor):
         raise TypeError(f"gradient must be a Tensor, not {type(gradient).__name__}")
     if gradient.shape != output.shape or gradient.dtype != output.dtype:

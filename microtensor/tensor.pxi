@@ -45,18 +45,30 @@ def check_dtype(dtype):
                         "for example with .astype('float32')")
 
 
+cdef Tensor holding(ndarray one, double value):
+    """A tensor around an array of one float32 or float64, which is set to a value."""
+    if is_single(one):
+        (<float*>cnp.PyArray_DATA(one))[0] = <float>value
+    else:
+        (<double*>cnp.PyArray_DATA(one))[0] = value
+    return wrap(one)
+
+
 cdef Tensor operand(object value, Tensor like):
     """A tensor made of the other side of an operator, or None if it cannot be one.
 
     A Python number takes the tensor's dtype, unless it is of a higher kind (bool < integer < float).
     """
+    cdef bint to_float = is_float(like.array)
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, np.generic):
-        value = value.item()
-    cdef object dtype = like.array.dtype
     if isinstance(value, float):
-        return wrap(np.asarray(value, dtype if is_float(like.array) else float32))
+        return holding(empty(0, NULL, cnp.PyArray_TYPE(like.array) if to_float else cnp.NPY_FLOAT32), value)
+    if isinstance(value, np.generic):
+        return operand(value.item(), like)
+    if isinstance(value, int) and to_float:
+        return holding(empty(0, NULL, cnp.PyArray_TYPE(like.array)), value)
+    cdef object dtype = like.array.dtype
     if isinstance(value, bool):
         return wrap(np.asarray(value, dtype))
     if isinstance(value, int):

@@ -19,14 +19,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from microtensor import ops
-from microtensor.callable import Callable
 from microtensor.core import Tensor, float32, float64, no_grad
+from microtensor.module_base import ModuleBase
 from microtensor.nn.parameter import Parameter
 
 IncompatibleKeys = namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
 
 
-class Module(Callable):
+class Module(ModuleBase):
     """Base class of layers and networks: a subclass assigns its parts as attributes and defines ``forward``.
 
     Attributes:
@@ -70,18 +70,8 @@ class Module(Callable):
 
     # -- what it is made of
 
-    def _own(self, kind):
-        """The attributes of one kind (Parameter or Module) as pairs of name and value."""
-        return [(name, value) for name, value in self.__dict__.items() if isinstance(value, kind)]
-
     def _own_parameters(self):
         return self._own(Parameter)
-
-    def _refuse_hidden_parts(self):
-        """Raise if a container among the attributes holds modules or parameters, which would be missed."""
-        for name, value in self.__dict__.items():
-            if isinstance(value, (list, tuple, set, dict, deque)):
-                self._refuse_hidden(name, value)
 
     def _refuse_hidden(self, name, container):
         """Raise if a container holds modules or parameters that are not attributes as well."""
@@ -121,15 +111,9 @@ class Module(Callable):
             prefix: begins every path.
             remove_duplicate: show a shared module once, under its first path.
         """
-        memo = set() if memo is None else memo
-        if remove_duplicate:
-            if self in memo:
-                return
-            memo.add(self)
-        self._refuse_hidden_parts()
-        yield prefix, self
-        for name, module in self._own(Module):
-            yield from module.named_modules(memo, _join(prefix, name), remove_duplicate)
+        if memo is None:
+            memo = set()
+        return iter(self._named_modules(memo if remove_duplicate else None, prefix))
 
     def modules(self):
         """This module and all inside it; a shared one once."""
@@ -169,9 +153,9 @@ class Module(Callable):
 
     def _named_tensors(self, own, prefix, recurse, remove_duplicate):
         seen = set()
-        modules = self.named_modules(None, prefix, remove_duplicate)
+        modules = self._named_modules(set() if remove_duplicate else None, prefix)
         if not recurse:
-            modules = [next(modules)]
+            modules = modules[:1]
         for path, module in modules:
             for name, tensor in own(module):
                 if not remove_duplicate or tensor not in seen:
