@@ -35,7 +35,7 @@ cdef extern from *:
     void free_aligned(void* memory) noexcept
 
 cdef enum:
-    SMALLEST = 512              # bytes: NumPy keeps what is smaller itself
+    LINE = 64                   # bytes of a cache line, and of the smallest block
     CLASSES = 4 * 60
     MAX_IDLE = 1 << 28          # bytes that may wait; what comes back beyond that is freed
 
@@ -48,7 +48,7 @@ cdef size_t _idle_bytes = 0
 
 
 cdef inline int size_class(size_t bytes) noexcept:
-    """The smallest class whose blocks hold so many bytes, at least 8: with k = 4 s + t, blocks of (5 + t) 2^s bytes."""
+    """The smallest class whose blocks hold so many bytes, more than 4: with k = 4 s + t, blocks of (5 + t) 2^s bytes."""
     cdef size_t last = bytes - 1
     cdef int s = 0
     while last > 7:
@@ -93,10 +93,8 @@ cdef ndarray new_array(int ndim, Py_ssize_t* shape, int typenum):
         bytes *= shape[d]
     if typenum == cnp.NPY_FLOAT32:
         bytes //= 2
-    if bytes < SMALLEST:
-        return cnp.PyArray_EMPTY(ndim, <cnp.npy_intp*>shape, typenum, 0)
     cdef Block block = Block.__new__(Block)
-    block.size_class = size_class(bytes)
+    block.size_class = size_class(bytes if bytes > LINE else LINE)
     block.memory = _idle[block.size_class]
     if block.memory != NULL:
         _idle[block.size_class] = _idle[block.size_class].next
