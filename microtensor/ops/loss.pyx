@@ -6,13 +6,16 @@ as a loss of (n, 1) against (n,) is a mistake. The losses on class indices are o
 
 cimport cython
 cimport numpy as cnp
+from cython.parallel cimport prange
 from numpy cimport ndarray
 
 from microtensor cimport simd
 from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record, wrap
 from microtensor.ops.axes cimport Axes, axes_of
 from microtensor.ops.elementwise cimport Binary
+from microtensor.runs cimport larger, max_run, sum_run
 from microtensor.simd cimport real
+from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
 
 import numpy as np
 
@@ -430,16 +433,48 @@ cdef Tensor logits_loss(Tensor input, Tensor target):
 # x is (N, C), (N, C, d1, ...) or (C,), seen as rows of C scores; t holds one class index per row. A row whose index is
 # ignore_index counts nothing. With reduction 'mean' the sum is divided by the sum of the rows' weights w_t.
 
+cdef struct Rows:
+    const long long* target         # one class index per row
+    const void* weight              # one number per class, or NULL
+    long long ignore_index
+    Axes axes                       # rows are (outer, inner), classes are length
+
+
+cdef Py_ssize_t first_outside(Rows rows) noexcept nogil:
+    """The first row that counts and whose class index is out of range; -1 if there is none."""
+    cdef Py_ssize_t i, outside = 0
+    for i in range(rows.axes.outer * rows.axes.inner):
+        outside += rows.target[i] != rows.ignore_index and not 0 <= rows.target[i] < rows.axes.length
+    if outside == 0:
+        return -1
+    i = 0
+    while rows.target[i] == rows.ignore_index or 0 <= rows.target[i] < rows.axes.length:
+        i += 1
+    return i
+
+
+cdef double total_weight(const real* weight, Rows rows) noexcept nogil:
+    """The sum of the weights of the rows' classes; without weights, how many rows count."""
+    cdef Py_ssize_t i
+    cdef double total = 0
+    if weight == NULL:
+        for i in range(rows.axes.outer * rows.axes.inner):
+            total += rows.target[i] != rows.ignore_index
+        return total
+    for i in range(rows.axes.outer * rows.axes.inner):
+        total += weight[rows.target[i]] if rows.target[i] != rows.ignore_index else 0
+    return total
+
+
 @cython.no_gc
 cdef class ClassLoss(Op):
     """A loss on class indices: keeps the indices, and how the rows are weighted and reduced."""
 
     cdef bint single, per_row       # per_row: reduction 'none'
-    cdef Axes axes                  # rows are (outer, inner), classes are length
+    cdef Rows rows                  # for the loops; it points into target and weight
     cdef Tensor labels              # the target as given; saved, so that a write to it before backward is noticed
     cdef ndarray target             # int64, (outer, inner)
     cdef ndarray weight             # x's dtype, (C,), or None
-    cdef long long ignore_index
     cdef double scale               # 1, or for 'mean' 1 / the sum of the rows' weights
 
     cdef int prepare(self, str name, Tensor x, Tensor target, Tensor weight, long long ignore_index,
@@ -453,42 +488,51 @@ cdef class ClassLoss(Op):
             raise TypeError(f"{name}: expected a float input, got {x.dtype}")
         if not cnp.PyArray_ISINTEGER(target.array):
             raise TypeError(f"{name}: class indices must be integers, got a target of dtype {target.dtype}")
-        self.axes = axes_of(x.array, dim)
         if not fits(target.array, x.array, dim):
             raise ValueError(f"{name}: input {x.shape} needs a target of shape {x.shape[:dim] + x.shape[dim + 1:]}, "
                              f"one class index per row of scores, got {target.shape}")
         self.single = is_single(x.array)
         self.per_row = reduction == "none"
-        self.ignore_index = ignore_index
-        self.target = contiguous((<Tensor>target.long()).array)
         self.labels = target
+        if cnp.PyArray_TYPE(target.array) != cnp.NPY_INT64:
+            target = target.long()
+        self.target = contiguous(target.array)
+        self.rows.axes = axes_of(x.array, dim)
+        self.rows.target = <const long long*>cnp.PyArray_DATA(self.target)
+        self.rows.ignore_index = ignore_index
+        self.rows.weight = NULL
+        cdef Py_ssize_t C = self.rows.axes.length
         if weight is not None:
-            if weight.shape != (self.axes.length,) or weight.dtype != x.dtype:
-                raise ValueError(f"{name}: weight must hold one {x.dtype} per class, shape {(self.axes.length,)}, "
-                                 f"got {weight.shape} {weight.dtype}")
+            if weight.shape != (C,) or weight.dtype != x.dtype:
+                raise ValueError(f"{name}: weight must hold one {x.dtype} per class, shape {(C,)}, got {weight.shape} "
+                                 f"{weight.dtype}")
             self.weight = np.array(weight.array, order="C")
-        cdef const long long* t = <const long long*>cnp.PyArray_DATA(self.target)
-        cdef Py_ssize_t i, rows = cnp.PyArray_SIZE(self.target)
-        cdef double total = 0
-        for i in range(rows):
-            if t[i] == ignore_index:
-                continue
-            if t[i] < 0 or t[i] >= self.axes.length:
-                raise IndexError(f"{name}: class index {t[i]} at row {i} is out of range for input {x.shape} with "
-                                 f"{self.axes.length} classes")
-            total += 1 if self.weight is None else self.weight[t[i]]
-        self.scale = 1 / total if reduction == "mean" else 1
+            self.rows.weight = cnp.PyArray_DATA(self.weight)
+        cdef Py_ssize_t wrong = first_outside(self.rows)
+        if wrong >= 0:
+            raise IndexError(f"{name}: class index {self.rows.target[wrong]} at row {wrong} is out of range for input "
+                             f"{x.shape} with {C} classes")
+        self.scale = 1
+        if reduction == "mean":
+            self.scale = 1 / (total_weight(<const float*>self.rows.weight, self.rows) if self.single else
+                              total_weight(<const double*>self.rows.weight, self.rows))
         return 0
 
     cdef Tensor apply(self, Tensor x):
         cdef ndarray x_array = contiguous(x.array)
         cdef int ndim = cnp.PyArray_NDIM(self.target) if self.per_row else 0
         cdef ndarray y = empty(ndim, <Py_ssize_t*>cnp.PyArray_DIMS(self.target), cnp.PyArray_TYPE(x_array))
-        cdef const void* weight = NULL if self.weight is None else cnp.PyArray_DATA(self.weight)
-        cdef const long long* target = <const long long*>cnp.PyArray_DATA(self.target)
+        cdef ndarray kept = self.room_for_backward(x_array)
+        cdef const void* x_data = cnp.PyArray_DATA(x_array)
         cdef void* y_data = cnp.PyArray_DATA(y)
-        cdef double total = self.forward_loop(cnp.PyArray_DATA(x_array), target, weight,
-                                              y_data if self.per_row else NULL)
+        cdef void* losses = y_data if self.per_row else NULL
+        cdef void* kept_data = NULL if kept is None else cnp.PyArray_DATA(kept)
+        cdef double total
+        if cnp.PyArray_SIZE(x_array) < RELEASE_ELEMENTS:
+            total = self.forward_loop(x_data, losses, kept_data)
+        else:
+            with nogil:
+                total = self.forward_loop(x_data, losses, kept_data)
         if not self.per_row:
             if self.single:
                 (<float*>y_data)[0] = <float>(total * self.scale)
@@ -497,27 +541,37 @@ cdef class ClassLoss(Op):
         cdef Tensor result = record(self, y, x)
         if result.op is not None:
             self.save(x, self.labels, None)
+            self.context = kept
         return result
 
     cdef int backward(self, ndarray g, Engine engine) except -1:
-        cdef ndarray x = contiguous(self.a), dx = empty_like(x)
-        cdef const void* weight = NULL if self.weight is None else cnp.PyArray_DATA(self.weight)
-        cdef const long long* target = <const long long*>cnp.PyArray_DATA(self.target)
-        self.backward_loop(cnp.PyArray_DATA(x), target, weight, cnp.PyArray_DATA(g), cnp.PyArray_DATA(dx))
+        cdef ndarray dx = empty_like(self.a), kept = self.context
+        cdef const void* g_data = cnp.PyArray_DATA(g)
+        cdef void* dx_data = cnp.PyArray_DATA(dx)
+        cdef const void* kept_data = NULL if kept is None else cnp.PyArray_DATA(kept)
+        if cnp.PyArray_SIZE(dx) < RELEASE_ELEMENTS:
+            self.backward_loop(kept_data, g_data, dx_data)
+        else:
+            with nogil:
+                self.backward_loop(kept_data, g_data, dx_data)
         return engine.give(self, 0, dx)
 
-    cdef double forward_loop(self, const void* x, const long long* target, const void* weight, void* losses):
+    cdef ndarray room_for_backward(self, ndarray x):
+        """An array for forward_loop to fill in and backward_loop to read; by default none."""
+        return None
+
+    cdef double forward_loop(self, const void* x, void* losses, void* kept) noexcept nogil:
         """Each row's loss, into losses unless that is NULL; returns their sum."""
         return 0
 
-    cdef void backward_loop(self, const void* x, const long long* target, const void* weight, const void* g, void* dx):
+    cdef void backward_loop(self, const void* kept, const void* g, void* dx) noexcept nogil:
         """dx; g has one element per row, or one in all."""
 
     cdef Tensor wanted(self, tuple shape, double smoothing):
         """The distribution q that each row of x is held against, times the row's weight; 0 for ignored rows."""
-        cdef Py_ssize_t C = self.axes.length
-        target = (<object>self.target).reshape(self.axes.outer, self.axes.inner)
-        counted = (target != self.ignore_index)[:, None, :]
+        cdef Py_ssize_t C = self.rows.axes.length
+        target = (<object>self.target).reshape(self.rows.axes.outer, self.rows.axes.inner)
+        counted = (target != self.rows.ignore_index)[:, None, :]
         weight = np.ones(C) if self.weight is None else self.weight
         one_hot = (np.arange(C)[None, :, None] == target[:, None, :])
         q = ((1 - smoothing) * one_hot + smoothing / C) * weight[None, :, None] * counted
@@ -535,77 +589,197 @@ cdef class ClassLoss(Op):
 # d lse/dx_c = p_c, so
 #     dx_c = g (p_c sum_k w_k q_k  -  w_c q_c)                           for q = one-hot and w = 1:  g (p_c - [c = t])
 
-cdef inline double row_statistics(const real* x, Py_ssize_t C, Py_ssize_t stride, real* m) noexcept nogil:
-    """The sum of e^(x_c - m), m the largest x_c."""
-    cdef Py_ssize_t c
-    cdef double total = 0
-    m[0] = x[0]
-    for c in range(1, C):
-        m[0] = x[c * stride] if x[c * stride] > m[0] else m[0]
-    for c in range(C):
-        total += simd.exp(x[c * stride] - m[0])
-    return total
+# Forward keeps p, so that backward is one multiplication per score. It takes the rows in blocks that stay in the
+# first-level cache: scores come from memory once, and e^(x - m) is one vector loop over all of a block.
+
+cdef enum:
+    BLOCK_SCORES = 4096         # 16 KiB of float32
+    BLOCK_ROWS = 128
+    MAX_PARTS = 64              # threads with a sum each
+    SCORES_PER_THREAD = PARALLEL_ELEMENTS // 4      # an exponential and a few more passes for each
 
 
-cdef double cross_entropy_forward(const real* x, const long long* target, const real* weight, double smoothing,
-                                  long long ignore_index, real* losses, Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, i, c, at, C = axes.length, stride = axes.inner
-    cdef const real* row
-    cdef double lse, loss, total = 0
-    cdef real m
-    for o in range(axes.outer):
-        for i in range(stride):
-            at = o * stride + i
-            if target[at] == ignore_index:
-                if losses != NULL:
-                    losses[at] = 0
-                continue
-            row = x + o * C * stride + i
-            lse = row_statistics(row, C, stride, &m)
-            lse = simd.log(lse)
-            loss = (1 - smoothing) * (lse + (m - row[target[at] * stride]))
-            if weight != NULL:
-                loss *= weight[target[at]]
-            if smoothing != 0:
-                for c in range(C):
-                    loss += smoothing / C * (lse + (m - row[c * stride])) * (1 if weight == NULL else weight[c])
-            if losses != NULL:
-                losses[at] = <real>loss
-            total += loss
-    return total
+cdef struct Block:
+    Py_ssize_t start, n         # its first score; how many rows
+    Py_ssize_t row              # the number of its first row
+    Py_ssize_t row_step, class_step     # from a score to the next row's, and to the next class's: one of the two is 1
 
 
-cdef void cross_entropy_backward(const real* x, const long long* target, const real* weight, double smoothing,
-                                 long long ignore_index, const real* g, bint per_row, double scale, real* dx,
-                                 Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, i, c, at, C = axes.length, stride = axes.inner
-    cdef const real* row
-    cdef real* d
-    cdef double q_sum, row_scale, w_target, weights = C
-    cdef real m, factor
-    if weight != NULL:
-        weights = 0
-        for c in range(C):
-            weights += weight[c]
-    for o in range(axes.outer):
-        for i in range(stride):
-            at = o * stride + i
-            row = x + o * C * stride + i
-            d = dx + o * C * stride + i
-            if target[at] == ignore_index:
-                for c in range(C):
-                    d[c * stride] = 0
-                continue
-            row_scale = scale * g[at if per_row else 0]
-            w_target = (1 - smoothing) * (1 if weight == NULL else weight[target[at]])
-            q_sum = w_target + smoothing / C * weights
-            factor = <real>(row_scale * q_sum / row_statistics(row, C, stride, &m))
+cdef inline Py_ssize_t rows_per_block(Axes axes) noexcept nogil:
+    """As many as fit; where a class's scores are not adjacent for one row but for many, at least a cache line of them."""
+    cdef Py_ssize_t rows = BLOCK_SCORES // max(axes.length, 1)
+    return min(max(rows, 1 if axes.inner == 1 else 16), BLOCK_ROWS)
+
+
+cdef inline Py_ssize_t count_blocks(Axes axes) noexcept nogil:
+    cdef Py_ssize_t rows = rows_per_block(axes)
+    if axes.inner == 1:
+        return (axes.outer + rows - 1) // rows
+    return axes.outer * ((axes.inner + rows - 1) // rows)
+
+
+cdef inline Block block_of(Axes axes, Py_ssize_t number) noexcept nogil:
+    cdef Block block
+    cdef Py_ssize_t rows = rows_per_block(axes), per_outer, o
+    if axes.inner == 1:
+        block.row = number * rows
+        block.n = min(rows, axes.outer - block.row)
+        block.start = block.row * axes.length
+        block.row_step, block.class_step = axes.length, 1
+    else:
+        per_outer = (axes.inner + rows - 1) // rows
+        o = number // per_outer
+        block.row = o * axes.inner + number % per_outer * rows
+        block.n = min(rows, (o + 1) * axes.inner - block.row)
+        block.start = block.row + o * (axes.length - 1) * axes.inner
+        block.row_step, block.class_step = 1, axes.inner
+    return block
+
+
+cdef void exponentials(const real* x, real* p, Py_ssize_t C, Block block, real* m, double* total) noexcept nogil:
+    """p = e^(x - m), with each row's largest x in m and its sum of p in total."""
+    cdef Py_ssize_t r, c
+    if block.class_step == 1:
+        for r in range(block.n):
+            m[r] = max_run(x + r * C, C)
             for c in range(C):
-                d[c * stride] = factor * simd.exp(row[c * stride] - m)
-            d[target[at] * stride] -= <real>(row_scale * w_target)
+                p[r * C + c] = x[r * C + c] - m[r]
+        for c in range(block.n * C):
+            p[c] = simd.exp(p[c])
+        for r in range(block.n):
+            total[r] = sum_run(p + r * C, C)
+        return
+    for r in range(block.n):
+        m[r] = -<real>simd.INFINITY
+        total[r] = 0
+    for c in range(C):
+        for r in range(block.n):
+            m[r] = larger(m[r], x[c * block.class_step + r])
+    for c in range(C):
+        for r in range(block.n):
+            p[c * block.class_step + r] = simd.exp(x[c * block.class_step + r] - m[r])
+            total[r] += p[c * block.class_step + r]
+
+
+cdef void scale_rows(const real* p, const real* factor, real* y, Py_ssize_t C, Block block) noexcept nogil:
+    """y = factor p, one factor for each row."""
+    cdef Py_ssize_t r, c
+    if block.class_step == 1:
+        for r in range(block.n):
+            for c in range(C):
+                y[r * C + c] = factor[r] * p[r * C + c]
+    else:
+        for c in range(C):
+            for r in range(block.n):
+                y[c * block.class_step + r] = factor[r] * p[c * block.class_step + r]
+
+
+cdef double cross_entropy_block(const real* x, const real* weight, double smoothing, real* losses, real* p, Rows rows,
+                                Block block) noexcept nogil:
+    """Fill in the block's p, and its losses unless that is NULL; returns their sum."""
+    cdef Py_ssize_t r, c, C = rows.axes.length
+    cdef long long t
+    cdef real m[BLOCK_ROWS]
+    cdef real factor[BLOCK_ROWS]
+    cdef double total[BLOCK_ROWS]
+    cdef double loss, result = 0
+    exponentials(x, p, C, block, m, total)
+    for r in range(block.n):
+        factor[r] = <real>(1 / total[r])
+        total[r] = simd.log(total[r])
+    scale_rows(p, factor, p, C, block)
+    for r in range(block.n):
+        t = rows.target[block.row + r]
+        loss = 0
+        if t == rows.ignore_index:
+            for c in range(C):
+                p[r * block.row_step + c * block.class_step] = 0        # and with it dx
+        else:
+            loss = (1 - smoothing) * (total[r] + (m[r] - x[r * block.row_step + t * block.class_step]))
+            if weight != NULL:
+                loss *= weight[t]
             if smoothing != 0:
                 for c in range(C):
-                    d[c * stride] -= <real>(row_scale * smoothing / C * (1 if weight == NULL else weight[c]))
+                    loss += smoothing / C * (total[r] + (m[r] - x[r * block.row_step + c * block.class_step])) \
+                        * (1 if weight == NULL else weight[c])
+        if losses != NULL:
+            losses[block.row + r] = <real>loss
+        result += loss
+    return result
+
+
+cdef double cross_entropy_blocks(const real* x, const real* weight, double smoothing, real* losses, real* p, Rows rows,
+                                 Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t number
+    cdef Block block
+    cdef double total = 0
+    for number in range(first, last):
+        block = block_of(rows.axes, number)
+        total += cross_entropy_block(x + block.start, weight, smoothing, losses, p + block.start, rows, block)
+    return total
+
+
+cdef double cross_entropy_forward(const real* x, const real* weight, double smoothing, real* losses, real* p,
+                                  Rows rows) noexcept nogil:
+    cdef Py_ssize_t part, parts, blocks = count_blocks(rows.axes)
+    cdef double sums[MAX_PARTS]
+    cdef double total = 0
+    parts = min(threads_for(rows.axes.outer * rows.axes.length * rows.axes.inner, SCORES_PER_THREAD), MAX_PARTS)
+    if parts == 1:
+        return cross_entropy_blocks(x, weight, smoothing, losses, p, rows, 0, blocks)
+    for part in prange(parts, num_threads=<int>parts, schedule="static"):
+        sums[part] = cross_entropy_blocks(x, weight, smoothing, losses, p, rows, share(part, parts, blocks, 1),
+                                          share(part + 1, parts, blocks, 1))
+    for part in range(parts):
+        total += sums[part]
+    return total
+
+
+cdef void cross_entropy_gradients(const real* p, const real* weight, double smoothing, const real* g, bint per_row,
+                                  double scale, real* dx, Rows rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """dx of some blocks."""
+    cdef Py_ssize_t number, r, c, C = rows.axes.length
+    cdef long long t
+    cdef Block block
+    cdef real factor[BLOCK_ROWS]
+    cdef double row_scale, w, even = smoothing / C, all_weights = C
+    cdef real* d
+    if weight != NULL:
+        all_weights = sum_run(weight, C)
+    for number in range(first, last):
+        block = block_of(rows.axes, number)
+        d = dx + block.start
+        for r in range(block.n):
+            t = rows.target[block.row + r]
+            factor[r] = 0
+            if t != rows.ignore_index:
+                w = 1 if weight == NULL else weight[t]
+                factor[r] = <real>(scale * g[block.row + r if per_row else 0]
+                                   * ((1 - smoothing) * w + even * all_weights))
+        scale_rows(p + block.start, factor, d, C, block)
+        for r in range(block.n):
+            t = rows.target[block.row + r]
+            if t == rows.ignore_index:
+                continue
+            row_scale = scale * g[block.row + r if per_row else 0]
+            w = 1 if weight == NULL else weight[t]
+            d[r * block.row_step + t * block.class_step] -= <real>(row_scale * (1 - smoothing) * w)
+            if smoothing != 0:
+                for c in range(C):
+                    d[r * block.row_step + c * block.class_step] -= \
+                        <real>(row_scale * even * (1 if weight == NULL else weight[c]))
+
+
+cdef void cross_entropy_backward(const real* p, const real* weight, double smoothing, const real* g, bint per_row,
+                                 double scale, real* dx, Rows rows) noexcept nogil:
+    cdef Py_ssize_t part, blocks = count_blocks(rows.axes)
+    cdef Py_ssize_t parts = threads_for(rows.axes.outer * rows.axes.length * rows.axes.inner, PARALLEL_ELEMENTS)
+    if parts == 1:
+        cross_entropy_gradients(p, weight, smoothing, g, per_row, scale, dx, rows, 0, blocks)
+        return
+    for part in prange(parts, num_threads=<int>parts, schedule="static"):
+        cross_entropy_gradients(p, weight, smoothing, g, per_row, scale, dx, rows, share(part, parts, blocks, 1),
+                                share(part + 1, parts, blocks, 1))
 
 
 @cython.final
@@ -615,20 +789,23 @@ cdef class CrossEntropy(ClassLoss):
 
     cdef double smoothing
 
-    cdef double forward_loop(self, const void* x, const long long* target, const void* weight, void* losses):
-        if self.single:
-            return cross_entropy_forward(<const float*>x, target, <const float*>weight, self.smoothing,
-                                         self.ignore_index, <float*>losses, self.axes)
-        return cross_entropy_forward(<const double*>x, target, <const double*>weight, self.smoothing,
-                                     self.ignore_index, <double*>losses, self.axes)
+    cdef ndarray room_for_backward(self, ndarray x):
+        return empty_like(x)
 
-    cdef void backward_loop(self, const void* x, const long long* target, const void* weight, const void* g, void* dx):
+    cdef double forward_loop(self, const void* x, void* losses, void* kept) noexcept nogil:
         if self.single:
-            cross_entropy_backward(<const float*>x, target, <const float*>weight, self.smoothing, self.ignore_index,
-                                   <const float*>g, self.per_row, self.scale, <float*>dx, self.axes)
+            return cross_entropy_forward(<const float*>x, <const float*>self.rows.weight, self.smoothing,
+                                         <float*>losses, <float*>kept, self.rows)
+        return cross_entropy_forward(<const double*>x, <const double*>self.rows.weight, self.smoothing,
+                                     <double*>losses, <double*>kept, self.rows)
+
+    cdef void backward_loop(self, const void* kept, const void* g, void* dx) noexcept nogil:
+        if self.single:
+            cross_entropy_backward(<const float*>kept, <const float*>self.rows.weight, self.smoothing, <const float*>g,
+                                   self.per_row, self.scale, <float*>dx, self.rows)
         else:
-            cross_entropy_backward(<const double*>x, target, <const double*>weight, self.smoothing, self.ignore_index,
-                                   <const double*>g, self.per_row, self.scale, <double*>dx, self.axes)
+            cross_entropy_backward(<const double*>kept, <const double*>self.rows.weight, self.smoothing,
+                                   <const double*>g, self.per_row, self.scale, <double*>dx, self.rows)
 
     def rule(self, Tensor g):
         x = self.input(0)
@@ -728,35 +905,36 @@ def _cross_entropy_of_probabilities(Tensor input, Tensor target, Tensor weight, 
 # -- nll_loss -----------------------------------------------------------------------------------------------------
 # For one row of log-probabilities x:   L = -w_t x_t;   dx_c = -g w_t where c = t, 0 elsewhere
 
-cdef double nll_forward(const real* x, const long long* target, const real* weight, long long ignore_index,
-                        real* losses, Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, i, at, C = axes.length, stride = axes.inner
+cdef double nll_forward(const real* x, const real* weight, real* losses, Rows rows) noexcept nogil:
+    cdef Py_ssize_t o, i, at, C = rows.axes.length, inner = rows.axes.inner
+    cdef long long t
     cdef double total = 0
     cdef real loss
-    for o in range(axes.outer):
-        for i in range(stride):
-            at = o * stride + i
+    for o in range(rows.axes.outer):
+        for i in range(inner):
+            at = o * inner + i
+            t = rows.target[at]
             loss = 0
-            if target[at] != ignore_index:
-                loss = -x[(o * C + target[at]) * stride + i] * (1 if weight == NULL else weight[target[at]])
+            if t != rows.ignore_index:
+                loss = -x[(o * C + t) * inner + i] * (1 if weight == NULL else weight[t])
             if losses != NULL:
                 losses[at] = loss
             total += loss
     return total
 
 
-cdef void nll_backward(const long long* target, const real* weight, long long ignore_index, const real* g,
-                       bint per_row, double scale, real* dx, Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, i, c, at, C = axes.length, stride = axes.inner
-    for o in range(axes.outer):
-        for c in range(C):
-            for i in range(stride):
-                dx[(o * C + c) * stride + i] = 0
-        for i in range(stride):
-            at = o * stride + i
-            if target[at] != ignore_index:
-                dx[(o * C + target[at]) * stride + i] = \
-                    <real>(-scale * g[at if per_row else 0] * (1 if weight == NULL else weight[target[at]]))
+cdef void nll_backward(const real* weight, const real* g, bint per_row, double scale, real* dx, Rows rows) noexcept nogil:
+    cdef Py_ssize_t o, i, at, C = rows.axes.length, inner = rows.axes.inner
+    cdef long long t
+    for i in range(rows.axes.outer * C * inner):
+        dx[i] = 0
+    for o in range(rows.axes.outer):
+        for i in range(inner):
+            at = o * inner + i
+            t = rows.target[at]
+            if t != rows.ignore_index:
+                dx[(o * C + t) * inner + i] = \
+                    <real>(-scale * g[at if per_row else 0] * (1 if weight == NULL else weight[t]))
 
 
 @cython.final
@@ -764,20 +942,18 @@ cdef void nll_backward(const long long* target, const real* weight, long long ig
 cdef class NLLLoss(ClassLoss):
     """-x_t for each row of log-probabilities x."""
 
-    cdef double forward_loop(self, const void* x, const long long* target, const void* weight, void* losses):
+    cdef double forward_loop(self, const void* x, void* losses, void* kept) noexcept nogil:
         if self.single:
-            return nll_forward(<const float*>x, target, <const float*>weight, self.ignore_index, <float*>losses,
-                               self.axes)
-        return nll_forward(<const double*>x, target, <const double*>weight, self.ignore_index, <double*>losses,
-                           self.axes)
+            return nll_forward(<const float*>x, <const float*>self.rows.weight, <float*>losses, self.rows)
+        return nll_forward(<const double*>x, <const double*>self.rows.weight, <double*>losses, self.rows)
 
-    cdef void backward_loop(self, const void* x, const long long* target, const void* weight, const void* g, void* dx):
+    cdef void backward_loop(self, const void* kept, const void* g, void* dx) noexcept nogil:
         if self.single:
-            nll_backward(target, <const float*>weight, self.ignore_index, <const float*>g, self.per_row, self.scale,
-                         <float*>dx, self.axes)
+            nll_backward(<const float*>self.rows.weight, <const float*>g, self.per_row, self.scale, <float*>dx,
+                         self.rows)
         else:
-            nll_backward(target, <const double*>weight, self.ignore_index, <const double*>g, self.per_row, self.scale,
-                         <double*>dx, self.axes)
+            nll_backward(<const double*>self.rows.weight, <const double*>g, self.per_row, self.scale, <double*>dx,
+                         self.rows)
 
     def rule(self, Tensor g):
         shape = (<object>self.a).shape
