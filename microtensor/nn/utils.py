@@ -3,13 +3,9 @@
 import math
 import warnings
 
-import numpy as np
-
 from microtensor import update
-from microtensor.core import Tensor, float32
+from microtensor.core import Tensor
 from microtensor.creation import tensor
-
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False):
@@ -41,7 +37,7 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
 
     Source: Pascanu, Mikolov, Bengio 2013, arXiv:1211.5063; the 1e-6 is PyTorch's.
     """
-    grads = _grads(parameters)
+    grads = _gradients(parameters)
     if not max_norm >= 0:
         raise ValueError(f"max_norm must be at least 0, got {max_norm}")
     if not grads:
@@ -53,8 +49,7 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
     factor = max_norm / (norm + 1e-6)
     if not factor >= 1:         # a nan factor is applied: better gradients that are all nan than some
         update.scale_(grads, factor)
-    dtype = grads[0].dtype
-    return tensor(math.inf if dtype == float32 and norm > FLOAT32_MAX else norm, dtype=dtype)
+    return update.number_like(norm, grads[0])
 
 
 def clip_grad_value_(parameters, clip_value):
@@ -76,16 +71,16 @@ def clip_grad_value_(parameters, clip_value):
     >>> x.grad
     tensor([ 1. , -0.5])
     """
-    grads = _grads(parameters)
+    grads = _gradients(parameters)
     if not clip_value >= 0:
         raise ValueError(f"clip_value must be at least 0, got {clip_value}")
     update.clamp_(grads, float(clip_value))
 
 
-def _grads(parameters):
+def _gradients(parameters):
     """The gradients there are, and a warning if there is nothing that could have one."""
     parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     if not parameters:
         warnings.warn("no parameters, so no gradients to clip: a generator such as net.parameters() gives "
                       "them only once", stacklevel=3)
-    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return update.gradients(parameters)

@@ -1,5 +1,6 @@
 """Optimizer: parameter groups with their options, and state per parameter."""
 
+from microtensor import update
 from microtensor.core import Tensor
 
 
@@ -82,11 +83,7 @@ class Optimizer:
     def zero_grad(self, set_to_none=True):
         """Forget the gradients, or set them to 0."""
         for group in self.param_groups:
-            for param in group["params"]:
-                if set_to_none or param.grad is None:
-                    param.grad = None
-                else:
-                    param.grad = param.grad.detach().zero_()
+            update.zero_grad(group["params"], set_to_none)
 
     def state_dict(self):
         """Options and state, with parameters replaced by their numbers 0, 1, 2, ... through all groups."""

@@ -56,25 +56,5 @@ class SGD(Optimizer):
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        state = self.state
-        steps = []
-        for group in self.param_groups:
-            params = [param for param in group["params"] if param.grad is not None]
-            grads = [param.grad for param in params]
-            momentum = group["momentum"]
-            if momentum:
-                buffers = [state[param]["momentum_buffer"] if param in state else None for param in params]
-            else:
-                buffers = [None] * len(params)
-            steps.append((group, params, grads, buffers))
-        if len(steps) > 1:                  # a step checks its own group: with several, nothing may be half done
-            for group, params, grads, buffers in steps:
-                update.check_sgd(params, grads, buffers, group["momentum"])
-        for group, params, grads, buffers in steps:
-            update.sgd_step(params, grads, buffers, group["lr"], group["momentum"], group["dampening"],
-                            group["weight_decay"], group["nesterov"], group["maximize"])
-            if group["momentum"]:
-                for param, buffer in zip(params, buffers, strict=True):
-                    if param not in state:
-                        state[param] = {"momentum_buffer": buffer}
+        update.sgd_step(self.param_groups, self.state)
         return loss
