@@ -5,12 +5,14 @@ x is (N, C) or (N, C, L), seen as (N, C, L): n = N L values for each channel c.
 
 cimport cython
 cimport numpy as cnp
+from cython.parallel cimport prange
 from numpy cimport ndarray
 
 from microtensor cimport simd
 from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record, wrap
 from microtensor.ops.axes cimport Axes, axes_of
 from microtensor.simd cimport real
+from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
 
 import numpy as np
 
@@ -33,104 +35,234 @@ cnp.import_array()
 #     dx = u r  +  dL/dv 2 (x - m) / n  +  dL/dm / n
 #        = r (u  -  h mean(u h)  -  mean(u))
 #        = w r (g  -  mean(g)  -  h mean(g h))
+#
+# Loops run over strips of up to LANES consecutive elements, each lane with sums and factors of its own. With L = 1 a
+# strip holds a group of channels side by side; otherwise it is a part of one channel, and its lanes are added up in
+# the end. Threads share the channels, so results do not depend on their number.
+#
+# Sums are taken in double, of four rows at a time that were added in x's own type. The other loops compute in that
+# type with c, the mean as rounded to it, since x - c is as good as exact near the mean; what the rounding left, m - c,
+# goes into the additive factor:
+#     y  = (x - c) scale + shift              scale = w r,  shift = b - (m - c) w r
+#     dx = g scale + (x - c) slope + shift    slope = -w r^2 mean(g h),  shift = -w r mean(g) - (m - c) slope
 
-cdef void batch_norm_statistics(const real* x, Axes axes, double* mean, double* variance) noexcept nogil:
+cdef enum:
+    LANES = 1024        # what is kept for each lane fits in the first-level cache
+    UNIT = 16           # channels: with L = 1, threads split them at whole cache lines
+
+
+cdef struct Group:
+    Py_ssize_t channel, channels        # the first, and how many
+    Py_ssize_t start                    # the group's first element
+    Py_ssize_t rows, step, width        # rows of consecutive elements, a step apart, to be cut into strips
+
+
+cdef inline Group group_of(Axes axes, Py_ssize_t channel, Py_ssize_t last) noexcept nogil:
+    """The group that begins with a channel and ends before the last."""
+    cdef Group group
+    group.channel = channel
+    group.channels = min(LANES, last - channel) if axes.inner == 1 else 1
+    group.start = channel * axes.inner
+    group.rows = axes.outer
+    group.step = axes.length * axes.inner
+    group.width = group.channels * axes.inner
+    return group
+
+
+cdef inline Py_ssize_t count_strips(Group group) noexcept nogil:
+    return (group.width + LANES - 1) // LANES
+
+
+cdef inline void fold(double* lanes, Group group) noexcept nogil:
+    """Turn the lanes' sums into one per channel."""
+    cdef Py_ssize_t j
+    if group.channels == 1:
+        for j in range(1, min(group.width, LANES)):
+            lanes[0] += lanes[j]
+
+
+cdef inline void spread(real* lanes, Group group) noexcept nogil:
+    """Turn one factor per channel into one per lane."""
+    cdef Py_ssize_t j
+    if group.channels == 1:
+        for j in range(1, min(group.width, LANES)):
+            lanes[j] = lanes[0]
+
+
+cdef inline void add_moments(const real* x, const real* k, double* sums, double* squares, Py_ssize_t rows,
+                             Py_ssize_t step, Py_ssize_t n) noexcept nogil:
+    """sums += x - k and squares += (x - k)^2 over rows of n elements, a step apart."""
+    cdef Py_ssize_t j, row = 0
+    cdef real d0, d1, d2, d3
+    while row + 4 <= rows:
+        for j in range(n):
+            d0, d1 = x[j] - k[j], x[step + j] - k[j]
+            d2, d3 = x[2 * step + j] - k[j], x[3 * step + j] - k[j]
+            sums[j] += (d0 + d1) + (d2 + d3)
+            squares[j] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
+        x += 4 * step
+        row += 4
+    while row < rows:
+        for j in range(n):
+            d0 = x[j] - k[j]
+            sums[j] += d0
+            squares[j] += d0 * d0
+        x += step
+        row += 1
+
+
+cdef void batch_norm_statistics(const real* x, Group group, double n, double* mean, double* variance) noexcept nogil:
     """Each channel's mean and biased variance, in one pass over x."""
-    cdef Py_ssize_t o, c, i, C = axes.length, L = axes.inner
-    cdef const real* row
-    cdef double d, s, q, n = <double>(axes.outer * L)
-    for c in range(C):
-        mean[c] = 0
-        variance[c] = 0
-    for o in range(axes.outer):
-        row = x + o * C * L
-        if L == 1:
-            for c in range(C):
-                d = <double>row[c] - <double>x[c]
-                mean[c] += d
-                variance[c] += d * d
-        else:
-            for c in range(C):
-                s = 0
-                q = 0
-                for i in range(L):
-                    d = <double>row[c * L + i] - <double>x[c * L]
-                    s += d
-                    q += d * d
-                mean[c] += s
-                variance[c] += q
-    for c in range(C):
-        d = mean[c] / n
-        s = variance[c] / n - d * d
-        mean[c] = d + x[c * L]
-        variance[c] = s if s > 0 else 0 * s             # rounding may leave it below 0; nan stays nan
+    cdef Py_ssize_t strip, i, j, lanes = min(group.width, LANES)
+    cdef real k[LANES]
+    cdef double sums[LANES]
+    cdef double squares[LANES]
+    cdef double d
+    for j in range(group.channels):
+        k[j] = x[j]
+    spread(k, group)
+    for j in range(lanes):
+        sums[j] = squares[j] = 0
+    for strip in range(count_strips(group)):
+        i = strip * LANES
+        add_moments(x + i, k, sums, squares, group.rows, group.step, min(LANES, group.width - i))
+    fold(sums, group)
+    fold(squares, group)
+    for j in range(group.channels):
+        d = sums[j] / n
+        mean[j] = d + k[j]
+        d = squares[j] / n - d * d
+        variance[j] = d if d > 0 else 0 * d             # rounding may leave it below 0; nan stays nan
 
 
-cdef inline real normalised(real x, double mean, double r) noexcept nogil:
-    """h = (x - m) r, the difference taken in double: a large mean costs no digits."""
-    return <real>((x - mean) * r)
+cdef void batch_norm_channels(const real* x, const real* w, const real* b, double eps, double* statistics, real* y,
+                              Axes axes, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """y of some channels. statistics (3, C): each channel's mean, variance and r, filled in."""
+    cdef Py_ssize_t row, strip, i, j, c = first
+    cdef Group group
+    cdef const real* x_strip
+    cdef real* y_strip
+    cdef double* mean = statistics
+    cdef double* variance = mean + axes.length
+    cdef double* r = variance + axes.length
+    cdef real centre[LANES]
+    cdef real scale[LANES]
+    cdef real shift[LANES]
+    while c < last:
+        group = group_of(axes, c, last)
+        batch_norm_statistics(x + group.start, group, <double>(axes.outer * axes.inner), mean + c, variance + c)
+        for j in range(group.channels):
+            r[c + j] = 1 / simd.sqrt(variance[c + j] + eps)
+            centre[j] = <real>mean[c + j]
+            scale[j] = <real>(w[c + j] * r[c + j])
+            shift[j] = <real>(b[c + j] - (mean[c + j] - centre[j]) * w[c + j] * r[c + j])
+        spread(centre, group)
+        spread(scale, group)
+        spread(shift, group)
+        for row in range(group.rows):
+            for strip in range(count_strips(group)):
+                i = strip * LANES
+                x_strip = x + group.start + row * group.step + i
+                y_strip = y + group.start + row * group.step + i
+                for j in range(min(LANES, group.width - i)):
+                    y_strip[j] = (x_strip[j] - centre[j]) * scale[j] + shift[j]
+        c += group.channels
 
 
-# The innermost loop runs over channels where L = 1 and over L otherwise, so that it is long in both cases.
-
-cdef void batch_norm_forward(const real* x, const real* w, const real* b, const double* mean, const double* r, real* y,
+cdef void batch_norm_forward(const real* x, const real* w, const real* b, double eps, double* statistics, real* y,
                              Axes axes) noexcept nogil:
-    cdef Py_ssize_t _o, c, i, C = axes.length, L = axes.inner
-    for _o in range(axes.outer):
-        if L == 1:
-            for c in range(C):
-                y[c] = normalised(x[c], mean[c], r[c]) * w[c] + b[c]
-        else:
-            for c in range(C):
-                for i in range(L):
-                    y[c * L + i] = normalised(x[c * L + i], mean[c], r[c]) * w[c] + b[c]
-        x += C * L
-        y += C * L
+    cdef Py_ssize_t C = axes.length, unit = UNIT if axes.inner == 1 else 1
+    cdef Py_ssize_t part, parts = threads_for(axes.outer * C * axes.inner, PARALLEL_ELEMENTS)
+    if parts == 1:
+        batch_norm_channels(x, w, b, eps, statistics, y, axes, 0, C)
+        return
+    for part in prange(parts, num_threads=<int>parts, schedule="static"):
+        batch_norm_channels(x, w, b, eps, statistics, y, axes, share(part, parts, C, unit),
+                            share(part + 1, parts, C, unit))
 
 
-cdef void batch_norm_sums(const real* x, const double* mean, const double* r, const real* g, double* sum_g,
-                          double* sum_gh, Axes axes) noexcept nogil:
-    """Each channel's sum g and sum g h."""
-    cdef Py_ssize_t _o, c, i, C = axes.length, L = axes.inner
-    for c in range(C):
-        sum_g[c] = 0
-        sum_gh[c] = 0
-    for _o in range(axes.outer):
-        if L == 1:
-            for c in range(C):
-                sum_g[c] += g[c]
-                sum_gh[c] += g[c] * ((x[c] - mean[c]) * r[c])
-        else:
-            for c in range(C):
-                for i in range(L):
-                    sum_g[c] += g[c * L + i]
-                    sum_gh[c] += g[c * L + i] * ((x[c * L + i] - mean[c]) * r[c])
-        x += C * L
-        g += C * L
+cdef inline void add_products(const real* g, const real* x, const real* centre, double* sums, double* products,
+                              Py_ssize_t rows, Py_ssize_t step, Py_ssize_t n) noexcept nogil:
+    """sums += g and products += g (x - centre) over rows of n elements, a step apart."""
+    cdef Py_ssize_t j, row = 0, two = 2 * step, three = 3 * step
+    while row + 4 <= rows:
+        for j in range(n):
+            sums[j] += (g[j] + g[step + j]) + (g[two + j] + g[three + j])
+            products[j] += (g[j] * (x[j] - centre[j]) + g[step + j] * (x[step + j] - centre[j])) \
+                + (g[two + j] * (x[two + j] - centre[j]) + g[three + j] * (x[three + j] - centre[j]))
+        g += 4 * step
+        x += 4 * step
+        row += 4
+    while row < rows:
+        for j in range(n):
+            sums[j] += g[j]
+            products[j] += g[j] * (x[j] - centre[j])
+        g += step
+        x += step
+        row += 1
 
 
-cdef void batch_norm_backward(const real* x, const real* w, const double* mean, const double* r, const real* g,
-                              const double* mean_g, const double* mean_gh, real* dx, Axes axes) noexcept nogil:
-    cdef Py_ssize_t _o, c, i, C = axes.length, L = axes.inner
-    for _o in range(axes.outer):
-        if L == 1:
-            for c in range(C):
-                dx[c] = <real>(w[c] * r[c] * (g[c] - mean_g[c] - (x[c] - mean[c]) * r[c] * mean_gh[c]))
-        else:
-            for c in range(C):
-                for i in range(L):
-                    dx[c * L + i] = <real>(w[c] * r[c] * (g[c * L + i] - mean_g[c]
-                                                          - (x[c * L + i] - mean[c]) * r[c] * mean_gh[c]))
-        x += C * L
-        g += C * L
-        dx += C * L
+cdef void batch_norm_gradients(const real* x, const real* w, const double* statistics, const real* g, real* dw, real* db,
+                               real* dx, Axes axes, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """dw, db, and dx unless that is NULL, of some channels."""
+    cdef Py_ssize_t row, strip, i, j, at, c = first
+    cdef Group group
+    cdef const double* mean = statistics
+    cdef const double* r = mean + 2 * axes.length
+    cdef double n = <double>(axes.outer * axes.inner), rest
+    cdef double sum_g[LANES]
+    cdef double sum_gh[LANES]
+    cdef real centre[LANES]
+    cdef real scale[LANES]
+    cdef real slope[LANES]
+    cdef real shift[LANES]
+    cdef const real* x_strip
+    cdef const real* g_strip
+    cdef real* dx_strip
+    while c < last:
+        group = group_of(axes, c, last)
+        for j in range(group.channels):
+            centre[j] = <real>mean[c + j]
+        spread(centre, group)
+        for j in range(min(group.width, LANES)):
+            sum_g[j] = sum_gh[j] = 0
+        for strip in range(count_strips(group)):
+            i = strip * LANES
+            at = group.start + i
+            add_products(g + at, x + at, centre, sum_g, sum_gh, group.rows, group.step, min(LANES, group.width - i))
+        fold(sum_g, group)
+        fold(sum_gh, group)
+        for j in range(group.channels):
+            sum_gh[j] = (sum_gh[j] - (mean[c + j] - centre[j]) * sum_g[j]) * r[c + j]
+            db[c + j] = <real>sum_g[j]
+            dw[c + j] = <real>sum_gh[j]
+            rest = -w[c + j] * r[c + j] * r[c + j] * sum_gh[j] / n
+            scale[j] = <real>(w[c + j] * r[c + j])
+            slope[j] = <real>rest
+            shift[j] = <real>(-w[c + j] * r[c + j] * sum_g[j] / n - (mean[c + j] - centre[j]) * rest)
+        spread(scale, group)
+        spread(slope, group)
+        spread(shift, group)
+        for row in range(group.rows if dx != NULL else 0):
+            for strip in range(count_strips(group)):
+                i = strip * LANES
+                at = group.start + row * group.step + i
+                x_strip, g_strip, dx_strip = x + at, g + at, dx + at
+                for j in range(min(LANES, group.width - i)):
+                    dx_strip[j] = g_strip[j] * scale[j] + ((x_strip[j] - centre[j]) * slope[j] + shift[j])
+        c += group.channels
 
 
-cdef void channel_gradients(const double* sum_g, const double* sum_gh, real* dw, real* db, Py_ssize_t C) noexcept nogil:
-    cdef Py_ssize_t c
-    for c in range(C):
-        db[c] = <real>sum_g[c]
-        dw[c] = <real>sum_gh[c]
+cdef void batch_norm_backward(const real* x, const real* w, const double* statistics, const real* g, real* dw, real* db,
+                              real* dx, Axes axes) noexcept nogil:
+    cdef Py_ssize_t C = axes.length, unit = UNIT if axes.inner == 1 else 1
+    cdef Py_ssize_t part, parts = threads_for(axes.outer * C * axes.inner, PARALLEL_ELEMENTS)
+    if parts == 1:
+        batch_norm_gradients(x, w, statistics, g, dw, db, dx, axes, 0, C)
+        return
+    for part in prange(parts, num_threads=<int>parts, schedule="static"):
+        batch_norm_gradients(x, w, statistics, g, dw, db, dx, axes, share(part, parts, C, unit),
+                             share(part + 1, parts, C, unit))
 
 
 @cython.final
@@ -139,29 +271,25 @@ cdef class BatchNorm(Op):
     """w (x - mean) / sqrt(variance + eps) + b, with the batch's own mean and variance."""
 
     cdef double eps
+    cdef bint single
 
     cdef Tensor apply(self, Tensor x, Tensor weight, Tensor bias, ndarray statistics):
         """statistics: float64 (3, C), to be filled with each channel's mean, variance and (variance + eps)^(-1/2)."""
         cdef ndarray x_array = contiguous(x.array)
         cdef ndarray w = contiguous(weight.array), b = contiguous(bias.array)
         cdef ndarray y_array = empty_like(x_array)
+        cdef const void* x_data = cnp.PyArray_DATA(x_array)
+        cdef const void* w_data = cnp.PyArray_DATA(w)
+        cdef const void* b_data = cnp.PyArray_DATA(b)
+        cdef double* statistics_data = <double*>cnp.PyArray_DATA(statistics)
+        cdef void* y_data = cnp.PyArray_DATA(y_array)
         cdef Axes axes = axes_of(x_array, 1)
-        cdef double* mean = <double*>cnp.PyArray_DATA(statistics)
-        cdef double* variance = mean + axes.length
-        cdef double* r = variance + axes.length
-        cdef Py_ssize_t c
-        if is_single(x_array):
-            batch_norm_statistics(<const float*>cnp.PyArray_DATA(x_array), axes, mean, variance)
+        self.single = is_single(x_array)
+        if cnp.PyArray_SIZE(x_array) < RELEASE_ELEMENTS:
+            self.forward_loop(x_data, w_data, b_data, statistics_data, y_data, axes)
         else:
-            batch_norm_statistics(<const double*>cnp.PyArray_DATA(x_array), axes, mean, variance)
-        for c in range(axes.length):
-            r[c] = 1 / simd.sqrt(variance[c] + self.eps)
-        if is_single(x_array):
-            batch_norm_forward(<const float*>cnp.PyArray_DATA(x_array), <const float*>cnp.PyArray_DATA(w),
-                               <const float*>cnp.PyArray_DATA(b), mean, r, <float*>cnp.PyArray_DATA(y_array), axes)
-        else:
-            batch_norm_forward(<const double*>cnp.PyArray_DATA(x_array), <const double*>cnp.PyArray_DATA(w),
-                               <const double*>cnp.PyArray_DATA(b), mean, r, <double*>cnp.PyArray_DATA(y_array), axes)
+            with nogil:
+                self.forward_loop(x_data, w_data, b_data, statistics_data, y_data, axes)
         cdef Tensor y = record(self, y_array, x, weight, bias)
         if y.op is not None:
             self.save(x, weight, None)
@@ -170,35 +298,41 @@ cdef class BatchNorm(Op):
 
     cdef int backward(self, ndarray g, Engine engine) except -1:
         cdef ndarray x = contiguous(self.a), w = contiguous(self.b), statistics = self.context
-        cdef ndarray dx = empty_like(x), dw = empty_like(w), db = empty_like(w)
+        cdef ndarray dw = empty_like(w), db = empty_like(w)
+        cdef ndarray dx = empty_like(x) if self.needs(0) else None
+        cdef const void* x_data = cnp.PyArray_DATA(x)
+        cdef const void* w_data = cnp.PyArray_DATA(w)
+        cdef const double* statistics_data = <const double*>cnp.PyArray_DATA(statistics)
+        cdef const void* g_data = cnp.PyArray_DATA(g)
+        cdef void* dw_data = cnp.PyArray_DATA(dw)
+        cdef void* db_data = cnp.PyArray_DATA(db)
+        cdef void* dx_data = NULL if dx is None else cnp.PyArray_DATA(dx)
         cdef Axes axes = axes_of(x, 1)
-        cdef Py_ssize_t c, room = 2 * axes.length
-        cdef ndarray sums = empty(1, &room, cnp.NPY_FLOAT64)
-        cdef double* sum_g = <double*>cnp.PyArray_DATA(sums)
-        cdef double* sum_gh = sum_g + axes.length
-        cdef const double* mean = <const double*>cnp.PyArray_DATA(statistics)
-        cdef const double* r = mean + 2 * axes.length
-        if is_single(x):
-            batch_norm_sums(<const float*>cnp.PyArray_DATA(x), mean, r, <const float*>cnp.PyArray_DATA(g), sum_g,
-                            sum_gh, axes)
-            channel_gradients(sum_g, sum_gh, <float*>cnp.PyArray_DATA(dw), <float*>cnp.PyArray_DATA(db), axes.length)
+        if cnp.PyArray_SIZE(x) < RELEASE_ELEMENTS:
+            self.backward_loop(x_data, w_data, statistics_data, g_data, dw_data, db_data, dx_data, axes)
         else:
-            batch_norm_sums(<const double*>cnp.PyArray_DATA(x), mean, r, <const double*>cnp.PyArray_DATA(g), sum_g,
-                            sum_gh, axes)
-            channel_gradients(sum_g, sum_gh, <double*>cnp.PyArray_DATA(dw), <double*>cnp.PyArray_DATA(db), axes.length)
+            with nogil:
+                self.backward_loop(x_data, w_data, statistics_data, g_data, dw_data, db_data, dx_data, axes)
         engine.give(self, 1, dw)
         engine.give(self, 2, db)
-        if not self.needs(0):
-            return 0
-        for c in range(room):
-            sum_g[c] /= axes.outer * axes.inner         # sums become means
-        if is_single(x):
-            batch_norm_backward(<const float*>cnp.PyArray_DATA(x), <const float*>cnp.PyArray_DATA(w), mean, r,
-                                <const float*>cnp.PyArray_DATA(g), sum_g, sum_gh, <float*>cnp.PyArray_DATA(dx), axes)
+        return 0 if dx is None else engine.give(self, 0, dx)
+
+    cdef void forward_loop(self, const void* x, const void* w, const void* b, double* statistics, void* y,
+                           Axes axes) noexcept nogil:
+        if self.single:
+            batch_norm_forward(<const float*>x, <const float*>w, <const float*>b, self.eps, statistics, <float*>y, axes)
         else:
-            batch_norm_backward(<const double*>cnp.PyArray_DATA(x), <const double*>cnp.PyArray_DATA(w), mean, r,
-                                <const double*>cnp.PyArray_DATA(g), sum_g, sum_gh, <double*>cnp.PyArray_DATA(dx), axes)
-        return engine.give(self, 0, dx)
+            batch_norm_forward(<const double*>x, <const double*>w, <const double*>b, self.eps, statistics, <double*>y,
+                               axes)
+
+    cdef void backward_loop(self, const void* x, const void* w, const double* statistics, const void* g, void* dw,
+                            void* db, void* dx, Axes axes) noexcept nogil:
+        if self.single:
+            batch_norm_backward(<const float*>x, <const float*>w, statistics, <const float*>g, <float*>dw, <float*>db,
+                                <float*>dx, axes)
+        else:
+            batch_norm_backward(<const double*>x, <const double*>w, statistics, <const double*>g, <double*>dw,
+                                <double*>db, <double*>dx, axes)
 
     def rule(self, Tensor g):
         x, w = self.input(0), self.input(1)
