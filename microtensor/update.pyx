@@ -12,7 +12,7 @@ from numpy cimport ndarray
 
 from microtensor cimport simd
 from microtensor.core cimport Tensor, contiguous, empty, empty_like, is_float, is_single, wrap
-from microtensor.runs cimport larger, max_run, sum_squares_run
+from microtensor.runs cimport larger, sum_squares_run
 from microtensor.simd cimport real
 from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
 
@@ -418,3 +418,12 @@ def clamp_(list tensors not None, double limit):
     cdef Clamp update = Clamp.__new__(Clamp)
     update.limit = limit
     run_on(update, "clamp_", tensors)
+
+
+def increment_(Tensor counter not None):
+    """Add 1 to a 0-d int64 tensor, in place."""
+    if cnp.PyArray_TYPE(counter.array) != cnp.NPY_INT64 or cnp.PyArray_NDIM(counter.array) != 0:
+        raise TypeError(f"increment_ takes a 0-d int64 tensor, got {counter.shape} {counter.dtype}")
+    counter.before_write()
+    (<long long*>cnp.PyArray_DATA(counter.array))[0] += 1
+    counter.after_write()

@@ -12,7 +12,7 @@ from numpy cimport ndarray
 from microtensor.core cimport Engine, Op, Tensor, contiguous, empty_like, is_single, record, wrap
 from microtensor.ops.elementwise cimport as_float
 from microtensor.simd cimport real
-from microtensor.threads cimport PARALLEL_ELEMENTS, threads_for
+from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
 
 import numpy as np
 
@@ -24,6 +24,9 @@ cnp.import_array()
 cdef extern from "<stdint.h>":
     ctypedef unsigned int uint32_t
     ctypedef unsigned long long uint64_t
+
+cdef enum:
+    UNIT = 16                   # elements: threads split arrays at whole cache lines
 
 
 # -- dropout ----------------------------------------------------------------------------------------------------
@@ -60,24 +63,37 @@ cdef class Dropout(Op):
 
     cdef double p
     cdef uint64_t key
+    cdef bint single
 
     cdef ndarray apply_mask(self, ndarray x):
         """x m: forward on x, backward on g."""
         cdef ndarray y = empty_like(x)
-        cdef Py_ssize_t n = cnp.PyArray_SIZE(x), part, parts = threads_for(n, PARALLEL_ELEMENTS)
-        cdef uint32_t threshold = <uint32_t>(self.p * 4294967296.0) if self.p < 1 else 0
-        cdef double scale = 1 / (1 - self.p) if self.p < 1 else 0
+        cdef Py_ssize_t n = cnp.PyArray_SIZE(x)
         cdef const void* x_data = cnp.PyArray_DATA(x)
         cdef void* y_data = cnp.PyArray_DATA(y)
-        cdef bint single = is_single(x)
-        for part in prange(parts, nogil=True, num_threads=<int>parts, schedule="static"):
-            if single:
-                dropout_forward(<const float*>x_data, <float*>y_data, n * part // parts, n * (part + 1) // parts,
-                                self.key, threshold, <float>scale)
-            else:
-                dropout_forward(<const double*>x_data, <double*>y_data, n * part // parts, n * (part + 1) // parts,
-                                self.key, threshold, scale)
+        self.single = is_single(x)
+        if n < RELEASE_ELEMENTS:
+            self.loop(x_data, y_data, 0, n)
+        else:
+            with nogil:
+                self.run(x_data, y_data, n)
         return y
+
+    cdef void run(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
+        cdef Py_ssize_t part, parts = threads_for(n, PARALLEL_ELEMENTS)
+        if parts == 1:
+            self.loop(x, y, 0, n)
+            return
+        for part in prange(parts, num_threads=<int>parts, schedule="static"):
+            self.loop(x, y, share(part, parts, n, UNIT), share(part + 1, parts, n, UNIT))
+
+    cdef void loop(self, const void* x, void* y, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        cdef uint32_t threshold = <uint32_t>(self.p * 4294967296.0) if self.p < 1 else 0
+        cdef double scale = 1 / (1 - self.p) if self.p < 1 else 0
+        if self.single:
+            dropout_forward(<const float*>x, <float*>y, first, last, self.key, threshold, <float>scale)
+        else:
+            dropout_forward(<const double*>x, <double*>y, first, last, self.key, threshold, scale)
 
     cdef int backward(self, ndarray g, Engine engine) except -1:
         return engine.give(self, 0, self.apply_mask(g))

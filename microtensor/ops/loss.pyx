@@ -606,7 +606,7 @@ cdef struct Block:
 
 
 cdef inline Py_ssize_t rows_per_block(Axes axes) noexcept nogil:
-    """As many as fit; where a class's scores are not adjacent for one row but for many, at least a cache line of them."""
+    """As many as fit; at least a cache line of them where it is the scores of one class that are adjacent."""
     cdef Py_ssize_t rows = BLOCK_SCORES // max(axes.length, 1)
     return min(max(rows, 1 if axes.inner == 1 else 16), BLOCK_ROWS)
 
@@ -923,7 +923,8 @@ cdef double nll_forward(const real* x, const real* weight, real* losses, Rows ro
     return total
 
 
-cdef void nll_backward(const real* weight, const real* g, bint per_row, double scale, real* dx, Rows rows) noexcept nogil:
+cdef void nll_backward(const real* weight, const real* g, bint per_row, double scale, real* dx,
+                       Rows rows) noexcept nogil:
     cdef Py_ssize_t o, i, at, C = rows.axes.length, inner = rows.axes.inner
     cdef long long t
     for i in range(rows.axes.outer * C * inner):

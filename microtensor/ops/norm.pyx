@@ -202,8 +202,8 @@ cdef inline void add_products(const real* g, const real* x, const real* centre, 
         row += 1
 
 
-cdef void batch_norm_gradients(const real* x, const real* w, const double* statistics, const real* g, real* dw, real* db,
-                               real* dx, Axes axes, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+cdef void batch_norm_gradients(const real* x, const real* w, const double* statistics, const real* g, real* dw,
+                               real* db, real* dx, Axes axes, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     """dw, db, and dx unless that is NULL, of some channels."""
     cdef Py_ssize_t row, strip, i, j, at, c = first
     cdef Group group
