@@ -18,7 +18,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from microtensor import ops
+from microtensor import ops, update
 from microtensor.core import Tensor, float32, float64, no_grad
 from microtensor.module_base import ModuleBase
 from microtensor.nn.parameter import Parameter
@@ -232,11 +232,7 @@ class Module(ModuleBase):
 
     def zero_grad(self, set_to_none=True):
         """Forget every parameter's gradient, or set it to 0."""
-        for parameter in self.parameters():
-            if set_to_none or parameter.grad is None:
-                parameter.grad = None
-            else:
-                parameter.grad = parameter.grad.detach().zero_()
+        update.zero_grad(list(self.parameters()), set_to_none)
 
     def apply(self, fn):
         """Call ``fn(module)`` for all modules inside and then this one; returns the module.
