@@ -1,20 +1,19 @@
-"""Dimensions of an array seen as (outer, length, inner): the one view that all loops along dimensions need.
+"""Dimensions of an array seen as few long loops.
 
-Adjacent dimensions of a contiguous array act as one, so whatever is before the dimensions of interest is ``outer``,
-they are ``length``, and whatever is behind them is ``inner``:
+Adjacent dimensions of a contiguous array act as one. For loops along one dimension, whatever is before it is
+``outer``, it is ``length``, and whatever is behind it is ``inner``:
 
-    x (2, 3, 5, 7), dims (1, 2):    outer 2, length 15, inner 7
+    x (2, 3, 5, 7), dim 1:          outer 2, length 3, inner 35
 
-Dimensions that are not adjacent are brought to the end first, in a copy.
+A reduction along any set of dimensions has groups of kept and of reduced ones in turn. The last group of each kind
+goes into the loops; the others only say where those begin:
+
+    x (2, 3, 5, 7), dims (1, 2):    kept 2, reduced 15, kept 7      outputs 7 and length 15 in the loops, columns
+    x (2, 3, 5, 7), dims (0, 3):    reduced 2, kept 15, reduced 7   outputs 15 and length 7 in the loops, not columns
 """
 
-cimport cython
 cimport numpy as cnp
 from numpy cimport ndarray
-
-from microtensor.core cimport contiguous
-
-import numpy as np
 
 cnp.import_array()
 
@@ -31,13 +30,6 @@ cdef Py_ssize_t normal_dim(object dim, Py_ssize_t ndim) except -1:
     return number + dims if number < 0 else number
 
 
-cdef Py_ssize_t product(tuple sizes):
-    cdef Py_ssize_t result = 1
-    for size in sizes:
-        result *= <Py_ssize_t>size
-    return result
-
-
 cdef Axes axes_of(ndarray array, Py_ssize_t dim):
     """One dimension of a contiguous array, counted from the front."""
     cdef Axes axes = Axes(1, 1, 1)
@@ -52,53 +44,63 @@ cdef Axes axes_of(ndarray array, Py_ssize_t dim):
     return axes
 
 
-cdef Arrangement arrangement_of(ndarray array, object dim):
+cdef Dims dims_of(object dim, Py_ssize_t ndim) except? 0:
     """The dimensions in dim (None: all; an int; a sequence of ints), to be reduced."""
-    cdef Arrangement result = Arrangement.__new__(Arrangement)
-    cdef tuple shape = (<object>array).shape
-    cdef Py_ssize_t ndim = len(shape), first, last
-    result.shape = shape
+    cdef Dims dims = 0, bit
     if dim is None or isinstance(dim, (tuple, list)) and len(dim) == 0:
-        result.axes.outer = result.axes.inner = result.count = 1
-        result.axes.length = product(shape)
-        result.kept = (1,) * ndim
-        result.rest = ()
-        return result
-    dims = sorted([normal_dim(d, ndim) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))])
-    if len(set(dims)) != len(dims):
-        raise ValueError(f"a dimension is named twice in dim={dim}")
-    if ndim == 0:
-        result.axes.outer = result.axes.inner = result.axes.length = result.count = 1
-        result.kept = result.rest = ()
-        return result
-    result.kept = tuple([1 if d in dims else shape[d] for d in range(ndim)])
-    result.rest = tuple([shape[d] for d in range(ndim) if d not in dims])
-    result.count = product(result.rest)
-    first, last = dims[0], dims[len(dims) - 1]
-    if last - first + 1 == len(dims):
-        result.axes.outer = product(shape[:first])
-        result.axes.length = product(shape[first:last + 1])
-        result.axes.inner = product(shape[last + 1:])
-    else:
-        result.order = tuple([d for d in range(ndim) if d not in dims] + dims)
-        result.axes.outer = result.count
-        result.axes.length = product(tuple([shape[d] for d in dims]))
-        result.axes.inner = 1
-    return result
+        return ~dims
+    for d in dim if isinstance(dim, (tuple, list)) else (dim,):
+        bit = <Dims>1 << normal_dim(d, ndim)
+        if dims & bit:
+            raise ValueError(f"a dimension is named twice in dim={dim}")
+        dims |= bit
+    return dims
 
 
-@cython.no_gc
-cdef class Arrangement:
-    """How to see an array as (outer, length, inner) and back."""
+cdef void make_grid(Grid* grid, int ndim, const Py_ssize_t* shape, Dims dims) noexcept nogil:
+    """See a contiguous array of this shape, with the dimensions in dims reduced."""
+    cdef Group group, none = Group(1, 1)
+    cdef int d = ndim - 1
+    cdef bint reduced
+    cdef Py_ssize_t step = 1
+    grid.outputs = grid.length = none
+    grid.columns = False
+    grid.kept_groups = grid.reduced_groups = 0
+    grid.kept_count = grid.reduced_count = 1
+    cdef int count = 0
+    while d >= 0:
+        if shape[d] == 1:
+            d -= 1
+            continue
+        reduced = dims >> d & 1
+        group.size, group.step = 1, step
+        while d >= 0 and (shape[d] == 1 or (dims >> d & 1) == reduced):
+            group.size *= shape[d]
+            d -= 1
+        step *= group.size
+        if count == 0:
+            grid.columns = not reduced
+        if count < 2:
+            if reduced:
+                grid.length = group
+            else:
+                grid.outputs = group
+        elif reduced:
+            grid.reduced[grid.reduced_groups] = group
+            grid.reduced_groups += 1
+            grid.reduced_count *= group.size
+        else:
+            grid.kept[grid.kept_groups] = group
+            grid.kept_groups += 1
+            grid.kept_count *= group.size
+        count += 1
 
-    cdef ndarray arrange(self, ndarray array):
-        """The array, contiguous and with the reduced dimensions together."""
-        return contiguous(array if self.order is None else (<object>array).transpose(self.order))
 
-    cdef ndarray restore(self, ndarray array):
-        """An array of (outer, length, inner) elements in the shape it came from, contiguous."""
-        cdef object x = array
-        if self.order is None:
-            return x.reshape(self.shape)
-        x = x.reshape(tuple([self.shape[d] for d in self.order]))
-        return contiguous(x.transpose(tuple(np.argsort(self.order).tolist())))
+cdef Py_ssize_t offset_of(const Group* groups, int count, Py_ssize_t number) noexcept nogil:
+    """Where the element with this number (in row-major order) is, for groups that begin with the innermost."""
+    cdef Py_ssize_t offset = 0
+    cdef int k
+    for k in range(count):
+        offset += number % groups[k].size * groups[k].step
+        number //= groups[k].size
+    return offset

@@ -1,20 +1,23 @@
 """Reductions over all elements or along dimensions: sum, mean, var, amax, max, logsumexp; std, min, amin, argmax.
 
-x is the input, y the output, g = dL/dy, dx = dL/dx, n the number of elements that make one output. Loops see x as
-(outer, length, inner), see axes.pyx: y and g have (outer, inner), and n = length.
+x is the input, y the output, g = dL/dy, dx = dL/dx, n the number of elements that make one output.
 
-Sums are taken in double, so a float32 sum of ten million elements is right to its last digit.
+The loops are those of passes.pyx; only max along a dimension, which says where the largest is, has its own.
 """
 
 cimport cython
 cimport numpy as cnp
+from cython.parallel cimport prange
 from numpy cimport ndarray
 
 from microtensor cimport simd
-from microtensor.core cimport Engine, Op, Tensor, contiguous, is_float, is_single, late, record, wrap
-from microtensor.ops.axes cimport Arrangement, Axes, arrangement_of, normal_dim
+from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, is_float, is_single, late, record, wrap
+from microtensor.ops.axes cimport Axes, Dims, axes_of, dims_of, normal_dim
 from microtensor.ops.elementwise cimport as_float
+from microtensor.ops.passes cimport EXPONENTIALS, LARGEST, SQUARES, SUM, Kind, reduce_array, spread_array
+from microtensor.runs cimport max_run
 from microtensor.simd cimport real
+from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
 
 import warnings
 
@@ -25,57 +28,86 @@ from microtensor.ops.sample import Sample
 
 cnp.import_array()
 
-cdef enum:
-    LANES = 16          # partial sums of one run, for vector registers to hold
-    COLUMNS = 128       # columns whose partial sums stay in the first-level cache
 
+# -- what all reductions share --------------------------------------------------------------------------------
 
 @cython.no_gc
 cdef class Reduction(Op):
-    """An op that makes one element of each run along the reduced dimensions."""
+    """An op that makes one element of all those along the reduced dimensions."""
 
-    cdef bint single
-    cdef Arrangement arrangement
+    cdef Dims dims              # the reduced ones
+    cdef Py_ssize_t length      # how many elements make one output
+    cdef double scale           # factor of a sum
+    cdef tuple shape            # of x
 
-    cdef Tensor apply(self, Tensor x, object dim, bint keepdim):
-        x = as_float(x)
-        self.arrangement = arrangement_of(x.array, dim)
-        self.single = is_single(x.array)
-        cdef ndarray x_array = self.arrangement.arrange(x.array)
-        cdef ndarray y_array = np.empty(self.arrangement.kept, x.array.dtype)
-        self.check(x)
-        self.forward_loop(cnp.PyArray_DATA(x_array), cnp.PyArray_DATA(y_array), self.arrangement.axes)
-        if not keepdim:
-            y_array = (<object>y_array).reshape(self.arrangement.rest)
-        cdef Tensor y = record(self, y_array, x)
-        if y.op is not None:
-            self.keep(x, y)
-        return y
+    cdef Kind kind(self) noexcept:
+        """Which pass makes the output."""
+        return SUM
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        cdef ndarray dx = np.empty(self.arrangement.shape, (<object>g).dtype)
-        cdef ndarray x = None if self.a is None else self.arrangement.arrange(self.a)
-        self.backward_loop(NULL if x is None else cnp.PyArray_DATA(x),
-                           NULL if self.y is None else cnp.PyArray_DATA(contiguous(self.y)),
-                           cnp.PyArray_DATA(g), cnp.PyArray_DATA(dx), self.arrangement.axes)
-        return engine.give(self, 0, self.arrangement.restore(dx))
-
-    cdef int check(self, Tensor x) except -1:
-        """Raise for an x that cannot be reduced."""
+    cdef int prepare(self, ndarray x, Py_ssize_t outputs) except -1:
+        """Set the scale; raise if outputs outputs cannot be made of length elements of x each."""
+        self.scale = 1
         return 0
 
     cdef void keep(self, Tensor x, Tensor y):
         """Save what backward reads: by default nothing."""
 
-    cdef void forward_loop(self, const void* x, void* y, Axes axes):
-        """y of (outer, inner) from x of (outer, length, inner)."""
+    cdef Tensor apply(self, Tensor x, object dim, bint keepdim):
+        x = as_float(x)
+        cdef ndarray x_array = contiguous(x.array), y_array
+        cdef int d, kept = 0, ndim = cnp.PyArray_NDIM(x_array)
+        cdef const Py_ssize_t* shape = <const Py_ssize_t*>cnp.PyArray_DIMS(x_array)
+        cdef Py_ssize_t y_shape[64]
+        cdef Py_ssize_t outputs = 1
+        self.dims = dims_of(dim, ndim)
+        self.length = 1
+        for d in range(ndim):
+            if self.dims >> d & 1:
+                self.length *= shape[d]
+                if keepdim:
+                    y_shape[kept] = 1
+                    kept += 1
+            else:
+                outputs *= shape[d]
+                y_shape[kept] = shape[d]
+                kept += 1
+        self.prepare(x_array, outputs)
+        y_array = empty(kept, y_shape, cnp.PyArray_TYPE(x_array))
+        self.forward(x_array, y_array)
+        cdef Tensor y = record(self, y_array, x)
+        if y.op is not None:
+            self.shape = (<object>x_array).shape
+            self.keep(x, y)
+        return y
 
-    cdef void backward_loop(self, const void* x, const void* y, const void* g, void* dx, Axes axes):
-        """dx of (outer, length, inner). Of x and y those that keep() saved are there, the others NULL."""
+    cdef int forward(self, ndarray x, ndarray y) except -1:
+        """Fill in y."""
+        reduce_array(self.kind(), x, y, self.dims, self.scale)
+        return 0
+
+    cdef int backward(self, ndarray g, Engine engine) except -1:
+        cdef ndarray x = None if self.a is None else contiguous(self.a)
+        cdef ndarray y = None if self.y is None else contiguous(self.y)
+        cdef Py_ssize_t shape[64]
+        cdef int d, ndim = <int>len(self.shape)
+        for d in range(ndim):
+            shape[d] = self.shape[d]
+        cdef ndarray dx = empty(ndim, shape, cnp.PyArray_TYPE(g))
+        self.backward_to(dx, x, y, g)
+        return engine.give(self, 0, dx)
+
+    cdef int backward_to(self, ndarray dx, ndarray x, ndarray y, ndarray g) except -1:
+        """Fill in dx. Of x and y those that keep() saved are there, the others None."""
+        spread_array(self.kind(), x, y, g, dx, self.dims, self.scale)
+        return 0
+
+    cdef tuple reduced(self):
+        """The reduced dimensions."""
+        return tuple([d for d in range(len(self.shape)) if self.dims >> d & 1])
 
     cdef Tensor spread(self, Tensor g):
         """An output-shaped tensor with the reduced dimensions put back as 1, for rules to broadcast against x."""
-        return g.reshape(self.arrangement.kept)
+        return g.reshape(tuple([1 if self.dims >> d & 1 else self.shape[d] for d in range(len(self.shape))]))
 
 
 cdef list reduction_samples(object function, object twin, object make):
@@ -94,79 +126,13 @@ cdef list reduction_samples(object function, object twin, object make):
 # y = x_1 + ... + x_n,  dy/dx_l = 1
 # dx_l = g for every l
 
-cdef double sum_run(const real* x, Py_ssize_t n) noexcept nogil:
-    """The sum of n consecutive elements, in LANES partial sums."""
-    cdef double lanes[LANES]
-    cdef double total = 0
-    cdef Py_ssize_t i = 0, j
-    for j in range(LANES):
-        lanes[j] = 0
-    while i + LANES <= n:
-        for j in range(LANES):
-            lanes[j] += x[i + j]
-        i += LANES
-    while i < n:
-        total += x[i]
-        i += 1
-    for j in range(LANES):
-        total += lanes[j]
-    return total
-
-
-cdef void sum_columns(const real* x, Py_ssize_t rows, Py_ssize_t stride, double* total, Py_ssize_t n) noexcept nogil:
-    """total[j] = the sum over rows of x[row * stride + j], for j < n."""
-    cdef Py_ssize_t row, j
-    for j in range(n):
-        total[j] = 0
-    for row in range(rows):
-        for j in range(n):
-            total[j] += x[row * stride + j]
-
-
-cdef void sum_forward(const real* x, real* y, Axes axes, double scale) noexcept nogil:
-    cdef Py_ssize_t o, i, j, n
-    cdef double total[COLUMNS]
-    for o in range(axes.outer):
-        if axes.inner == 1:
-            y[o] = <real>(sum_run(x + o * axes.length, axes.length) * scale)
-            continue
-        i = 0
-        while i < axes.inner:
-            n = axes.inner - i if axes.inner - i < COLUMNS else COLUMNS
-            sum_columns(x + o * axes.length * axes.inner + i, axes.length, axes.inner, total, n)
-            for j in range(n):
-                y[o * axes.inner + i + j] = <real>(total[j] * scale)
-            i += n
-
-
-cdef void sum_backward(const real* g, real* dx, Axes axes, double scale) noexcept nogil:
-    cdef Py_ssize_t o, l, i
-    cdef real s = <real>scale
-    for o in range(axes.outer):
-        for l in range(axes.length):
-            for i in range(axes.inner):
-                dx[(o * axes.length + l) * axes.inner + i] = g[o * axes.inner + i] * s
-
-
 @cython.final
 @cython.no_gc
 cdef class Sum(Reduction):
     """x_1 + ... + x_n."""
 
-    cdef void forward_loop(self, const void* x, void* y, Axes axes):
-        if self.single:
-            sum_forward(<const float*>x, <float*>y, axes, 1)
-        else:
-            sum_forward(<const double*>x, <double*>y, axes, 1)
-
-    cdef void backward_loop(self, const void* x, const void* y, const void* g, void* dx, Axes axes):
-        if self.single:
-            sum_backward(<const float*>g, <float*>dx, axes, 1)
-        else:
-            sum_backward(<const double*>g, <double*>dx, axes, 1)
-
     def rule(self, Tensor g):
-        return (self.spread(g).expand(self.arrangement.shape),)
+        return (self.spread(g).expand(self.shape),)
 
     @staticmethod
     def samples(draw):
@@ -207,18 +173,19 @@ cdef object _axis(object dim):
 
 cdef ndarray sum_to(ndarray array, tuple shape):
     """The gradient of an input of this shape that was broadcast to array's shape: summed over what was repeated."""
-    if (<object>array).shape == shape:
+    cdef int d, ndim = <int>len(shape), added = cnp.PyArray_NDIM(array) - ndim
+    cdef Py_ssize_t sizes[64]
+    cdef Dims dims = (<Dims>1 << added) - 1
+    cdef bint same = added == 0
+    for d in range(ndim):
+        sizes[d] = shape[d]
+        if sizes[d] != cnp.PyArray_DIM(array, d + added):
+            dims |= <Dims>1 << (d + added)
+            same = False
+    if same:
         return array
-    cdef tuple wide = (<object>array).shape
-    cdef Py_ssize_t d, added = len(wide) - len(shape)
-    repeated = [d for d in range(len(wide)) if d < added or (shape[d - added] == 1 and wide[d] != 1)]
-    cdef Arrangement arrangement = arrangement_of(array, repeated)
-    cdef ndarray total = np.empty(shape, (<object>array).dtype)
-    array = arrangement.arrange(array)
-    if is_single(array):
-        sum_forward(<const float*>cnp.PyArray_DATA(array), <float*>cnp.PyArray_DATA(total), arrangement.axes, 1)
-    else:
-        sum_forward(<const double*>cnp.PyArray_DATA(array), <double*>cnp.PyArray_DATA(total), arrangement.axes, 1)
+    cdef ndarray total = empty(ndim, sizes, cnp.PyArray_TYPE(array))
+    reduce_array(SUM, contiguous(array), total, dims, 1)
     return total
 
 
@@ -234,20 +201,12 @@ late.sum_to = sum_to
 cdef class Mean(Reduction):
     """(x_1 + ... + x_n) / n."""
 
-    cdef void forward_loop(self, const void* x, void* y, Axes axes):
-        if self.single:
-            sum_forward(<const float*>x, <float*>y, axes, 1. / axes.length)
-        else:
-            sum_forward(<const double*>x, <double*>y, axes, 1. / axes.length)
-
-    cdef void backward_loop(self, const void* x, const void* y, const void* g, void* dx, Axes axes):
-        if self.single:
-            sum_backward(<const float*>g, <float*>dx, axes, 1. / axes.length)
-        else:
-            sum_backward(<const double*>g, <double*>dx, axes, 1. / axes.length)
+    cdef int prepare(self, ndarray x, Py_ssize_t outputs) except -1:
+        self.scale = 1. / self.length
+        return 0
 
     def rule(self, Tensor g):
-        return (self.spread(g).expand(self.arrangement.shape) / self.arrangement.axes.length,)
+        return (self.spread(g).expand(self.shape) / self.length,)
 
     @staticmethod
     def samples(draw):
@@ -287,43 +246,6 @@ def mean(Tensor input not None, dim=None, bint keepdim=False):
 # dy/dx_l = 2 (d_l - mean(d)) / (n - c) = 2 d_l / (n - c)                since the d_l sum to 0
 # dx_l = g 2 (x_l - m) / (n - c)
 
-cdef double mean_strided(const real* x, Axes axes) noexcept nogil:
-    cdef Py_ssize_t l
-    cdef double total = 0
-    if axes.inner == 1:
-        return sum_run(x, axes.length) / axes.length
-    for l in range(axes.length):
-        total += x[l * axes.inner]
-    return total / axes.length
-
-
-cdef void var_forward(const real* x, real* y, Axes axes, double divisor) noexcept nogil:
-    cdef Py_ssize_t o, l, i
-    cdef const real* run
-    cdef double m, d, total
-    for o in range(axes.outer):
-        for i in range(axes.inner):
-            run = x + o * axes.length * axes.inner + i
-            m = mean_strided(run, axes)
-            total = 0
-            for l in range(axes.length):
-                d = run[l * axes.inner] - m
-                total += d * d
-            y[o * axes.inner + i] = <real>(total / divisor)
-
-
-cdef void var_backward(const real* x, const real* g, real* dx, Axes axes, double divisor) noexcept nogil:
-    cdef Py_ssize_t o, l, i, start
-    cdef double m, scale
-    for o in range(axes.outer):
-        for i in range(axes.inner):
-            start = o * axes.length * axes.inner + i
-            m = mean_strided(x + start, axes)
-            scale = 2 * g[o * axes.inner + i] / divisor
-            for l in range(axes.length):
-                dx[start + l * axes.inner] = <real>((x[start + l * axes.inner] - m) * scale)
-
-
 @cython.final
 @cython.no_gc
 cdef class Var(Reduction):
@@ -331,36 +253,23 @@ cdef class Var(Reduction):
 
     cdef double correction
 
-    cdef int check(self, Tensor x) except -1:
-        cdef Py_ssize_t n = self.arrangement.axes.length
-        if n - self.correction <= 0:
-            warnings.warn(f"var of {n} elements with correction={self.correction:g} is not defined and gives nan or "
-                          "inf: pass correction=0", stacklevel=2)
+    cdef Kind kind(self) noexcept:
+        return SQUARES
+
+    cdef int prepare(self, ndarray x, Py_ssize_t outputs) except -1:
+        cdef double divisor = self.length - self.correction
+        if divisor <= 0:
+            warnings.warn(f"var of {self.length} elements with correction={self.correction:g} is not defined and gives "
+                          "nan or inf: pass correction=0", stacklevel=2)
+        self.scale = 1 / (divisor if divisor > 0 else 0)
         return 0
 
     cdef void keep(self, Tensor x, Tensor y):
         self.save(x, None, None)
 
-    cdef double divisor(self):
-        cdef double divisor = self.arrangement.axes.length - self.correction
-        return divisor if divisor > 0 else 0
-
-    cdef void forward_loop(self, const void* x, void* y, Axes axes):
-        if self.single:
-            var_forward(<const float*>x, <float*>y, axes, self.divisor())
-        else:
-            var_forward(<const double*>x, <double*>y, axes, self.divisor())
-
-    cdef void backward_loop(self, const void* x, const void* y, const void* g, void* dx, Axes axes):
-        if self.single:
-            var_backward(<const float*>x, <const float*>g, <float*>dx, axes, self.divisor())
-        else:
-            var_backward(<const double*>x, <const double*>g, <double*>dx, axes, self.divisor())
-
     def rule(self, Tensor g):
         x = self.input(0)
-        reduced = tuple([d for d in range(x.ndim) if self.arrangement.kept[d] == 1])
-        return (self.spread(g) * (2 / self.divisor()) * (x - x.mean(reduced, keepdim=True)),)
+        return (self.spread(g) * (2 * self.scale) * (x - x.mean(self.reduced(), keepdim=True)),)
 
     @staticmethod
     def samples(draw):
@@ -419,61 +328,24 @@ def std(Tensor input not None, dim=None, double correction=1, bint keepdim=False
 # at the kink of t equal largest elements each gets 1/t (PyTorch's choice for amax)
 # dx_l = g / t where x_l = y, 0 elsewhere
 
-cdef void amax_forward(const real* x, real* y, Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, l, i
-    cdef real v
-    for o in range(axes.outer):
-        for i in range(axes.inner):
-            y[o * axes.inner + i] = x[o * axes.length * axes.inner + i]
-        for l in range(1, axes.length):
-            for i in range(axes.inner):
-                v = x[(o * axes.length + l) * axes.inner + i]
-                if v > y[o * axes.inner + i] or v != v:         # nan stays: no comparison with it holds
-                    y[o * axes.inner + i] = v
-
-
-cdef void amax_backward(const real* x, const real* y, const real* g, real* dx, Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, l, i, ties, start
-    cdef real largest, share
-    for o in range(axes.outer):
-        for i in range(axes.inner):
-            start = o * axes.length * axes.inner + i
-            largest = y[o * axes.inner + i]
-            ties = 0
-            for l in range(axes.length):
-                ties += x[start + l * axes.inner] == largest
-            share = g[o * axes.inner + i] / <real>ties          # no ties where nan is largest: nan for all
-            for l in range(axes.length):
-                dx[start + l * axes.inner] = share * (1 if x[start + l * axes.inner] == largest else 0)
-
-
 @cython.final
 @cython.no_gc
 cdef class AMax(Reduction):
     """The largest of x_1, ..., x_n; nan if one is nan."""
 
-    cdef int check(self, Tensor x) except -1:
-        return check_not_empty("amax", self.arrangement)
+    cdef Kind kind(self) noexcept:
+        return LARGEST
+
+    cdef int prepare(self, ndarray x, Py_ssize_t outputs) except -1:
+        self.scale = 1
+        return check_not_empty("amax", self.length, outputs, x)
 
     cdef void keep(self, Tensor x, Tensor y):
         self.save(x, None, y)
 
-    cdef void forward_loop(self, const void* x, void* y, Axes axes):
-        if self.single:
-            amax_forward(<const float*>x, <float*>y, axes)
-        else:
-            amax_forward(<const double*>x, <double*>y, axes)
-
-    cdef void backward_loop(self, const void* x, const void* y, const void* g, void* dx, Axes axes):
-        if self.single:
-            amax_backward(<const float*>x, <const float*>y, <const float*>g, <float*>dx, axes)
-        else:
-            amax_backward(<const double*>x, <const double*>y, <const double*>g, <double*>dx, axes)
-
     def rule(self, Tensor g):
         largest = (self.input(0).detach() == self.spread(self.output().detach())).to(g.dtype)
-        reduced = tuple([d for d in range(largest.ndim) if self.arrangement.kept[d] == 1])
-        return (self.spread(g) * (largest / largest.sum(reduced, keepdim=True)),)
+        return (self.spread(g) * (largest / largest.sum(self.reduced(), keepdim=True)),)
 
     @staticmethod
     def samples(draw):
@@ -489,10 +361,20 @@ cdef int check_no_keepdim(str name, bint keepdim) except -1:
     return 0
 
 
-cdef int check_not_empty(str name, Arrangement arrangement) except -1:
-    if arrangement.axes.length == 0 and arrangement.count > 0:
-        raise ValueError(f"{name} of no elements: x has shape {arrangement.shape}")
+cdef int check_not_empty(str name, Py_ssize_t length, Py_ssize_t outputs, ndarray x) except -1:
+    """Raise if outputs outputs are wanted, of no elements each."""
+    if length == 0 and outputs > 0:
+        raise ValueError(f"{name} of no elements: x has shape {(<object>x).shape}")
     return 0
+
+
+cdef Tensor _of_integers(object function, str name, Tensor x, object dim, bint keepdim):
+    """NumPy's function of a tensor that is not float: it has no gradient."""
+    cdef Dims dims = dims_of(dim, x.ndim)
+    shape = x.shape
+    check_not_empty(name, 0 not in [shape[d] for d in range(x.ndim) if dims >> d & 1],
+                    0 not in [shape[d] for d in range(x.ndim) if not dims >> d & 1], x.array)
+    return wrap(np.asarray(function(x.array, axis=_axis(dim) if x.ndim else None, keepdims=keepdim)))
 
 
 def amax(Tensor input not None, dim=None, bint keepdim=False):
@@ -517,8 +399,7 @@ def amax(Tensor input not None, dim=None, bint keepdim=False):
     tensor([2., 4.])
     """
     if not is_float(input.array):
-        check_not_empty("amax", arrangement_of(input.array, dim))
-        return wrap(np.asarray(np.max(input.array, axis=_axis(dim), keepdims=keepdim)))
+        return _of_integers(np.max, "amax", input, dim, keepdim)
     cdef AMax op = AMax.__new__(AMax)
     return op.apply(input, dim, keepdim)
 
@@ -533,8 +414,7 @@ def amin(Tensor input not None, dim=None, bint keepdim=False):
     tensor([1., 3.])
     """
     if not is_float(input.array):
-        check_not_empty("amin", arrangement_of(input.array, dim))
-        return wrap(np.asarray(np.min(input.array, axis=_axis(dim), keepdims=keepdim)))
+        return _of_integers(np.min, "amin", input, dim, keepdim)
     return -amax(-input, dim, keepdim)
 
 
@@ -542,30 +422,96 @@ def amin(Tensor input not None, dim=None, bint keepdim=False):
 # y = x_k,  k the first index of the largest element (of the first nan, if there is one)
 # dx_l = g where l = k, 0 elsewhere                                      one index only: ties do not share
 
-cdef void max_forward(const real* x, real* y, long long* index, Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, l, i, at
+cdef enum:
+    COLUMNS = 256               # columns whose largest so far stay in the first-level cache
+    RUN = 128                   # elements of a run of which the largest is found before it is asked where it is
+
+
+cdef Py_ssize_t where_largest(const real* x, Py_ssize_t n, real* largest) noexcept nogil:
+    """The index of the first largest of n consecutive elements."""
+    cdef Py_ssize_t i = 0, start = 0
+    cdef real m = -<real>simd.INFINITY, v
+    while i < n:
+        v = max_run(x + i, RUN if RUN < n - i else n - i)
+        if v > m or (v != v and m == m):
+            m, start = v, i
+        i += RUN
+    while not (x[start] == m or (m != m and x[start] != x[start])):
+        start += 1
+    largest[0] = m
+    return start
+
+
+cdef void max_columns(const real* x, real* y, long long* index, Py_ssize_t length, Py_ssize_t step,
+                      Py_ssize_t n) noexcept nogil:
+    """The same for n neighbouring columns, of length elements a step apart."""
+    cdef Py_ssize_t l, j
     cdef real v
-    for o in range(axes.outer):
-        for i in range(axes.inner):
-            at = o * axes.inner + i
-            y[at] = x[o * axes.length * axes.inner + i]
-            index[at] = 0
-        for l in range(1, axes.length):
-            for i in range(axes.inner):
-                at = o * axes.inner + i
-                v = x[(o * axes.length + l) * axes.inner + i]
-                if v > y[at] or (v != v and y[at] == y[at]):
-                    y[at] = v
-                    index[at] = l
+    cdef bint better
+    for j in range(n):
+        y[j], index[j] = x[j], 0
+    for l in range(1, length):
+        x += step
+        for j in range(n):
+            v = x[j]
+            better = (v > y[j]) | (v != v) & (y[j] == y[j])
+            y[j] = v if better else y[j]
+            index[j] = l if better else index[j]
+
+
+cdef void max_part(const real* x, real* y, long long* index, Axes axes, Py_ssize_t first,
+                   Py_ssize_t last) noexcept nogil:
+    """Some of the outputs: single ones where runs are reduced, tiles of up to COLUMNS of them otherwise."""
+    cdef Py_ssize_t k, at, i, tiles = (axes.inner + COLUMNS - 1) // COLUMNS
+    for k in range(first, last):
+        if axes.inner == 1:
+            index[k] = where_largest(x + k * axes.length, axes.length, y + k)
+        else:
+            i = k % tiles * COLUMNS
+            at = k // tiles * axes.inner + i
+            max_columns(x + k // tiles * axes.length * axes.inner + i, y + at, index + at, axes.length, axes.inner,
+                        COLUMNS if COLUMNS < axes.inner - i else axes.inner - i)
+
+
+cdef void max_forward(const real* x, real* y, long long* index, Axes axes) noexcept nogil:
+    cdef Py_ssize_t count = axes.outer * ((axes.inner + COLUMNS - 1) // COLUMNS)
+    cdef Py_ssize_t part, parts = threads_for(axes.outer * axes.length * axes.inner, PARALLEL_ELEMENTS)
+    if parts == 1:
+        max_part(x, y, index, axes, 0, count)
+        return
+    for part in prange(parts, num_threads=<int>parts, schedule="static"):
+        max_part(x, y, index, axes, share(part, parts, count, 1), share(part + 1, parts, count, 1))
 
 
 cdef void max_backward(const long long* index, const real* g, real* dx, Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, l, i
+    cdef Py_ssize_t o, i, at
+    for i in range(axes.outer * axes.length * axes.inner):
+        dx[i] = 0
     for o in range(axes.outer):
-        for l in range(axes.length):
-            for i in range(axes.inner):
-                dx[(o * axes.length + l) * axes.inner + i] = \
-                    g[o * axes.inner + i] if index[o * axes.inner + i] == l else 0
+        for i in range(axes.inner):
+            at = o * axes.inner + i
+            dx[(o * axes.length + index[at]) * axes.inner + i] = g[at]
+
+
+cdef int find_largest(ndarray x, ndarray y, ndarray index, Axes axes) except -1:
+    """Fill in y and index from a contiguous x."""
+    cdef const void* x_data = cnp.PyArray_DATA(x)
+    cdef void* y_data = cnp.PyArray_DATA(y)
+    cdef long long* index_data = <long long*>cnp.PyArray_DATA(index)
+    cdef bint single = is_single(x)
+    if cnp.PyArray_SIZE(x) < RELEASE_ELEMENTS:
+        find_largest_data(x_data, y_data, index_data, axes, single)
+    else:
+        with nogil:
+            find_largest_data(x_data, y_data, index_data, axes, single)
+    return 0
+
+
+cdef void find_largest_data(const void* x, void* y, long long* index, Axes axes, bint single) noexcept nogil:
+    if single:
+        max_forward(<const float*>x, <float*>y, index, axes)
+    else:
+        max_forward(<const double*>x, <double*>y, index, axes)
 
 
 @cython.final
@@ -574,30 +520,28 @@ cdef class Max(Reduction):
     """The largest of x_1, ..., x_n, and which it is."""
 
     cdef Py_ssize_t dim
-    cdef ndarray index
+    cdef ndarray index          # of y's shape
 
-    cdef int check(self, Tensor x) except -1:
-        check_not_empty("max", self.arrangement)
-        self.index = np.empty(self.arrangement.kept, np.int64)
+    cdef int prepare(self, ndarray x, Py_ssize_t outputs) except -1:
+        return check_not_empty("max", self.length, outputs, x)
+
+    cdef int forward(self, ndarray x, ndarray y) except -1:
+        self.index = empty(cnp.PyArray_NDIM(y), <Py_ssize_t*>cnp.PyArray_DIMS(y), cnp.NPY_INT64)
+        return find_largest(x, y, self.index, axes_of(x, self.dim))
+
+    cdef int backward_to(self, ndarray dx, ndarray x, ndarray y, ndarray g) except -1:
+        cdef const long long* index = <const long long*>cnp.PyArray_DATA(self.index)
+        if is_single(dx):
+            max_backward(index, <const float*>cnp.PyArray_DATA(g), <float*>cnp.PyArray_DATA(dx), axes_of(dx, self.dim))
+        else:
+            max_backward(index, <const double*>cnp.PyArray_DATA(g), <double*>cnp.PyArray_DATA(dx),
+                         axes_of(dx, self.dim))
         return 0
 
-    cdef void forward_loop(self, const void* x, void* y, Axes axes):
-        cdef long long* index = <long long*>cnp.PyArray_DATA(self.index)
-        if self.single:
-            max_forward(<const float*>x, <float*>y, index, axes)
-        else:
-            max_forward(<const double*>x, <double*>y, index, axes)
-
-    cdef void backward_loop(self, const void* x, const void* y, const void* g, void* dx, Axes axes):
-        cdef const long long* index = <const long long*>cnp.PyArray_DATA(self.index)
-        if self.single:
-            max_backward(index, <const float*>g, <float*>dx, axes)
-        else:
-            max_backward(index, <const double*>g, <double*>dx, axes)
-
     def rule(self, Tensor g):
-        places = np.indices(self.arrangement.shape)[self.dim] if self.arrangement.shape else 0
-        return (self.spread(g) * wrap(np.asarray(places == self.index)).to(g.dtype),)
+        places = np.indices(self.shape)[self.dim] if self.shape else 0
+        index = self.spread(wrap(self.index)).array
+        return (self.spread(g) * wrap(np.asarray(places == index)).to(g.dtype),)
 
     @staticmethod
     def samples(draw):
@@ -636,12 +580,11 @@ def max(Tensor input not None, dim=None, bint keepdim=False):
         return amax(input)
     dim = normal_dim(dim, input.ndim)
     if not is_float(input.array):
-        check_not_empty("max", arrangement_of(input.array, dim))
-        return (wrap(np.asarray(np.max(input.array, axis=dim, keepdims=keepdim))), argmax(input, dim, keepdim))
+        return _of_integers(np.max, "max", input, dim, keepdim), argmax(input, dim, keepdim)
     cdef Max op = Max.__new__(Max)
     op.dim = dim
     values = op.apply(input, dim, keepdim)
-    return values, wrap((<object>op.index).reshape(values.shape).copy())      # op.index is backward's
+    return values, wrap((<object>op.index).copy())      # op.index is backward's
 
 
 def min(Tensor input not None, dim=None, bint keepdim=False):
@@ -660,8 +603,7 @@ def min(Tensor input not None, dim=None, bint keepdim=False):
         return amin(input)
     dim = normal_dim(dim, input.ndim)
     if not is_float(input.array):
-        check_not_empty("min", arrangement_of(input.array, dim))
-        return (wrap(np.asarray(np.min(input.array, axis=dim, keepdims=keepdim))), argmin(input, dim, keepdim))
+        return _of_integers(np.min, "min", input, dim, keepdim), argmin(input, dim, keepdim)
     values, indices = max(-input, dim, keepdim)
     return -values, indices
 
@@ -681,7 +623,7 @@ def argmax(Tensor input not None, dim=None, bint keepdim=False):
     >>> mt.argmax(mt.tensor([[1.0, 2.0], [4.0, 3.0]]), dim=1)
     tensor([1, 0])
     """
-    return _arg(np.argmax, input, dim, keepdim)
+    return _arg(np.argmax, input, input, dim, keepdim)
 
 
 def argmin(Tensor input not None, dim=None, bint keepdim=False):
@@ -691,17 +633,24 @@ def argmin(Tensor input not None, dim=None, bint keepdim=False):
     >>> mt.argmin(mt.tensor([[1.0, 2.0], [4.0, 3.0]]), dim=1)
     tensor([0, 1])
     """
-    return _arg(np.argmin, input, dim, keepdim)
+    return _arg(np.argmin, input, -input.detach() if is_float(input.array) else input, dim, keepdim)
 
 
-cdef Tensor _arg(object function, Tensor x, object dim, bint keepdim):
-    if dim is not None:
-        dim = normal_dim(dim, x.ndim)
-    if cnp.PyArray_SIZE(x.array) == 0 and (dim is None or x.shape[dim] == 0):
-        raise ValueError(f"{function.__name__} of no elements: x has shape {x.shape}")
-    array = x.array if x.ndim else (<object>x.array).reshape(1)
-    index = np.asarray(function(array, axis=dim, keepdims=keepdim))
-    return wrap(index if x.ndim else index.reshape(()))
+cdef Tensor _arg(object function, Tensor input, Tensor x, object dim, bint keepdim):
+    """NumPy's argmax or argmin; for floats the index of the largest of x, which is the input or -input."""
+    cdef Py_ssize_t axis = 0 if dim is None else normal_dim(dim, input.ndim)
+    if cnp.PyArray_SIZE(input.array) == 0 and (dim is None or input.shape[axis] == 0):
+        raise ValueError(f"{function.__name__} of no elements: x has shape {input.shape}")
+    array = x.array.reshape(-1) if dim is None or input.ndim == 0 else x.array
+    if not is_float(array):
+        index = np.asarray(function(array, axis=axis, keepdims=True))
+    else:
+        array = contiguous(array)
+        index = np.empty(array.shape[:axis] + (1,) + array.shape[axis + 1:], np.int64)
+        find_largest(array, np.empty(index.shape, array.dtype), index, axes_of(array, axis))
+    if keepdim:
+        return wrap(index.reshape((1,) * input.ndim) if dim is None else index.reshape(index.shape[:input.ndim]))
+    return wrap(index.reshape(() if dim is None else input.shape[:axis] + input.shape[axis + 1:]))
 
 
 # -- logsumexp ------------------------------------------------------------------------------------------------
@@ -709,56 +658,16 @@ cdef Tensor _arg(object function, Tensor x, object dim, bint keepdim):
 # dy/dx_l = e^x_l / (e^x_1 + ... + e^x_n) = e^(x_l - y)                  the softmax
 # dx_l = g e^(x_l - y)
 
-cdef void logsumexp_forward(const real* x, real* y, Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, l, i, start
-    cdef double total
-    cdef real m, v
-    for o in range(axes.outer):
-        for i in range(axes.inner):
-            start = o * axes.length * axes.inner + i
-            m = -<real>simd.INFINITY
-            for l in range(axes.length):
-                v = x[start + l * axes.inner]
-                m = v if v > m or v != v else m
-            if m == <real>simd.INFINITY or m == -<real>simd.INFINITY:
-                y[o * axes.inner + i] = m                       # all -inf, or one inf: inf - inf would be nan
-                continue
-            total = 0
-            for l in range(axes.length):
-                total += simd.exp(x[start + l * axes.inner] - m)
-            y[o * axes.inner + i] = m + <real>simd.log(total)
-
-
-cdef void logsumexp_backward(const real* x, const real* y, const real* g, real* dx, Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, l, i, at
-    cdef real top
-    for o in range(axes.outer):
-        for l in range(axes.length):
-            for i in range(axes.inner):
-                at = (o * axes.length + l) * axes.inner + i
-                top = y[o * axes.inner + i]
-                dx[at] = g[o * axes.inner + i] * (0 if top == -<real>simd.INFINITY else simd.exp(x[at] - top))
-
-
 @cython.final
 @cython.no_gc
 cdef class LogSumExp(Reduction):
     """ln(e^x_1 + ... + e^x_n), without overflow."""
 
+    cdef Kind kind(self) noexcept:
+        return EXPONENTIALS
+
     cdef void keep(self, Tensor x, Tensor y):
         self.save(x, None, y)
-
-    cdef void forward_loop(self, const void* x, void* y, Axes axes):
-        if self.single:
-            logsumexp_forward(<const float*>x, <float*>y, axes)
-        else:
-            logsumexp_forward(<const double*>x, <double*>y, axes)
-
-    cdef void backward_loop(self, const void* x, const void* y, const void* g, void* dx, Axes axes):
-        if self.single:
-            logsumexp_backward(<const float*>x, <const float*>y, <const float*>g, <float*>dx, axes)
-        else:
-            logsumexp_backward(<const double*>x, <const double*>y, <const double*>g, <double*>dx, axes)
 
     def rule(self, Tensor g):
         return (self.spread(g) * exp(self.input(0) - self.spread(self.output())),)
