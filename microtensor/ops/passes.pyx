@@ -129,12 +129,31 @@ cdef void add_narrow(Kind kind, const real* x, Block block, const double* centre
     add_columns(kind, x + wide.length * wide.length_step, block, centre, result)
 
 
+cdef void add_short_exponentials(const real* x, Block block, const double* centre, double* result) noexcept nogil:
+    """Add each output's run of few elements: exponentials are taken of many runs at a time, in one vector loop."""
+    cdef Py_ssize_t first = 0, j, l, runs, n = block.length
+    cdef real e[TILE]
+    while first < block.outputs:
+        runs = min(TILE // n, block.outputs - first)
+        for j in range(runs):
+            for l in range(n):
+                e[j * n + l] = x[(first + j) * block.output_step + l] - <real>centre[first + j]
+        for l in range(runs * n):
+            e[l] = simd.exp(e[l])
+        for j in range(runs):
+            result[first + j] += sum_run(e + j * n, n)
+        first += runs
+
+
 cdef void add_block(Kind kind, const real* x, Block block, const double* centre, double* result) noexcept nogil:
     cdef Py_ssize_t j
-    if not block.columns:
+    if kind == EXPONENTIALS and not block.columns and 0 < block.length <= TILE // 2:
+        add_short_exponentials(x, block, centre, result)
+    elif not block.columns:
         for j in range(block.outputs):
             result[j] = join(kind, result[j], of_run(kind, x + j * block.output_step, centre[j], block.length))
-    elif block.outputs == block.length_step and block.outputs <= SHARED_TILE // 2:
+    elif block.outputs == block.length_step and block.outputs <= SHARED_TILE // 2 \
+            and block.outputs * block.length >= 4 * SHARED_TILE:
         add_narrow(kind, x, block, centre, result)
     else:
         add_columns(kind, x, block, centre, result)

@@ -639,18 +639,25 @@ def argmin(Tensor input not None, dim=None, bint keepdim=False):
 cdef Tensor _arg(object function, Tensor input, Tensor x, object dim, bint keepdim):
     """NumPy's argmax or argmin; for floats the index of the largest of x, which is the input or -input."""
     cdef Py_ssize_t axis = 0 if dim is None else normal_dim(dim, input.ndim)
+    cdef int d, kept = 0, ndim = cnp.PyArray_NDIM(input.array)
+    cdef Py_ssize_t shape[64]
+    for d in range(ndim):
+        if dim is not None and d != axis:
+            shape[kept] = cnp.PyArray_DIM(input.array, d)
+            kept += 1
+        elif keepdim:
+            shape[kept] = 1
+            kept += 1
     if cnp.PyArray_SIZE(input.array) == 0 and (dim is None or input.shape[axis] == 0):
         raise ValueError(f"{function.__name__} of no elements: x has shape {input.shape}")
-    array = x.array.reshape(-1) if dim is None or input.ndim == 0 else x.array
-    if not is_float(array):
-        index = np.asarray(function(array, axis=axis, keepdims=True))
+    cdef ndarray index = empty(kept, shape, cnp.NPY_INT64), array = contiguous(x.array)
+    if is_float(array):
+        find_largest(array, empty(kept, shape, cnp.PyArray_TYPE(array)), index,
+                     Axes(1, cnp.PyArray_SIZE(array), 1) if dim is None else axes_of(array, axis))
     else:
-        array = contiguous(array)
-        index = np.empty(array.shape[:axis] + (1,) + array.shape[axis + 1:], np.int64)
-        find_largest(array, np.empty(index.shape, array.dtype), index, axes_of(array, axis))
-    if keepdim:
-        return wrap(index.reshape((1,) * input.ndim) if dim is None else index.reshape(index.shape[:input.ndim]))
-    return wrap(index.reshape(() if dim is None else input.shape[:axis] + input.shape[axis + 1:]))
+        found = function(np.atleast_1d(array), axis=None if dim is None else axis)
+        np.copyto(index, np.reshape(found, (<object>index).shape))
+    return wrap(index)
 
 
 # -- logsumexp ------------------------------------------------------------------------------------------------
