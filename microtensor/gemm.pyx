@@ -1,21 +1,24 @@
 """The matrix product C = A B, or C += A B:  c_ij = sum_p a_ip b_pj.
 
 A is (m, k), B (k, n), C (m, n). A and B may have any strides, so that x W^T, g W and g^T x need no transposed copies;
-C's rows are contiguous. ``naive_gemm`` is the definition, and what the tests hold ``gemm`` against.
+C's rows are contiguous. ``naive_gemm`` is the definition, and what the tests hold ``gemm`` against. docs/matmul.md
+climbs from the one to the other, step by measured step.
 
-How gemm gets fast (the scheme of Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, 2008):
+How gemm gets fast: everything that is loaded is used many times before it has to be loaded again.
 
-    registers   a tile of C, ROWS x COLUMNS, stays in vector registers while k runs: each element of A and B that is
-                loaded is used COLUMNS or ROWS times
-    L1          a panel of B, DEPTH x COLUMNS, is used again for every tile of rows
-    L2          a block of A, BLOCK_ROWS x DEPTH, is used again for every panel of B
-    L3          a block of B, DEPTH x BLOCK_COLUMNS
+    registers   a tile of C, 12 x 2 vectors with AVX-512: its sums stay there while p runs, and each element of A or B
+                that is loaded is used for a whole row or column of the tile (tile.h)
+    L1          the tile's rows of A, 12 x DEPTH, used again for every tile to the right
+    L2          a block of B, DEPTH x BLOCK_BYTES, used again for every tile below
+    beyond      A, read once per block of B, and C, read and written once per DEPTH
 
-A's block and B's block are packed: copied in the order in which the tile loop reads them, whatever their strides.
+The tile reads A and B where they lie. They are packed, copied into the order in which the tile reads them, only where
+that pays: see ``far_apart``. This is the scheme of Goto and van de Geijn (Anatomy of High-Performance Matrix
+Multiplication, 2008) with A and B in each other's place, as rows of C are contiguous here, and without packing what
+needs none.
 """
 
 from cython.parallel cimport prange
-from libc.string cimport memset
 
 from microtensor.simd cimport real
 from microtensor.threads cimport share, threads_for
@@ -26,56 +29,18 @@ cdef extern from *:
     """
     #include <stdlib.h>
 
-    #if defined(__AVX512F__)
-      #define VECTOR_BYTES 64
-      #define TILE_ROWS 12
-    #elif defined(__AVX__)
-      #define VECTOR_BYTES 32
-      #define TILE_ROWS 6
-    #else
-      #define VECTOR_BYTES 16
-      #define TILE_ROWS 6
-    #endif
-    #define TILE_BYTES (2 * VECTOR_BYTES)
+    #define real float
+    #define SIZE 4
+    #include "tile.h"
+    #undef real
+    #undef SIZE
+    #define real double
+    #define SIZE 8
+    #include "tile.h"
+    #undef real
+    #undef SIZE
 
-    /* tile[i][j] = sum over p of a[p][i] b[p][j], from packed panels: a (depth, TILE_ROWS), b (depth, TILE_BYTES).
-       The sums fill the vector registers: 12 of 16 with AVX2, 24 of 32 with AVX-512. */
-    #if defined(__GNUC__)
-    #define DEFINE_TILE(real)                                                                              \\
-    typedef real real##_vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias)); \\
-    static void real##_tile(Py_ssize_t depth, const real *a, const real *b, real *tile) {                  \\
-        enum { width = VECTOR_BYTES / sizeof(real) };                                                      \\
-        real##_vector sum[TILE_ROWS][2] = {{{0}}};                                                         \\
-        for (Py_ssize_t p = 0; p < depth; p++) {                                                           \\
-            real##_vector b0 = *(const real##_vector *)b, b1 = *(const real##_vector *)(b + width);        \\
-            _Pragma("GCC unroll 16")                                                                       \\
-            for (int i = 0; i < TILE_ROWS; i++) {                                                          \\
-                sum[i][0] += a[i] * b0;                                                                    \\
-                sum[i][1] += a[i] * b1;                                                                    \\
-            }                                                                                              \\
-            a += TILE_ROWS;                                                                                \\
-            b += 2 * width;                                                                                \\
-        }                                                                                                  \\
-        _Pragma("GCC unroll 16")                                                                           \\
-        for (int i = 0; i < TILE_ROWS; i++) {                                                              \\
-            *(real##_vector *)(tile + i * 2 * width) = sum[i][0];                                          \\
-            *(real##_vector *)(tile + i * 2 * width + width) = sum[i][1];                                  \\
-        }                                                                                                  \\
-    }
-    #else
-    #define DEFINE_TILE(real)                                                                              \\
-    static void real##_tile(Py_ssize_t depth, const real *a, const real *b, real *tile) {                  \\
-        enum { columns = TILE_BYTES / sizeof(real) };                                                      \\
-        for (int i = 0; i < TILE_ROWS * columns; i++) tile[i] = 0;                                         \\
-        for (Py_ssize_t p = 0; p < depth; p++, a += TILE_ROWS, b += columns)                               \\
-            for (int i = 0; i < TILE_ROWS; i++)                                                            \\
-                for (int j = 0; j < columns; j++) tile[i * columns + j] += a[i] * b[j];                    \\
-    }
-    #endif
-    DEFINE_TILE(float)
-    DEFINE_TILE(double)
-
-    /* Each thread's packed blocks: allocated once, aligned to the vectors, kept for the next product, freed with the
+    /* Each thread's packed block: allocated once, aligned to the vectors, kept for the next product, freed with the
        thread. */
     #if defined(_WIN32)
     #include <malloc.h>
@@ -98,153 +63,211 @@ cdef extern from *:
     }
     #endif
     """
-    const int TILE_ROWS
-    const int TILE_BYTES
-    void float_tile(Py_ssize_t depth, const float* a, const float* b, float* tile) noexcept nogil
-    void double_tile(Py_ssize_t depth, const double* a, const double* b, double* tile) noexcept nogil
-    char* get_workspace(size_t size) noexcept nogil
+    const int TILE_ROWS, PADDED_ROWS
+    const int float_tile_columns, double_tile_columns
+    char* get_workspace(size_t bytes) noexcept nogil
+    void float_tile(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const float* a, Py_ssize_t a_row,
+                    Py_ssize_t a_column, const float* b, Py_ssize_t b_row, const float* start, Py_ssize_t start_row,
+                    float* c, Py_ssize_t c_row) noexcept nogil
+    void double_tile(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const double* a, Py_ssize_t a_row,
+                     Py_ssize_t a_column, const double* b, Py_ssize_t b_row, const double* start, Py_ssize_t start_row,
+                     double* c, Py_ssize_t c_row) noexcept nogil
+    void float_transpose(Py_ssize_t rows, Py_ssize_t columns, const float* x, Py_ssize_t x_row, float* y,
+                         Py_ssize_t y_row) noexcept nogil
+    void double_transpose(Py_ssize_t rows, Py_ssize_t columns, const double* x, Py_ssize_t x_row, double* y,
+                          Py_ssize_t y_row) noexcept nogil
+    void float_copy(Py_ssize_t rows, Py_ssize_t columns, const float* x, Py_ssize_t x_row, float* y,
+                    Py_ssize_t y_row) noexcept nogil
+    void double_copy(Py_ssize_t rows, Py_ssize_t columns, const double* x, Py_ssize_t x_row, double* y,
+                     Py_ssize_t y_row) noexcept nogil
 
 cdef enum:
-    DEPTH = 256             # B's panel, DEPTH * TILE_BYTES: 16 KiB with AVX2, 32 KiB with AVX-512, in L1
-    BLOCK_ROWS = 144        # A's block, 144 KiB of float, 288 of double, in a 512 KiB L2; a multiple of TILE_ROWS
-    BLOCK_BYTES = 8192      # B's block, DEPTH * BLOCK_BYTES: 2 MiB of a shared L3
-    TINY = 64               # products of fewer multiplications are computed by the definition
-    THREAD_WORK = 1 << 20   # multiplications (some 10 us of one core) that pay for one more thread
+    DEPTH = 256             # a tile's rows of A: 6 KiB of float with AVX2, 12 with AVX-512, twice that of double, in L1
+    BLOCK_BYTES = 2048      # B's block, DEPTH x BLOCK_BYTES: 512 KiB, in L2
+    A_FAR = 512             # bytes from one column of A to the next, or from one row of B: see far_apart
+    B_FAR = 4096
+    REUSE = 8               # tiles that must use what is packed, so that copying it is a small part of the work
+    THREAD_WORK = 1 << 20   # multiplications (some 8 us of one core with AVX-512) that pay for one more thread
 
 
 # -- the definition --------------------------------------------------------------------------------------------
 
 cdef void naive_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Layout a_step, const real* b,
-                     Layout b_step, real* c, Py_ssize_t c_row, bint accumulate) noexcept nogil:
+                     Layout b_step, const real* start, Py_ssize_t start_row, real* c,
+                     Py_ssize_t c_row) noexcept nogil:
     """Each element of C, one after the other."""
     cdef Py_ssize_t i, j, p
     cdef real total
     for i in range(m):
         for j in range(n):
-            total = c[i * c_row + j] if accumulate else 0
+            total = start[i * start_row + j] if start != NULL else 0
             for p in range(k):
                 total += a[i * a_step.row + p * a_step.column] * b[p * b_step.row + j * b_step.column]
             c[i * c_row + j] = total
 
 
-# -- packed ----------------------------------------------------------------------------------------------------
+# -- tile by tile ----------------------------------------------------------------------------------------------
 
-cdef void pack_a(const real* a, Layout step, Py_ssize_t rows, Py_ssize_t depth, real* packed) noexcept nogil:
-    """A's block as panels of TILE_ROWS rows, each (depth, TILE_ROWS), zeros below the last row."""
-    cdef Py_ssize_t i, p, first = 0, height
-    while first < rows:
-        height = rows - first if rows - first < TILE_ROWS else TILE_ROWS
-        if height < TILE_ROWS:
-            memset(packed, 0, depth * TILE_ROWS * sizeof(real))
-        if step.column == 1:
-            for i in range(height):
-                for p in range(depth):
-                    packed[p * TILE_ROWS + i] = a[(first + i) * step.row + p]
+cdef inline Py_ssize_t next_part(Py_ssize_t left, Py_ssize_t most) noexcept nogil:
+    """How many of the things left to take next: at most so many, and two middling parts rather than a small last one."""
+    return most if left >= 2 * most else left if left <= most else (left + 1) // 2
+
+
+cdef inline const real* start_at(const real* start, Py_ssize_t start_row, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
+    """Where C's part from (i, j) on starts, if it does not start with zeros."""
+    if start == NULL:
+        return NULL
+    return start + i * start_row + j
+
+
+cdef inline bint far_apart(Py_ssize_t step, Py_ssize_t bytes, Py_ssize_t tiles) noexcept nogil:
+    """Whether to pack what the tile would read by so large a step, for so many tiles.
+
+    Lines that far apart lie in few of L1's sets, which then holds few of them: A's are to stay there. B's come from L2,
+    which bears more, up to where each row is in a page of its own: there prefetching ends, and every row costs an entry
+    of the table of pages.
+    """
+    return step >= bytes and tiles >= REUSE
+
+
+cdef inline void tile(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const real* a, Layout a_step,
+                      const real* b, Py_ssize_t b_row, const real* start, Py_ssize_t start_row, real* c,
+                      Py_ssize_t c_row) noexcept nogil:
+    if real is float:
+        float_tile(rows, columns, depth, a, a_step.row, a_step.column, b, b_row, start, start_row, c, c_row)
+    else:
+        double_tile(rows, columns, depth, a, a_step.row, a_step.column, b, b_row, start, start_row, c, c_row)
+
+
+cdef void pack_rows(const real* a, Layout step, Py_ssize_t rows, Py_ssize_t depth, real* packed) noexcept nogil:
+    """A tile's rows of A, (rows, depth), column after column, PADDED_ROWS from one to the next."""
+    cdef Py_ssize_t i, p
+    if step.row != 1:
+        for p in range(depth):
+            for i in range(rows):
+                packed[p * PADDED_ROWS + i] = a[i * step.row + p * step.column]
+    elif real is float:
+        float_copy(depth, rows, a, step.column, packed, PADDED_ROWS)
+    else:
+        double_copy(depth, rows, a, step.column, packed, PADDED_ROWS)
+
+
+cdef void pack_columns(const real* b, Layout step, Py_ssize_t depth, Py_ssize_t columns, real* packed,
+                       Py_ssize_t packed_row) noexcept nogil:
+    """A tile's columns of B, (depth, columns), row after row."""
+    cdef Py_ssize_t j, p
+    if step.column == 1:
+        if real is float:
+            float_copy(depth, columns, b, step.row, packed, packed_row)
         else:
-            for p in range(depth):
-                for i in range(height):
-                    packed[p * TILE_ROWS + i] = a[(first + i) * step.row + p * step.column]
-        packed += depth * TILE_ROWS
-        first += TILE_ROWS
-
-
-cdef void pack_b(const real* b, Layout step, Py_ssize_t depth, Py_ssize_t columns, real* packed) noexcept nogil:
-    """B's block as panels of a tile's columns, each (depth, tile columns), zeros right of the last column."""
-    cdef Py_ssize_t j, p, first = 0, width, tile_columns = TILE_BYTES // sizeof(real)
-    while first < columns:
-        width = columns - first if columns - first < tile_columns else tile_columns
-        if width < tile_columns:
-            memset(packed, 0, depth * tile_columns * sizeof(real))
-        if step.column == 1:
-            for p in range(depth):
-                for j in range(width):
-                    packed[p * tile_columns + j] = b[p * step.row + first + j]
+            double_copy(depth, columns, b, step.row, packed, packed_row)
+    elif step.row == 1:
+        if real is float:
+            float_transpose(columns, depth, b, step.column, packed, packed_row)
         else:
-            for j in range(width):
-                for p in range(depth):
-                    packed[p * tile_columns + j] = b[p * step.row + (first + j) * step.column]
-        packed += depth * tile_columns
-        first += tile_columns
+            double_transpose(columns, depth, b, step.column, packed, packed_row)
+    else:
+        for p in range(depth):
+            for j in range(columns):
+                packed[p * packed_row + j] = b[p * step.row + j * step.column]
 
 
-cdef void multiply_blocks(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const real* packed_a,
-                          const real* packed_b, real* c, Py_ssize_t c_row, bint accumulate) noexcept nogil:
-    """The product of a packed block of A (rows, depth) and one of B (depth, columns), tile by tile."""
-    cdef Py_ssize_t i = 0, j = 0, r, s, height, width, tile_columns = TILE_BYTES // sizeof(real)
-    cdef real tile[1024]
-    cdef real* target
-    while j < columns:
-        width = columns - j if columns - j < tile_columns else tile_columns
-        i = 0
-        while i < rows:
-            height = rows - i if rows - i < TILE_ROWS else TILE_ROWS
-            if real is float:
-                float_tile(depth, packed_a + i * depth, packed_b + j * depth, tile)
-            else:
-                double_tile(depth, packed_a + i * depth, packed_b + j * depth, tile)
-            for r in range(height):
-                target = c + (i + r) * c_row + j
-                if accumulate:
-                    for s in range(width):
-                        target[s] += tile[r * tile_columns + s]
-                else:
-                    for s in range(width):
-                        target[s] = tile[r * tile_columns + s]
-            i += TILE_ROWS
-        j += tile_columns
-
-
-cdef void packed_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Layout a_step, const real* b,
-                      Layout b_step, real* c, Py_ssize_t c_row, bint accumulate) noexcept nogil:
-    """One thread's product, block by block."""
+cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Layout a_step, const real* b,
+                       Layout b_step, const real* start, Py_ssize_t start_row, real* c,
+                       Py_ssize_t c_row) noexcept nogil:
+    """One thread's product: the blocks of B one after the other, and for each the tiles of C row by row."""
+    cdef Py_ssize_t tile_columns = float_tile_columns if sizeof(real) == sizeof(float) else double_tile_columns
     cdef Py_ssize_t block_columns = BLOCK_BYTES // sizeof(real)
-    cdef Py_ssize_t i, j, p, rows, columns, depth
-    cdef real* packed_a = <real*>get_workspace((BLOCK_ROWS * DEPTH) * sizeof(double) + DEPTH * BLOCK_BYTES)
-    cdef real* packed_b
-    if packed_a == NULL:                    # no memory for the blocks: the definition needs none
-        naive_gemm(m, n, k, a, a_step, b, b_step, c, c_row, accumulate)
-        return
-    packed_b = <real*>(<char*>packed_a + (BLOCK_ROWS * DEPTH) * sizeof(double))
-    j = 0
-    while j < n:
-        columns = n - j if n - j < block_columns else block_columns
-        p = 0
-        while p < k:
-            depth = k - p if k - p < DEPTH else DEPTH
-            pack_b(b + p * b_step.row + j * b_step.column, b_step, depth, columns, packed_b)
+    cdef Py_ssize_t i, j, p, first, last, depth, height, width
+    cdef bint packs_a = a_step.column != 1 and far_apart(a_step.column * sizeof(real), A_FAR, n // tile_columns)
+    cdef bint packs_b = b_step.column != 1 or far_apart(b_step.row * sizeof(real), B_FAR, m // TILE_ROWS)
+    cdef real* packed_a = NULL
+    cdef real* packed_b = NULL
+    cdef real* packed
+    cdef const real* rows                   # where the tile finds A, (height, depth), ...
+    cdef const real* columns                # ... and B, (depth, width)
+    cdef Layout rows_step = Layout(1, PADDED_ROWS) if packs_a else a_step
+    cdef Py_ssize_t columns_step = tile_columns if packs_b else b_step.row
+    if packs_a or packs_b:
+        packed_a = <real*>get_workspace(DEPTH * (PADDED_ROWS * sizeof(double) + BLOCK_BYTES))
+        if packed_a == NULL:                # no memory for the copies: the definition needs none
+            naive_gemm(m, n, k, a, a_step, b, b_step, start, start_row, c, c_row)
+            return
+        packed_b = packed_a + DEPTH * PADDED_ROWS
+    p = 0
+    while p < k:
+        depth = next_part(k - p, DEPTH)
+        first = 0
+        while first < n:
+            last = min(first + block_columns, n)
             i = 0
             while i < m:
-                rows = m - i if m - i < BLOCK_ROWS else BLOCK_ROWS
-                pack_a(a + i * a_step.row + p * a_step.column, a_step, rows, depth, packed_a)
-                multiply_blocks(rows, columns, depth, packed_a, packed_b, c + i * c_row + j, c_row, accumulate or p > 0)
-                i += BLOCK_ROWS
-            p += DEPTH
-        j += block_columns
+                height = next_part(m - i, TILE_ROWS)
+                rows = a + i * a_step.row + p * a_step.column
+                if packs_a:
+                    pack_rows(rows, a_step, height, depth, packed_a)
+                    rows = packed_a
+                j = first
+                while j < last:
+                    width = min(tile_columns, last - j)
+                    columns = b + p * b_step.row + j * b_step.column
+                    if packs_b:
+                        packed = packed_b + (j - first) * depth
+                        if i == 0:          # packed when first needed, and in L1 when first used
+                            pack_columns(columns, b_step, depth, width, packed, tile_columns)
+                        columns = packed
+                    tile(height, width, depth, rows, rows_step, columns, columns_step,
+                         start_at(start, start_row, i, j), start_row, c + i * c_row + j, c_row)
+                    j += width
+                i += height
+            first = last
+        start = c                           # what is there so far
+        start_row = c_row
+        p += depth
+
+
+# -- threads ---------------------------------------------------------------------------------------------------
+
+cdef int rows_of_threads(int threads, Py_ssize_t m, Py_ssize_t n, Py_ssize_t tile_columns) noexcept nogil:
+    """Into how many rows of parts to divide C, when threads share it as a grid of equal parts.
+
+    A thread's time goes with its columns of tiles times their rows, and packing takes about as long as one more tile in
+    each of the columns.
+    """
+    cdef Py_ssize_t time, least = -1
+    cdef int rows, columns, best = 1
+    for rows in range(1, threads + 1):
+        if threads % rows == 0:
+            columns = threads // rows
+            time = (((n + tile_columns - 1) // tile_columns + columns - 1) // columns
+                    * ((m + rows - 1) // rows + TILE_ROWS))
+            if least < 0 or time < least:
+                best, least = rows, time
+    return best
 
 
 cdef void gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Layout a_step, const real* b, Layout b_step,
-               real* c, Py_ssize_t c_row, bint accumulate) noexcept nogil:
-    """C = A B, or C += A B: the threads share C out by rows or by columns, whichever there are more of."""
-    cdef Py_ssize_t part, parts, first, count, tile_columns = TILE_BYTES // sizeof(real)
-    if m * n * k < TINY:
-        naive_gemm(m, n, k, a, a_step, b, b_step, c, c_row, accumulate)
+               const real* start, Py_ssize_t start_row, real* c, Py_ssize_t c_row) noexcept nogil:
+    """C = start + A B. The threads share C, and each computes its part alone."""
+    cdef Py_ssize_t tile_columns = float_tile_columns if sizeof(real) == sizeof(float) else double_tile_columns
+    cdef Py_ssize_t i, j, height, width
+    cdef int part, rows, columns, threads = threads_for(m * n * k, THREAD_WORK)
+    if k == 0:                              # nothing to add: C = start
+        naive_gemm(m, n, k, a, a_step, b, b_step, start, start_row, c, c_row)
         return
-    parts = threads_for(m * n * k, THREAD_WORK)
-    if parts == 1:
-        packed_gemm(m, n, k, a, a_step, b, b_step, c, c_row, accumulate)
+    if threads == 1:
+        blocked_gemm(m, n, k, a, a_step, b, b_step, start, start_row, c, c_row)
         return
-    for part in prange(parts, num_threads=<int>parts, schedule="static"):
-        if m >= n:
-            first = share(part, parts, m, TILE_ROWS)
-            count = share(part + 1, parts, m, TILE_ROWS) - first
-            if count > 0:
-                packed_gemm(count, n, k, a + first * a_step.row, a_step, b, b_step, c + first * c_row, c_row,
-                            accumulate)
-        else:
-            first = share(part, parts, n, tile_columns)
-            count = share(part + 1, parts, n, tile_columns) - first
-            if count > 0:
-                packed_gemm(m, count, k, a, a_step, b + first * b_step.column, b_step, c + first, c_row, accumulate)
+    rows = rows_of_threads(threads, m, n, tile_columns)
+    columns = threads // rows
+    for part in prange(threads, num_threads=threads, schedule="static"):
+        i = share(part // columns, rows, m, 1)
+        height = share(part // columns + 1, rows, m, 1) - i
+        j = share(part % columns, columns, n, tile_columns)
+        width = share(part % columns + 1, columns, n, tile_columns) - j
+        if height > 0 and width > 0:
+            blocked_gemm(height, width, k, a + i * a_step.row, a_step, b + j * b_step.column, b_step,
+                         start_at(start, start_row, i, j), start_row, c + i * c_row + j, c_row)
 
 
 # -- for tests and for reading ----------------------------------------------------------------------------------
@@ -292,6 +315,6 @@ cdef void _product(object a, object b, object out, bint accumulate, bint naive, 
     b_step.row, b_step.column = b.strides[0] // b.itemsize, b.strides[1] // b.itemsize
     with nogil:
         if naive:
-            naive_gemm(m, n, k, a_data, a_step, b_data, b_step, out_data, n, accumulate)
+            naive_gemm(m, n, k, a_data, a_step, b_data, b_step, out_data if accumulate else NULL, n, out_data, n)
         else:
-            gemm(m, n, k, a_data, a_step, b_data, b_step, out_data, n, accumulate)
+            gemm(m, n, k, a_data, a_step, b_data, b_step, out_data if accumulate else NULL, n, out_data, n)

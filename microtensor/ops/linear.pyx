@@ -6,7 +6,6 @@ copied.
 
 cimport cython
 cimport numpy as cnp
-from libc.string cimport memcpy
 from numpy cimport ndarray
 
 from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, is_float, is_single, late, record, wrap
@@ -34,17 +33,13 @@ cdef enum:
 cdef void linear_forward(const real* x, const real* W, const real* b, real* y, Py_ssize_t N, Py_ssize_t I,
                          Py_ssize_t O) noexcept nogil:
     cdef Layout x_step = Layout(I, 1), W_transposed = Layout(1, I)
-    cdef Py_ssize_t n
-    if b != NULL:
-        for n in range(N):
-            memcpy(y + n * O, b, O * sizeof(real))
-    gemm(N, O, I, x, x_step, W, W_transposed, y, O, b != NULL)
+    gemm(N, O, I, x, x_step, W, W_transposed, b, 0, y, O)                  # every row starts with b
 
 
 cdef void linear_backward_x(const real* g, const real* W, real* dx, Py_ssize_t N, Py_ssize_t I,
                             Py_ssize_t O) noexcept nogil:
     cdef Layout g_step = Layout(O, 1), W_step = Layout(I, 1)
-    gemm(N, I, O, g, g_step, W, W_step, dx, I, False)
+    gemm(N, I, O, g, g_step, W, W_step, <real*>NULL, 0, dx, I)
 
 
 cdef void linear_backward_b(const real* g, real* db, Py_ssize_t N, Py_ssize_t O) noexcept nogil:
@@ -65,7 +60,7 @@ cdef void linear_backward_b(const real* g, real* db, Py_ssize_t N, Py_ssize_t O)
 cdef void linear_backward_W(const real* g, const real* x, real* dW, Py_ssize_t N, Py_ssize_t I,
                             Py_ssize_t O) noexcept nogil:
     cdef Layout g_transposed = Layout(1, O), x_step = Layout(I, 1)
-    gemm(O, I, N, g, g_transposed, x, x_step, dW, I, False)
+    gemm(O, I, N, g, g_transposed, x, x_step, <real*>NULL, 0, dW, I)
 
 
 @cython.final
@@ -269,9 +264,11 @@ cdef ndarray matrix_gemm(ndarray a, ndarray b):
     cdef bint single = is_single(a)
     with nogil:
         if single:
-            gemm(m, n, k, <const float*>a_data, a_step, <const float*>b_data, b_step, <float*>y_data, n, False)
+            gemm(m, n, k, <const float*>a_data, a_step, <const float*>b_data, b_step, <float*>NULL, 0,
+                 <float*>y_data, n)
         else:
-            gemm(m, n, k, <const double*>a_data, a_step, <const double*>b_data, b_step, <double*>y_data, n, False)
+            gemm(m, n, k, <const double*>a_data, a_step, <const double*>b_data, b_step, <double*>NULL, 0,
+                 <double*>y_data, n)
     return y
 
 
@@ -304,10 +301,10 @@ cdef ndarray batched_gemm(object a, object b):
         for i in range(count):
             if single:
                 gemm(m, n, k, <const float*>(a_data + a_start[i]), a_step, <const float*>(b_data + b_start[i]), b_step,
-                     <float*>(y_data + i * m * n * size_of), n, False)
+                     <float*>NULL, 0, <float*>(y_data + i * m * n * size_of), n)
             else:
                 gemm(m, n, k, <const double*>(a_data + a_start[i]), a_step, <const double*>(b_data + b_start[i]),
-                     b_step, <double*>(y_data + i * m * n * size_of), n, False)
+                     b_step, <double*>NULL, 0, <double*>(y_data + i * m * n * size_of), n)
     return y
 
 

@@ -1,0 +1,241 @@
+/* What gemm does in vector registers: one tile of C, and the two copies that packing needs.
+
+   gemm.pyx includes this file twice, for float and for double: `real` is the type, SIZE its bytes, and NAME(tile)
+   becomes float_tile or double_tile. The vector types are those of GCC and Clang, which compile to whatever the
+   instruction set has. Other compilers get vectors of one element: the same tile in scalar registers. */
+
+#ifndef TILE_ROWS
+
+  #include <stdint.h>
+
+  #if !defined(__GNUC__)
+    #define VECTOR_BYTES SIZE
+    #define TILE_ROWS 6
+  #elif defined(__AVX512F__)
+    #include <immintrin.h>
+    #define VECTOR_BYTES 64
+    #define TILE_ROWS 12        /* 12 x 2 sums, 2 vectors of B, 1 element of A: 27 of 32 registers */
+  #elif defined(__AVX__)
+    #include <immintrin.h>
+    #define VECTOR_BYTES 32
+    #define TILE_ROWS 6         /* 6 x 2 sums, 2 vectors of B, 1 element of A: 15 of 16 registers */
+  #else
+    #define VECTOR_BYTES 16
+    #define TILE_ROWS 6
+  #endif
+  #define PADDED_ROWS (TILE_ROWS == 12 ? 16 : 8)    /* TILE_ROWS in whole vectors of either type */
+
+  #if defined(__GNUC__)
+    #define ALWAYS_INLINE static inline __attribute__((always_inline))
+  #else
+    #define ALWAYS_INLINE static __forceinline
+  #endif
+  #if defined(__clang__)
+    #define UNROLL _Pragma("unroll")
+    #define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+  #elif defined(__GNUC__)
+    #define UNROLL _Pragma("GCC unroll 16")
+    #define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (NAME(index)){__VA_ARGS__})
+  #else
+    #define UNROLL
+  #endif
+
+  #define JOIN_(a, b) a##_##b
+  #define JOIN(a, b) JOIN_(a, b)
+  #define NAME(name) JOIN(real, name)
+#endif
+
+#define LANES (VECTOR_BYTES / SIZE)
+#define vector NAME(vector)
+#if SIZE == 4
+  #define INTRINSIC(name) name##_ps
+  #define INTEGER int32_t
+#else
+  #define INTRINSIC(name) name##_pd
+  #define INTEGER int64_t
+#endif
+
+#if defined(__GNUC__)
+  typedef real vector __attribute__((vector_size(VECTOR_BYTES), aligned(SIZE), may_alias));
+  typedef INTEGER NAME(index) __attribute__((vector_size(VECTOR_BYTES)));
+#else
+  typedef real vector;
+#endif
+
+enum { NAME(tile_columns) = 2 * LANES };
+
+
+/* -- the first `count` elements of a vector, 1 <= count <= LANES: the memory behind them is not touched ------------ */
+
+#if defined(__GNUC__) && defined(__AVX512F__)
+
+ALWAYS_INLINE vector NAME(load)(const real *from, int count) {
+    if (count == LANES) return *(const vector *)from;
+    return (vector)INTRINSIC(_mm512_maskz_loadu)((1u << count) - 1, from);
+}
+
+ALWAYS_INLINE void NAME(store)(real *to, vector v, int count) {
+    if (count == LANES) *(vector *)to = v;
+    else                INTRINSIC(_mm512_mask_storeu)(to, (1u << count) - 1, v);
+}
+
+#elif defined(__GNUC__) && defined(__AVX__)
+
+ALWAYS_INLINE __m256i NAME(mask)(int count) {
+    static const INTEGER ones_then_zeros[2 * LANES] = {-1, -1, -1, -1
+    #if SIZE == 4
+        , -1, -1, -1, -1
+    #endif
+    };
+    return _mm256_loadu_si256((const __m256i *)(ones_then_zeros + LANES - count));
+}
+
+ALWAYS_INLINE vector NAME(load)(const real *from, int count) {
+    if (count == LANES) return *(const vector *)from;
+    return (vector)INTRINSIC(_mm256_maskload)(from, NAME(mask)(count));
+}
+
+ALWAYS_INLINE void NAME(store)(real *to, vector v, int count) {
+    if (count == LANES) *(vector *)to = v;
+    else                INTRINSIC(_mm256_maskstore)(to, NAME(mask)(count), v);
+}
+
+#else
+
+ALWAYS_INLINE vector NAME(load)(const real *from, int count) {
+    vector v = {0};
+    if (count == LANES) return *(const vector *)from;
+    UNROLL for (int j = 0; j < LANES; j++)
+        if (j < count) ((real *)&v)[j] = from[j];
+    return v;
+}
+
+ALWAYS_INLINE void NAME(store)(real *to, vector v, int count) {
+    if (count == LANES) *(vector *)to = v;
+    else for (int j = 0; j < count; j++) to[j] = ((const real *)&v)[j];
+}
+
+#endif
+
+
+/* -- the tile ------------------------------------------------------------------------------------------------------ */
+
+/* c_ij = start_ij + sum over p of a_ip b_pj, for so many rows and vectors of C, the last vector with `last` columns.
+   No start is a start of zeros.
+
+   rows and vectors, and last where it is LANES, are constants where this is inlined: the loops over them are unrolled,
+   and the sums are registers. 12 x 2 of them also hide a multiply-add's latency of 4 cycles at 2 begun in each. */
+ALWAYS_INLINE void NAME(tile_of)(const int rows, const int vectors, const int last, Py_ssize_t depth,
+                                 const real *a, Py_ssize_t a_row, Py_ssize_t a_column, const real *b, Py_ssize_t b_row,
+                                 const real *start, Py_ssize_t start_row, real *c, Py_ssize_t c_row) {
+    vector sum[TILE_ROWS][2], zeros = {0};
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int v = 0; v < vectors; v++)
+            if (start) sum[i][v] = NAME(load)(start + i * start_row + v * LANES, v == vectors - 1 ? last : LANES);
+            else       sum[i][v] = zeros;
+    for (Py_ssize_t p = 0; p < depth; p++) {
+        vector b0 = NAME(load)(b, vectors == 1 ? last : LANES), b1 = zeros;
+        if (vectors == 2) b1 = NAME(load)(b + LANES, last);
+        UNROLL for (int i = 0; i < rows; i++) {
+            sum[i][0] += a[i * a_row] * b0;
+            if (vectors == 2) sum[i][1] += a[i * a_row] * b1;
+        }
+        a += a_column;
+        b += b_row;
+    }
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int v = 0; v < vectors; v++)
+            NAME(store)(c + i * c_row + v * LANES, sum[i][v], v == vectors - 1 ? last : LANES);
+}
+
+/* The same for any number of rows up to TILE_ROWS and of columns up to tile_columns. */
+static void NAME(tile)(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
+                       const real *a, Py_ssize_t a_row, Py_ssize_t a_column, const real *b, Py_ssize_t b_row,
+                       const real *start, Py_ssize_t start_row, real *c, Py_ssize_t c_row) {
+    #define TILE(rows, vectors, last) \
+        NAME(tile_of)(rows, vectors, last, depth, a, a_row, a_column, b, b_row, start, start_row, c, c_row)
+    #define CASE(rows) case rows: \
+        if (columns == 2 * LANES)   TILE(rows, 2, LANES);                   \
+        else if (columns > LANES)   TILE(rows, 2, (int)columns - LANES);    \
+        else                        TILE(rows, 1, (int)columns);            \
+        break;
+    switch (rows) {
+        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+        #if TILE_ROWS == 12
+        CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+        #endif
+    }
+    #undef CASE
+    #undef TILE
+}
+
+
+/* -- packing ------------------------------------------------------------------------------------------------------- */
+
+#if LANES == 16
+  #define INTERLEAVE_LOW(x, y) SHUFFLE(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+  #define INTERLEAVE_HIGH(x, y) SHUFFLE(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif LANES == 8
+  #define INTERLEAVE_LOW(x, y) SHUFFLE(x, y, 0, 8, 1, 9, 2, 10, 3, 11)
+  #define INTERLEAVE_HIGH(x, y) SHUFFLE(x, y, 4, 12, 5, 13, 6, 14, 7, 15)
+#elif LANES == 4
+  #define INTERLEAVE_LOW(x, y) SHUFFLE(x, y, 0, 4, 1, 5)
+  #define INTERLEAVE_HIGH(x, y) SHUFFLE(x, y, 2, 6, 3, 7)
+#elif LANES == 2
+  #define INTERLEAVE_LOW(x, y) SHUFFLE(x, y, 0, 2)
+  #define INTERLEAVE_HIGH(x, y) SHUFFLE(x, y, 1, 3)
+#else
+  #define INTERLEAVE_LOW(x, y) (x)
+  #define INTERLEAVE_HIGH(x, y) (y)
+#endif
+
+/* to_pi = from_ip for rows x columns elements, at most LANES x LANES. Row i and row i + LANES / 2 are interleaved into
+   two rows, again and again: each pass moves one bit of the row's number into the column's, and when all have moved,
+   rows are columns. */
+ALWAYS_INLINE void NAME(transpose_square)(const int rows, const int columns, const real *from, Py_ssize_t from_row,
+                                          real *to, Py_ssize_t to_row) {
+    vector v[LANES], next[LANES + 1], zeros = {0};
+    UNROLL for (int i = 0; i < LANES; i++)
+        v[i] = i < rows ? NAME(load)(from + i * from_row, columns) : zeros;
+    UNROLL for (int pass = 1; pass < LANES; pass *= 2) {
+        UNROLL for (int i = 0; i < LANES / 2; i++) {
+            next[2 * i] = INTERLEAVE_LOW(v[i], v[i + LANES / 2]);
+            next[2 * i + 1] = INTERLEAVE_HIGH(v[i], v[i + LANES / 2]);
+        }
+        UNROLL for (int i = 0; i < LANES; i++) v[i] = next[i];
+    }
+    UNROLL for (int p = 0; p < LANES; p++)
+        if (p < columns) NAME(store)(to + p * to_row, v[p], rows);
+}
+
+/* to_pi = from_ip for any number of rows and columns. */
+static void NAME(transpose)(Py_ssize_t rows, Py_ssize_t columns, const real *from, Py_ssize_t from_row,
+                            real *to, Py_ssize_t to_row) {
+    for (Py_ssize_t i = 0; i < rows; i += LANES)
+        for (Py_ssize_t p = 0; p < columns; p += LANES) {
+            int height = rows - i < LANES ? (int)(rows - i) : LANES;
+            int breadth = columns - p < LANES ? (int)(columns - p) : LANES;
+            const real *corner = from + i * from_row + p;
+            if (height == LANES && breadth == LANES)
+                NAME(transpose_square)(LANES, LANES, corner, from_row, to + p * to_row + i, to_row);
+            else
+                NAME(transpose_square)(height, breadth, corner, from_row, to + p * to_row + i, to_row);
+        }
+}
+
+/* to_pj = from_pj, each row filled up with zeros to whole vectors. */
+static void NAME(copy)(Py_ssize_t rows, Py_ssize_t columns, const real *from, Py_ssize_t from_row,
+                       real *to, Py_ssize_t to_row) {
+    for (Py_ssize_t p = 0; p < rows; p++)
+        for (Py_ssize_t j = 0; j < columns; j += LANES) {
+            int count = columns - j < LANES ? (int)(columns - j) : LANES;
+            NAME(store)(to + p * to_row + j, NAME(load)(from + p * from_row + j, count), LANES);
+        }
+}
+
+#undef LANES
+#undef vector
+#undef INTRINSIC
+#undef INTEGER
+#undef INTERLEAVE_LOW
+#undef INTERLEAVE_HIGH
