@@ -1,67 +1,117 @@
 """What one node of the graph costs: a chain of y = y * c on one element, forward, backward and freeing.
 
-    python benchmarks/node.py                       # microtensor, and PyTorch where it is installed
+    python benchmarks/node.py
+    python benchmarks/node.py --longest 10000 --peer torch
 
-Prints nanoseconds per node at each chain length, the median of several runs, and the ratio, run by run. Each library
-has a process of its own, on one thread; they take turns.
+Prints nanoseconds per node at each length of the chain, the median over the rounds, for microtensor and every
+installed peer, on one thread. A library that would take longer than a minute for a chain is left out of it. Writes
+node.json and node.png.
 """
 
-import argparse
-import importlib.util
+import importlib
 import statistics
+import sys
 import time
 
-from turns import Runner, serve
+import harness
+
+PEERS = ("torch", "micrograd", "autograd", "mygrad")
+LONGEST_TURN = 60  # seconds
+NODES_PER_TURN = 10_000  # at least
 
 
-def chain(tensor):
-    """A function that builds, differentiates and frees a chain, given a library's ``tensor``."""
-    x, c = tensor([1.0], requires_grad=True), tensor([1.0000001])
+def library(name):
+    """How to make a chain's start and its factor, and how to differentiate the chain."""
+    if name == "autograd":  # differentiates a function, not a value
+        import autograd
+        import numpy as np
 
-    def seconds_per_node(length, repeats):
+        return np.ones(1), np.full(1, 1.0000001), autograd.elementwise_grad
+    if name == "micrograd":
+        from micrograd.engine import Value
+
+        sys.setrecursionlimit(10**8)  # its walk through the graph is recursive
+        return Value(1.0), Value(1.0000001), None
+    tensor = importlib.import_module(name).tensor
+    if name == "mygrad":
+        return tensor([1.0]), tensor([1.0000001], constant=True), None
+    return tensor([1.0], requires_grad=True), tensor([1.0000001]), None
+
+
+def answers(name):
+    """A function that builds, differentiates and frees chains."""
+    x, c, grad = library(name)
+
+    def chain(x, length):
+        y = x
+        for _ in range(length):
+            y = y * c
+        return y
+
+    def seconds_per_node(length):
+        repeats = max(1, NODES_PER_TURN // length)
         start = time.perf_counter()
         for _ in range(repeats):
-            y = x
-            for _ in range(length):
-                y = y * c
-            y.backward()
-            del y
+            if grad:
+                grad(chain)(x, length)
+            else:
+                chain(x, length).backward()
         return (time.perf_counter() - start) / (length * repeats)
 
-    return seconds_per_node
+    return {"time": seconds_per_node}
+
+
+def plot(pyplot, document):
+    """A line per library: time per node against the length of the chain."""
+    figure, panel = pyplot.subplots(figsize=(6, 4), layout="constrained")
+    names = document["rows"][0]["seconds"]
+    for name in names:
+        points = [(row["length"], statistics.median(row["seconds"][name]) * 1e6)
+                  for row in document["rows"] if name in row["seconds"]]
+        panel.plot(*zip(*points, strict=True), "o-", label=name, markersize=4)
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.set_xlabel("nodes in the chain")
+    panel.set_ylabel("µs per node (log scale)")
+    panel.legend(fontsize=8)
+    return figure
 
 
 def main():
-    """Print a line per chain length."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--longest", type=int, default=1_000_000, help="the longest chain (default 1000000)")
-    parser.add_argument("--rounds", type=int, default=7, help="runs of each length (default 7)")
-    parser.add_argument("--serve", help=argparse.SUPPRESS)
-    parser.add_argument("--threads", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    """Measure, print and write."""
+    arguments = harness.parser(__doc__, rounds=7)
+    arguments.add_argument("--longest", type=harness.positive, default=1_000_000,
+                           help="the longest chain (default 1000000)")
+    arguments.add_argument("--peer", choices=PEERS, action="append", help="only this peer (may be repeated)")
+    options = arguments.parse_args()
     if options.serve:
-        serve({"time": chain(importlib.import_module(options.serve).tensor)})
+        harness.serve(answers(options.serve))
         return
 
-    names = [name for name in ("microtensor", "torch") if importlib.util.find_spec(name)]
-    runners = {name: Runner(__file__, name) for name in names}
-    print(f"{'nodes':>10}" + "".join(f"{name + ' ns/node':>22}" for name in names) + f"{'ratio':>9}" * (len(names) - 1))
-    length = 100
+    names = ["microtensor", *harness.installed(options.peer or PEERS)]
+    runners = [harness.Runner(__file__, name) for name in names]
+    harness.in_turn(runners, 1, "time", length=100)  # to warm up
+    rows, length = [], 100
     while length <= options.longest:
-        times = {name: [] for name in names}
-        for _ in range(options.rounds):
-            for name, runner in runners.items():
-                times[name].append(runner.ask("time", length=length, repeats=max(1, 10_000 // length)))
-        ratios = [theirs / times["microtensor"][i] for name in names[1:] for i, theirs in enumerate(times[name])]
-        print(
-            f"{length:10}"
-            + "".join(f"{statistics.median(times[name]) * 1e9:22.0f}" for name in names)
-            + (f"{statistics.median(ratios):8.1f}x" if ratios else ""),
-            flush=True,
-        )
+        turns = harness.in_turn(runners, options.rounds, "time", length=length)
+        seconds = {runner.name: found for runner, found in turns.items()}
+        ratios = {name: harness.paired(found, seconds["microtensor"]) for name, found in seconds.items()}
+        rows.append({"length": length, "seconds": seconds, "ratio": ratios})
         length *= 10
-    for runner in runners.values():
+        runners = [runner for runner in runners if min(seconds[runner.name]) * length <= LONGEST_TURN or runner.close()]
+    for runner in runners:
         runner.close()
+
+    def cell(row, name):
+        if name not in row["seconds"]:
+            return "-"
+        ratio = "" if name == "microtensor" else f" ({row['ratio'][name]['median']:.1f}x)"
+        return f"{statistics.median(row['seconds'][name]) * 1e9:.0f}{ratio}"
+
+    cells = [[row["length"], *(cell(row, name) for name in names)] for row in rows]
+    print(harness.table(["nodes; ns per node", *names], cells))
+    harness.draw(options, "y = y * c on one element: forward, backward, freed", plot,
+                 harness.write(options, "node", {"rows": rows}))
 
 
 if __name__ == "__main__":
