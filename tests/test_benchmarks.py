@@ -1,0 +1,64 @@
+"""The benchmarks run, and a step costs no more than is recorded. No time is asserted."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+SCRIPTS = sorted(path.name for path in BENCHMARKS.glob("*.py") if "__main__" in path.read_text())
+
+
+def run(script, *arguments):
+    """The finished process of a benchmark."""
+    return subprocess.run([sys.executable, str(BENCHMARKS / script), *arguments], capture_output=True, text=True)
+
+
+def test_step_costs_no_more_than_recorded():
+    done = run("count.py", "--no-instructions")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_compare_checks_times_and_writes(tmp_path):
+    done = run("compare.py", "--rounds", "1", "--seconds", "0.001", "--case", "moons", "--case", "digits+",
+               "--peer", "numpy", "--output", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / "compare.json").read_text())
+    for case in ("moons", "digits+"):
+        assert set(written["cases"][case]["programs"]) == {"microtensor", "numpy"}
+        assert not written["cases"][case]["not_timed"]
+    assert written["machine"]["versions"]["numpy"] == np.__version__
+    assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_check_refuses_a_wrong_program(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import steps
+
+    case = steps.CASES["digits"]
+    gradients, losses, tolerance = steps.reference(case)
+    right = {"losses": losses, "tolerance": tolerance, **{f"gradient{i}": g for i, g in enumerate(gradients)}}
+
+    def disagreement(factor):
+        remaining = iter(losses)
+        return steps.disagreement(lambda: next(remaining), [gradients[0] * factor, *gradients[1:]], right)
+
+    assert disagreement(1) == 0
+    assert disagreement(1 + 1e-4) > 1
+
+
+@pytest.mark.parametrize("option", ["--case", "--peer"])
+def test_unknown_names_are_refused_with_the_known_ones(option):
+    done = run("compare.py", option, "nonsense")
+    assert done.returncode == 2
+    assert "invalid choice: 'nonsense'" in done.stderr
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_prints_its_help(script):
+    done = run(script, "--help")
+    assert done.returncode == 0 and "usage:" in done.stdout
