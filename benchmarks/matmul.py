@@ -94,16 +94,18 @@ def plot(pyplot, document):
         for name, label in LABELS.items():
             points = [row["gflops"].get(name) for row in group["rows"]]
             if any(points):
-                panel.plot(range(len(points)), points, "o-", label=label, markersize=3, linewidth=1)
+                panel.plot(range(len(points)), points, "o", label=label, markersize=4)
         if group["peak_gflops"]:
             panel.axhline(group["peak_gflops"], color="0.5", linestyle="--", linewidth=1, label="peak (measured)")
         panel.set_yscale("log")
+        panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        panel.yaxis.set_minor_formatter(lambda value, _: "")
         panel.set_ylabel("GFLOP/s")
         panel.set_title(f"{group['dtype']}, {group['threads']} thread{'s' * (group['threads'] > 1)}", fontsize=9)
         panel.set_xticks(range(len(group["rows"])),
                          [f"{','.join(map(str, row['size']))} {row['layout']}" for row in group["rows"]],
                          rotation=60, ha="right", fontsize=7)
-    panels.flat[0].legend(fontsize=7, ncols=4)
+    figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside lower center", fontsize=8, ncols=4)
     return figure
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from harness import seconds_per_call
 
 LEARNING_RATE, MOMENTUM, MAX_NORM = 0.01, 0.9, 1.0
-CHECKED_SCALE = 32  # of the inputs that programs are checked on: gradients so large that clipping does something
+CHECKED_SCALE = 8  # of the inputs that programs are checked on: gradients so large that clipping does something
 
 
 class Case(NamedTuple):
