@@ -166,19 +166,20 @@ def microseconds(seconds):
 
 def machine():
     """Everything about the machine that a reader of the figures may ask for."""
-    from microtensor._cpu import supported_levels
+    import numpy
 
-    from microtensor import __version__, _isa_path, threads
+    from microtensor import __version__, _cpu, _isa_path, threads
 
     return {
         "processor": _first_line_after("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
         "cores": cores(),
-        "instruction_sets": list(supported_levels()),
+        "instruction_sets": list(_cpu.supported_levels()),
         "caches": _caches(),
         "memory": _first_line_after("/proc/meminfo", "MemTotal"),
         "system": platform.platform(),
         "compiler": threads.compiler_version(),
         "microtensor_level": _isa_path.LEVEL,
+        "blas": "{name} {version}".format(**numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]),
         "versions": {"python": platform.python_version(), **_versions(), "microtensor": __version__},
     }
 
