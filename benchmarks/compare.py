@@ -89,39 +89,43 @@ def lines(measured, with_targets):
 
 
 def plot(pyplot, document):
-    """A panel per case: how many times microtensor's time each program takes, labelled in microseconds."""
+    """A panel per case."""
     cases = document["cases"]
     columns = min(4, len(cases))
-    figure, panels = pyplot.subplots(-(-len(cases) // columns), columns, squeeze=False, layout="constrained",
-                                     figsize=(3.6 * columns, 2.6 * -(-len(cases) // columns) + 0.5))
+    rows = -(-len(cases) // columns)
+    figure, panels = pyplot.subplots(rows, columns, squeeze=False, figsize=(3.6 * columns, 2.6 * rows + 0.5),
+                                     layout="constrained")
     for panel in panels.flat[len(cases):]:
         panel.set_axis_off()
     for panel, (case, measured) in zip(panels.flat, cases.items(), strict=False):
-        programs = measured["programs"]
-        ratios = [program["ratio"] for program in programs.values()]
-        medians = [ratio["median"] for ratio in ratios]
-        spread = [[r["median"] - r["low"] for r in ratios], [r["high"] - r["median"] for r in ratios]]
-        colours = ["tab:orange" if name == "microtensor" else "tab:blue" for name in programs]
-        # Ratios are distances from 1 on a log scale, so a point says what a bar, which has no zero to start at, cannot.
-        panel.hlines(range(len(medians)), 1, medians, colors=colours, linewidth=1.5)
-        panel.errorbar(medians, range(len(medians)), xerr=spread, fmt="none", ecolor="0.4", capsize=2, linewidth=0.8)
-        panel.scatter(medians, range(len(medians)), c=colours, s=28, zorder=3)
-        for position, (median, program) in enumerate(zip(medians, programs.values(), strict=True)):
-            panel.annotate(f"{harness.microseconds(statistics.median(best_turns(program)))} µs", (median, position),
-                           xytext=(6, 3), textcoords="offset points", fontsize=7)
-        panel.set_xscale("log")
-        panel.set_xlim(min(0.7, min(medians) / 1.3), max(medians) ** 1.25 * 2)
-        panel.axvline(1, color="0.7", linewidth=0.8, zorder=0)
-        panel.xaxis.set_major_locator(pyplot.matplotlib.ticker.LogLocator(numticks=4))
-        panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}x")
-        panel.xaxis.set_minor_formatter(lambda value, _: "")
-        panel.set_yticks(range(len(programs)), programs)
-        panel.invert_yaxis()
-        panel.margins(y=0.12)
         shape = measured["case"]
         extras = ", batch-norm, dropout" if shape["batch_norm"] else ""
         panel.set_title(f"{case}: {'-'.join(map(str, shape['sizes']))}, batch {shape['batch']}{extras}", fontsize=8)
+        plot_programs(panel, measured["programs"])
+        panel.xaxis.set_major_locator(pyplot.matplotlib.ticker.LogLocator(numticks=4))
     return figure
+
+
+def plot_programs(panel, programs):
+    """How many times microtensor's time each program takes, with the quartiles, labelled in microseconds."""
+    ratios = [program["ratio"] for program in programs.values()]
+    medians, positions = [ratio["median"] for ratio in ratios], range(len(ratios))
+    spread = [[r["median"] - r["low"] for r in ratios], [r["high"] - r["median"] for r in ratios]]
+    colours = ["tab:orange" if name == "microtensor" else "tab:blue" for name in programs]
+    panel.hlines(positions, 1, medians, colors=colours, linewidth=1.5)  # from 1: a log scale has no zero for bars
+    panel.errorbar(medians, positions, xerr=spread, fmt="none", ecolor="0.4", capsize=2, linewidth=0.8)
+    panel.scatter(medians, positions, c=colours, s=28, zorder=3)
+    for position, median, program in zip(positions, medians, programs.values(), strict=True):
+        panel.annotate(f"{harness.microseconds(statistics.median(best_turns(program)))} µs", (median, position),
+                       xytext=(6, 3), textcoords="offset points", fontsize=7)
+    panel.axvline(1, color="0.7", linewidth=0.8, zorder=0)
+    panel.set_xscale("log")
+    panel.set_xlim(min(0.7, min(medians) / 1.3), max(medians) ** 1.25 * 2)
+    panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}x")
+    panel.xaxis.set_minor_formatter(lambda value, _: "")
+    panel.set_yticks(positions, programs)
+    panel.invert_yaxis()
+    panel.margins(y=0.12)
 
 
 def main():

@@ -109,12 +109,13 @@ def plot(pyplot, document):
             panel.plot(*zip(*points, strict=True), marker, label=direction, markersize=5)
         panel.axvline(1, color="0.6", linewidth=0.8)
         panel.set_xscale("log")
+        panel.xaxis.set_major_locator(pyplot.matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
         panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}x")
         panel.xaxis.set_minor_formatter(lambda value, _: "")
         panel.set_title(f"{length:,} elements, {threads} thread{'s' * (threads > 1)}", fontsize=8)
         panel.set_yticks(range(len(functions)), functions)
     panels.flat[0].invert_yaxis()
-    panels.flat[0].legend(fontsize=7)
+    figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside lower center", fontsize=8, ncols=2)
     return figure
 
 

@@ -73,7 +73,7 @@ def plot(pyplot, document):
     panel.set_yscale("log")
     panel.set_xlabel("nodes in the chain")
     panel.set_ylabel("µs per node (log scale)")
-    panel.legend(fontsize=8)
+    figure.legend(loc="outside lower center", fontsize=8, ncols=5)
     return figure
 
 

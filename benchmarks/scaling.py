@@ -40,7 +40,7 @@ def plot(pyplot, document):
         panel.set_yscale("log")
         panel.set_xlabel(direction)
     panels.flat[0].set_ylabel("µs per step (log scale)")
-    panels.flat[0].legend(fontsize=8)
+    figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside lower center", fontsize=8, ncols=5)
     return figure
 
 
