@@ -36,7 +36,7 @@ cdef extern from *:
 
 cdef enum:
     LINE = 64                   # bytes of a cache line, and of the smallest block
-    CLASSES = 4 * 60
+    CLASSES = 4 * 62            # up to 2^64 bytes
     MAX_IDLE = 1 << 28          # bytes that may wait; what comes back beyond that is freed
 
 
