@@ -7,7 +7,7 @@ the next array of its size.
 
 An array does not know of this: its ``base`` is a Block, and the Block's death gives the memory back. Sizes are rounded
 up to four classes per power of two. Blocks are aligned to cache lines, which are also the widest vectors. Only threads
-that hold the GIL come here.
+that hold the GIL come here. A build with the address sanitizer is told which bytes of a block are an array's at the time.
 """
 
 cimport cython
@@ -30,9 +30,17 @@ cdef extern from *:
           return posix_memalign(&memory, 64, bytes) ? NULL : memory;
       }
     #endif
+    #if defined(__SANITIZE_ADDRESS__)
+      #include <sanitizer/asan_interface.h>
+    #else
+      #define ASAN_POISON_MEMORY_REGION(memory, bytes)
+      #define ASAN_UNPOISON_MEMORY_REGION(memory, bytes)
+    #endif
     """
     void* allocate_aligned(size_t bytes) noexcept
     void free_aligned(void* memory) noexcept
+    void forbid "ASAN_POISON_MEMORY_REGION" (void* memory, size_t bytes) noexcept
+    void allow "ASAN_UNPOISON_MEMORY_REGION" (void* memory, size_t bytes) noexcept
 
 cdef enum:
     LINE = 64                   # bytes of a cache line, and of the smallest block
@@ -80,8 +88,10 @@ cdef class Block:
             free_aligned(idle)
             return
         _idle_bytes += bytes
+        allow(idle, sizeof(Idle))
         idle.next = _idle[self.size_class]
         _idle[self.size_class] = idle
+        forbid(idle + 1, bytes - sizeof(Idle))
 
 
 cdef ndarray new_array(int ndim, Py_ssize_t* shape, int typenum):
@@ -103,6 +113,8 @@ cdef ndarray new_array(int ndim, Py_ssize_t* shape, int typenum):
         block.memory = allocate_aligned(class_bytes(block.size_class))
         if block.memory == NULL:
             raise MemoryError(f"no memory for an array of {bytes} bytes, shape {[shape[d] for d in range(ndim)]}")
+    allow(block.memory, bytes)
+    forbid(<char*>block.memory + bytes, class_bytes(block.size_class) - bytes)
     cdef ndarray array = cnp.PyArray_SimpleNewFromData(ndim, <cnp.npy_intp*>shape, typenum, block.memory)
     cnp.set_array_base(array, block)
     return array
