@@ -4,6 +4,7 @@ Metadata and tool settings are in pyproject.toml; this file holds what has to be
 which levels to build and which compiler flags work.
 
     MICROTENSOR_LEVELS=v2,v3,v4 pip wheel .     # what a release wheel holds
+    MICROTENSOR_SANITIZE=address,undefined      # watch the kernels: see .ci/sanitize
 """
 
 import os
@@ -21,6 +22,10 @@ PACKAGE = ROOT / "microtensor"
 
 # GCC and Clang. Not -ffast-math: NaN and infinity keep their meaning.
 FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-Wno-unreachable-code"]
+SANITIZE = os.environ.get("MICROTENSOR_SANITIZE")
+if SANITIZE:            # line numbers, and signed numbers may not wrap around, which Python's own flags allow
+    FLAGS += ["-O1", "-g", "-fno-omit-frame-pointer", "-fstrict-overflow"]
+    FLAGS += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined"]
 BASELINE = "v2"
 LEVELS = ("v2", "v3", "v4")  # x86-64-v2: SSE4.2, v3: AVX2 and FMA, v4: AVX-512
 FEATURE_OF_LEVEL = {"v4": "__AVX512VL__", "v3": "__AVX2__"}  # predefined by -march=native
@@ -119,7 +124,7 @@ class BuildLevels(build_ext):
             include_dirs=[numpy.get_include(), str(PACKAGE)],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
             extra_compile_args=[*flags, *openmp],
-            extra_link_args=openmp,
+            extra_link_args=[*openmp, *([f"-fsanitize={SANITIZE}"] if SANITIZE else [])],
             depends=extension.depends,
         )
 

@@ -591,7 +591,7 @@ OPS = {**ELEMENTWISE, **REDUCING}
 
 
 def draw_case(name, seed, number, largest):
-    """The number-th case of an op: the draw, which goes on to lay it out, a function of tensors, its inputs, its oracle."""
+    """The number-th case of an op: the draw, which goes on with layouts, a function, its inputs, its oracle."""
     rng = np.random.default_rng([seed, sum(name.encode()), number])
     draw = Draw(rng, rng.choice([np.float32, np.float64]), int(largest))
     return draw, *OPS[name](draw)
