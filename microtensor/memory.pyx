@@ -30,6 +30,12 @@ cdef extern from *:
           return posix_memalign(&memory, 64, bytes) ? NULL : memory;
       }
     #endif
+    #if defined(__GLIBC__)
+      #include <malloc.h>
+      static void trim(void) { malloc_trim(0); }
+    #else
+      static void trim(void) { }
+    #endif
     #if defined(__SANITIZE_ADDRESS__)
       #include <sanitizer/asan_interface.h>
     #else
@@ -39,6 +45,7 @@ cdef extern from *:
     """
     void* allocate_aligned(size_t bytes) noexcept
     void free_aligned(void* memory) noexcept
+    void trim() noexcept                # glibc keeps what is freed until it is told
     void forbid "ASAN_POISON_MEMORY_REGION" (void* memory, size_t bytes) noexcept
     void allow "ASAN_UNPOISON_MEMORY_REGION" (void* memory, size_t bytes) noexcept
 
@@ -120,6 +127,11 @@ cdef ndarray new_array(int ndim, Py_ssize_t* shape, int typenum):
     return array
 
 
+def idle_bytes():
+    """How many bytes wait for the next step."""
+    return _idle_bytes
+
+
 def empty_cache():
     """Give the memory that waits for the next step back to the operating system.
 
@@ -137,3 +149,4 @@ def empty_cache():
             _idle[k] = idle.next
             free_aligned(idle)
     _idle_bytes = 0
+    trim()

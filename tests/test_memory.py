@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from microtensor.memory import idle_bytes
 
 import microtensor as mt
 
@@ -74,19 +75,19 @@ def test_waiting_memory_is_bounded():
     """Half a gigabyte dies at once; at most 256 MiB of it may wait."""
     x = mt.ones(1 << 22)
     arrays = [-x for _ in range(32)]
-    resident = resident_bytes()
     del arrays
-    assert resident - resident_bytes() >= 200 << 20
+    assert 200 << 20 < idle_bytes() <= 256 << 20
 
 
 def test_empty_cache_gives_memory_back():
-    mt.empty_cache()                        # what other tests left waiting counts towards the most that may wait
+    mt.empty_cache()
     x = mt.ones(1 << 22)
     arrays = [-x for _ in range(8)]
     resident = resident_bytes()
     del arrays
-    assert resident - resident_bytes() < 64 << 20
+    assert idle_bytes() == 8 << 24
     mt.empty_cache()
+    assert idle_bytes() == 0
     assert resident - resident_bytes() > 120 << 20
 
 
