@@ -1,10 +1,16 @@
 """exp, log, tanh and their kin as inline functions that a compiler can vectorise: no calls, no tables, no branches.
 
 A loop such as `for i in range(n): y[i] = exp(x[i])` becomes vector code when exp is straight-line arithmetic.
-Each function is one fused source for float and double; conditions are written as `a if c else b`, which compiles
-to a blend; and every condition is written so that nan falls through to the result.
+Each function is one fused source for float and double; conditions are written as `a if c else b`, which compiles to
+a blend; and every condition is written so that nan falls through to the result. A constant is `<real>1`, never a
+bare 1: to C that is a double, and would make a float loop compute in doubles at half the speed.
 
-Errors against the true value: exp, log, expm1 below 1.2 ulp, tanh and sigmoid below 2.2 (tests/test_simd.py).
+Errors in ulp against the true value, the largest of ten million arguments over the whole domain, held to by
+tests/test_simd.py:
+
+             exp    expm1   log    log1p   tanh   sigmoid
+    float    0.94   1.52    0.86   1.40    1.91   1.91
+    double   0.89   1.56    0.84   1.31    1.72   1.89
 """
 
 cdef extern from *:
@@ -12,18 +18,25 @@ cdef extern from *:
     #include <stdint.h>
     #include <string.h>
 
-    /* The same bits, read as another type. */
-    static inline int32_t float_to_bits(float x)   { int32_t b; memcpy(&b, &x, 4); return b; }
-    static inline int64_t double_to_bits(double x) { int64_t b; memcpy(&b, &x, 8); return b; }
-    static inline float   bits_to_float(int32_t b) { float x;  memcpy(&x, &b, 4); return x; }
-    static inline double  bits_to_double(int64_t b) { double x; memcpy(&x, &b, 8); return x; }
+    /* Inline always: left to itself, the compiler calls a function that a module uses a second time, and a loop
+       with a call in it is not vectorised. */
+    #if defined(__GNUC__)
+    #undef CYTHON_INLINE
+    #define CYTHON_INLINE __inline__ __attribute__((__unused__, __always_inline__))
+    #endif
+
+    /* The same bits, read as another type. Unsigned, as that may wrap around, and shifts right in any vector unit. */
+    static CYTHON_INLINE uint32_t float_to_bits(float x)   { uint32_t b; memcpy(&b, &x, 4); return b; }
+    static CYTHON_INLINE uint64_t double_to_bits(double x) { uint64_t b; memcpy(&b, &x, 8); return b; }
+    static CYTHON_INLINE float   bits_to_float(uint32_t b) { float x;  memcpy(&x, &b, 4); return x; }
+    static CYTHON_INLINE double  bits_to_double(uint64_t b) { double x; memcpy(&x, &b, 8); return x; }
     """
-    ctypedef int int32_t
-    ctypedef long long int64_t
-    int32_t float_to_bits(float x) noexcept nogil
-    int64_t double_to_bits(double x) noexcept nogil
-    float bits_to_float(int32_t b) noexcept nogil
-    double bits_to_double(int64_t b) noexcept nogil
+    ctypedef unsigned int uint32_t
+    ctypedef unsigned long long uint64_t
+    uint32_t float_to_bits(float x) noexcept nogil
+    uint64_t double_to_bits(double x) noexcept nogil
+    float bits_to_float(uint32_t b) noexcept nogil
+    double bits_to_double(uint64_t b) noexcept nogil
 
 cdef extern from "<math.h>" nogil:
     float _sqrt "sqrtf"(float x)
@@ -75,165 +88,188 @@ cdef inline real power(real x, real y) noexcept nogil:
 # -- e^x = 2^n e^r,  n = round(x / ln 2),  r = x - n ln 2 in [-0.347, 0.347] ------------------------------------
 #
 # n: adding 1.5 * 2^(mantissa bits) leaves n in the low bits of the sum; subtracting it again gives n as a real.
-# r: ln 2 is subtracted in two parts, the first with so few bits that n times it is exact.
-# e^r - 1 = r + r^2/2! + r^3/3! + ...: the terms that are left out are below 1/10 ulp.
+# r: ln 2 = high + low, high with so few bits that x - n high is exact; r is that less n low.
+# e^r - 1 = r + r^2/2! + r^3/3! + ...: the terms that are left out are below 1/10 ulp. The others are taken in pairs, by
+#    powers of r^2: half as many steps that wait for one another. Of the leading r the exact x - n high is added
+#    last, and n low with the small terms, so that rounding r costs nothing.
 
-cdef inline real exp_reduce(real x, real* r) noexcept nogil:
-    """The n and r of x, n as the real that holds it in its low bits."""
-    cdef real shifted, n
+cdef inline real expm1_of_remainder(real x, real* shifted) noexcept nogil:
+    """e^r - 1, and the real that holds n in its low bits."""
+    cdef real n, exact, low, r, r2, p
     if real is float:
-        shifted = x * <float>1.44269504 + <float>12582912.0
-        n = shifted - <float>12582912.0
-        r[0] = (x - n * <float>0.693359375) + n * <float>2.12194440e-4
+        shifted[0] = x * <float>1.44269504 + <float>12582912.0
+        n = shifted[0] - <float>12582912.0
+        exact = x - n * <float>0.693359375
+        low = n * <float>2.12194440e-4
+        r = exact + low
+        r2 = r * r
+        p = <float>(1 / 720.) + r * <float>(1 / 5040.)
+        p = <float>(1 / 24.) + r * <float>(1 / 120.) + r2 * p
+        p = <float>(1 / 2.) + r * <float>(1 / 6.) + r2 * p
     else:
-        shifted = x * 1.4426950408889634 + 6755399441055744.0
-        n = shifted - 6755399441055744.0
-        r[0] = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10
-    return shifted
+        shifted[0] = x * 1.4426950408889634 + 6755399441055744.0
+        n = shifted[0] - 6755399441055744.0
+        exact = x - n * 0.693147180369123816490
+        low = n * -1.90821492927058770002e-10
+        r = exact + low
+        r2 = r * r
+        p = 1 / 479001600. + r * (1 / 6227020800.)
+        p = 1 / 3628800. + r * (1 / 39916800.) + r2 * p
+        p = 1 / 40320. + r * (1 / 362880.) + r2 * p
+        p = 1 / 720. + r * (1 / 5040.) + r2 * p
+        p = 1 / 24. + r * (1 / 120.) + r2 * p
+        p = 1 / 2. + r * (1 / 6.) + r2 * p
+    return exact + (r2 * p + low)
 
 
-cdef inline real expm1_small(real r) noexcept nogil:
-    """e^r - 1 for |r| <= 0.347, Horner's scheme."""
-    cdef real p
+cdef inline real exp2_integer(real shifted) noexcept nogil:
+    """2^n for the n in shifted's low bits, within the exponent's range: n + bias, moved to where the exponent is."""
     if real is float:
-        p = <float>(1 / 5040.)
-        p = p * r + <float>(1 / 720.)
-        p = p * r + <float>(1 / 120.)
-        p = p * r + <float>(1 / 24.)
-        p = p * r + <float>(1 / 6.)
-        p = p * r + <float>0.5
+        return bits_to_float((float_to_bits(shifted) - (0x4B400000 - 127)) << 23)
     else:
-        p = 1 / 6227020800.
-        p = p * r + 1 / 479001600.
-        p = p * r + 1 / 39916800.
-        p = p * r + 1 / 3628800.
-        p = p * r + 1 / 362880.
-        p = p * r + 1 / 40320.
-        p = p * r + 1 / 5040.
-        p = p * r + 1 / 720.
-        p = p * r + 1 / 120.
-        p = p * r + 1 / 24.
-        p = p * r + 1 / 6.
-        p = p * r + 0.5
-    return r + r * r * p
+        return bits_to_double((double_to_bits(shifted) - (0x4338000000000000ULL - 1023)) << 52)
 
 
-cdef inline real exp2_integer(real shifted, int half) noexcept nogil:
-    """2^n, or one of the two near-equal factors whose product is 2^n, for the n in shifted's low bits.
-
-    half = 0: 2^n for |n| within the exponent's range; 1: 2^floor(n/2); 2: 2^(n - floor(n/2)); 3: 2^(n-1).
-    """
-    cdef int32_t n
-    cdef int64_t m
+cdef inline real scaled(real x, real shifted) noexcept nogil:
+    """x 2^n, also where 2^n overflows or is subnormal: by 2^floor(n/2), and by the rest."""
+    cdef uint32_t n, half
+    cdef uint64_t wide, wide_half
     if real is float:
-        n = float_to_bits(shifted) - 0x4B400000
-        n = n if half == 0 else n >> 1 if half == 1 else n - (n >> 1) if half == 2 else n - 1
-        return bits_to_float((n + 127) << 23)
+        n = float_to_bits(shifted) - (0x4B400000 - 2 * 127)
+        half = n >> 1
+        return x * bits_to_float(half << 23) * bits_to_float((n - half) << 23)
     else:
-        m = double_to_bits(shifted) - 0x4338000000000000LL
-        m = m if half == 0 else m >> 1 if half == 1 else m - (m >> 1) if half == 2 else m - 1
-        return bits_to_double((m + 1023) << 52)
+        wide = double_to_bits(shifted) - (0x4338000000000000ULL - 2 * 1023)
+        wide_half = wide >> 1
+        return x * bits_to_double(wide_half << 52) * bits_to_double((wide - wide_half) << 52)
+
+
+cdef inline real exp_negative(real x) noexcept nogil:
+    """e^x for x <= 0: 0 below the smallest exponent, subnormal just above it."""
+    cdef real shifted, p = expm1_of_remainder(x, &shifted)
+    return <real>0 if x < (<real>-104 if sizeof(real) == 4 else <real>-746) else scaled(p + <real>1, shifted)
 
 
 cdef inline real exp(real x) noexcept nogil:
     """e^x: inf above the largest exponent, 0 below the smallest, subnormal between."""
-    cdef real r, shifted
-    if real is float:
-        x = <float>89.0 if x > <float>89.0 else x
-        x = <float>-104.0 if x < <float>-104.0 else x
-    else:
-        x = 710.0 if x > 710.0 else x
-        x = -746.0 if x < -746.0 else x
-    shifted = exp_reduce(x, &r)
-    return (1 + expm1_small(r)) * exp2_integer(shifted, 1) * exp2_integer(shifted, 2)
+    cdef real y = exp_negative(x)               # right for positive x too, up to where n is too large
+    return <real>INFINITY if x > (<real>89 if sizeof(real) == 4 else <real>710) else y
 
 
 cdef inline real expm1(real x) noexcept nogil:
     """e^x - 1 without cancellation near 0:  2^n (e^r - 1) + (2^n - 1)."""
-    cdef real r, shifted, half
-    if real is float:
-        x = <float>89.0 if x > <float>89.0 else x
-        x = <float>-20.0 if x < <float>-20.0 else x
-    else:
-        x = 710.0 if x > 710.0 else x
-        x = -40.0 if x < -40.0 else x
-    shifted = exp_reduce(x, &r)
-    half = exp2_integer(shifted, 3)         # 2^(n-1): 2^n itself may overflow where e^x does not
-    return 2 * (half * expm1_small(r) + (half - <real>0.5))
+    cdef real half, shifted, p = expm1_of_remainder(x, &shifted)
+    half = exp2_integer(shifted - <real>1)      # 2^(n-1): 2^n itself may overflow where e^x does not
+    p = half * p + (half - <real>0.5)           # halved and doubled, which costs subnormals a bit
+    p = <real>INFINITY if x > (<real>89 if sizeof(real) == 4 else <real>710) else p + p
+    return <real>-1 if x < (<real>-20 if sizeof(real) == 4 else <real>-40) else p
 
+
+# tanh |x| = (1 - e) / (1 + e) = -t / (2 + t) = 1 - 2 e / (1 + e),  e = e^(-2|x|),  t = e - 1 without cancellation
+#
+# The last form where it is above 1/2: what is subtracted from 1 is below 1/2, and so is its error. Elsewhere the one
+# before, and what rounding loses of both sums is put back: for q = t / d, d = 2 + t,
+#    (t + a) / (d + b) = q + (a - q b) / d  to first order,  and 1 / d = (1 - q) / 2.
 
 cdef inline real tanh(real x) noexcept nogil:
-    """tanh |x| = (1 - e) / (1 + e) with e = e^(-2|x|); near 0, 1 - e is taken as -(e - 1) without cancellation."""
-    cdef real r, shifted, power, p, size = fabs(x)
-    size = <real>20 if size > <real>20 else size            # tanh is 1 there, in both types
-    shifted = exp_reduce(-2 * size, &r)
-    power = exp2_integer(shifted, 0)
-    p = power * expm1_small(r)
-    size = (-(p + (power - 1)) if size < <real>0.5 else 1 - (p + power)) / (1 + (p + power))
-    return copysign(size, x)
+    """The hyperbolic tangent: 1 from 20 on, x near 0."""
+    cdef real power, t, d, a, b, q, near, far, shifted, size = fabs(x)
+    cdef real p = expm1_of_remainder(-size - size, &shifted)
+    power = exp2_integer(shifted)
+    p = power * p
+    t = p + (power - <real>1)
+    a = p - (t - (power - <real>1))
+    d = t + <real>2
+    b = a + (t - (d - <real>2))
+    q = (t if size < <real>0.55 else p + power) / d         # t is never positive: the sign of q says which it is
+    far = <real>1 - (q + q)
+    near = -(q + (a - q * b) * (<real>0.5 - <real>0.5 * q))
+    q = far if q > 0 else near
+    return copysign(<real>1 if size > <real>20 else q, x)
 
+
+# s(-|x|) = e / (1 + e) and s(|x|) = 1 - s(-|x|),  e = e^-|x|
+#
+# The sum d = 1 + e is rounded: with the part c of e that it lost, e / (d + c) = q - q c / d for q = e / d, and
+# 1 / d = 1 - q.
 
 cdef inline real sigmoid(real x) noexcept nogil:
-    """1 / (1 + e^-x) for x >= 0, e^x / (1 + e^x) below: the exponent is never positive."""
-    cdef real e = exp(-fabs(x))
-    return (e if x < 0 else <real>1) / (1 + e)
+    """1 / (1 + e^-x); the exponent is never positive."""
+    cdef real e = exp_negative(-fabs(x))
+    cdef real d = e + <real>1
+    cdef real c = e - (d - <real>1)
+    cdef real q = e / d
+    q = q - q * c * (<real>1 - q)
+    return q if x < 0 else <real>1 - q
 
 
-# -- ln x = n ln 2 + ln m,  m in [0.7071, 1.4142];  ln m = 2 atanh s = 2 (s + s^3/3 + s^5/5 + ...), s = (m-1)/(m+1) --
+# -- ln x = n ln 2 + ln m,  m in [0.7071, 1.4142] -----------------------------------------------------------------
+#
+# ln m = 2 atanh s = 2 (s + s^3/3 + s^5/5 + ...),  s = f / (2 + f),  f = m - 1
+# and 2 s = f - s f, exactly: so the large part f is not rounded by the division.
+
+cdef inline real log_reduce(real x, real* n) noexcept nogil:
+    """The m and n of a normal x: the exponent, counted from sqrt(1/2), and what is left."""
+    cdef uint32_t bits
+    cdef uint64_t wide
+    if real is float:
+        bits = float_to_bits(x) + (0x3F800000 - 0x3F3504F3)
+        n[0] = <float><int>(bits >> 23) - <float>127.0
+        return bits_to_float((bits & 0x007FFFFF) + 0x3F3504F3)
+    else:
+        wide = double_to_bits(x) + (0x3FF0000000000000ULL - 0x3FE6A09E667F3BCDULL)
+        # The exponent as a real without a conversion instruction: as the low bits of 2^52.
+        n[0] = bits_to_double((wide >> 52) | 0x4330000000000000ULL) - (4503599627370496.0 + 1023.0)
+        return bits_to_double((wide & 0x000FFFFFFFFFFFFFULL) + 0x3FE6A09E667F3BCDULL)
+
+
+cdef inline real log_sum(real n, real f) noexcept nogil:
+    """n ln 2 + ln(1 + f)."""
+    cdef real s = f / (f + <real>2)
+    cdef real s2 = s * s, p
+    cdef real s4 = s2 * s2
+    if real is float:
+        p = <float>(2 / 7.) + s2 * <float>(2 / 9.)
+        p = <float>(2 / 3.) + s2 * <float>(2 / 5.) + s4 * p
+    else:
+        p = 2 / 19. + s2 * (2 / 21.)
+        p = 2 / 15. + s2 * (2 / 17.) + s4 * p
+        p = 2 / 11. + s2 * (2 / 13.) + s4 * p
+        p = 2 / 7. + s2 * (2 / 9.) + s4 * p
+        p = 2 / 3. + s2 * (2 / 5.) + s4 * p
+    cdef real square = f * f * <real>0.5
+    p = s * (square + s2 * p)
+    if real is float:
+        return n * <float>0.693359375 + (f - (square - (p + n * <float>-2.12194440e-4)))
+    else:
+        return n * 0.693147180369123816490 + (f - (square - (p + n * 1.90821492927058770002e-10)))
+
 
 cdef inline real log(real x) noexcept nogil:
     """The natural logarithm: -inf at 0, nan below, inf at inf; right for subnormals."""
-    cdef real tiny, scaled, n, m, s, s2, p, f
-    cdef int32_t bits
-    cdef int64_t wide
+    cdef real n, m, y
     if real is float:
-        tiny = <float>1.17549435e-38
-        scaled = x * <float>16777216.0 if x < tiny else x               # 2^24: out of the subnormals
-        bits = float_to_bits(scaled) - 0x3F3504F3                        # sqrt(1/2): m starts there
-        n = <float>(bits >> 23) - (<float>24.0 if x < tiny else <float>0.0)
-        m = bits_to_float((bits & 0x007FFFFF) + 0x3F3504F3)
+        m = log_reduce(x * <float>16777216.0 if x < <float>1.17549435e-38 else x, &n)          # 2^24
+        n = n - <float>24.0 if x < <float>1.17549435e-38 else n
     else:
-        tiny = 2.2250738585072014e-308
-        scaled = x * 18014398509481984.0 if x < tiny else x             # 2^54
-        wide = double_to_bits(scaled) - 0x3FE6A09E667F3BCDLL
-        # The exponent as a real without a conversion instruction: its bits below those of 1.5 * 2^52.
-        n = bits_to_double((wide >> 52) + 0x4338000000000000LL) - 6755399441055744.0
-        n = n - (54.0 if x < tiny else 0.0)
-        m = bits_to_double((wide & 0x000FFFFFFFFFFFFFLL) + 0x3FE6A09E667F3BCDLL)
-    f = m - 1
-    s = f / (m + 1)
-    s2 = s * s
-    if real is float:
-        p = <float>(2 / 9.)
-        p = p * s2 + <float>(2 / 7.)
-        p = p * s2 + <float>(2 / 5.)
-        p = p * s2 + <float>(2 / 3.)
-    else:
-        p = 2 / 21.
-        p = p * s2 + 2 / 19.
-        p = p * s2 + 2 / 17.
-        p = p * s2 + 2 / 15.
-        p = p * s2 + 2 / 13.
-        p = p * s2 + 2 / 11.
-        p = p * s2 + 2 / 9.
-        p = p * s2 + 2 / 7.
-        p = p * s2 + 2 / 5.
-        p = p * s2 + 2 / 3.
-    # 2s = f - f^2/2 + s f^2/2 exactly, so the large part f is not rounded by the division
-    p = s * (f * f * <real>0.5 + s2 * p)
-    if real is float:
-        p = n * <float>0.693359375 + (f - (f * f * <float>0.5 - (p + n * <float>-2.12194440e-4)))
-    else:
-        p = n * 0.693147180369123816490 + (f - (f * f * 0.5 - (p + n * 1.90821492927058770002e-10)))
-    p = x if not x < <real>INFINITY else p                               # inf and nan
-    p = -<real>INFINITY if x == 0 else p
-    return <real>NAN if x < 0 else p
+        m = log_reduce(x * 18014398509481984.0 if x < 2.2250738585072014e-308 else x, &n)      # 2^54
+        n = n - 54.0 if x < 2.2250738585072014e-308 else n
+    y = log_sum(n, m - <real>1)
+    y = x if not x < <real>INFINITY else y                               # inf and nan
+    y = -<real>INFINITY if x == 0 else y
+    return <real>NAN if x < 0 else y
 
 
 cdef inline real log1p(real x) noexcept nogil:
-    """ln(1 + x) without cancellation near 0: ln(u) x / (u - 1) with u = 1 + x as rounded."""
-    cdef real u = 1 + x
-    cdef real d = u - 1
-    cdef real scaled = log(u) * (x / (<real>1 if d == 0 else d))
-    scaled = x if d == 0 else scaled
-    return log(u) if not u < <real>INFINITY else scaled
+    """ln(1 + x) without cancellation near 0: what the sum u = 1 + x loses of x goes into f, divided by 2^n as m is."""
+    cdef real n, m, lost, y, u = x + <real>1
+    m = log_reduce(u, &n)
+    lost = x - (u - <real>1)
+    if real is float:
+        y = log_sum(n, (m - <float>1.0) + lost * <float>0.5 * exp2_integer(<float>12582913.0 - n))
+    else:
+        y = log_sum(n, (m - 1.0) + lost * 0.5 * exp2_integer(6755399441055745.0 - n))
+    y = x if not x < <real>INFINITY else y                              # inf and nan
+    y = x if u == <real>1 else y
+    y = -<real>INFINITY if u == 0 else y
+    return <real>NAN if u < 0 else y

@@ -159,7 +159,7 @@ cdef void sigmoid_forward(const real* x, real* y, Py_ssize_t n) noexcept nogil:
 cdef void sigmoid_backward(const real* y, const real* g, real* dx, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        dx[i] = g[i] * y[i] * (1 - y[i])
+        dx[i] = g[i] * y[i] * (<real>1 - y[i])
 
 
 @cython.final
@@ -221,7 +221,7 @@ cdef void tanh_forward(const real* x, real* y, Py_ssize_t n) noexcept nogil:
 cdef void tanh_backward(const real* y, const real* g, real* dx, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        dx[i] = g[i] * (1 - y[i] * y[i])
+        dx[i] = g[i] * (<real>1 - y[i] * y[i])
 
 
 @cython.final
@@ -276,7 +276,7 @@ def tanh(Tensor input not None):
 cdef void elu_forward(const real* x, real* y, Py_ssize_t n, real alpha) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        y[i] = x[i] if x[i] > 0 else alpha * simd.expm1(x[i])
+        y[i] = x[i] if x[i] >= 0 else alpha * simd.expm1(x[i])
 
 
 cdef void elu_backward(const real* y, const real* g, real* dx, Py_ssize_t n, real alpha) noexcept nogil:
@@ -348,17 +348,21 @@ def elu(Tensor input not None, double alpha=1.0):
 
 cdef double SELU_ALPHA = 1.6732632423543772848170429916717
 cdef double SELU_SCALE = 1.0507009873554804934193349852946
+cdef double SELU_SCALE_ALPHA = 1.7580993408473768
+cdef double SELU_SCALE_ALPHA_REST = 1.4153519380084498e-17       # what rounding took from it
 
 cdef void selu_forward(const real* x, real* y, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
-    cdef real scale = <real>SELU_SCALE, scale_alpha = <real>(SELU_SCALE * SELU_ALPHA)
+    cdef real scale = <real>SELU_SCALE, scale_alpha = <real>SELU_SCALE_ALPHA, m
+    cdef real rest = <real>(SELU_SCALE_ALPHA - scale_alpha + SELU_SCALE_ALPHA_REST)
     for i in range(n):
-        y[i] = scale * x[i] if x[i] > 0 else scale_alpha * simd.expm1(x[i])
+        m = simd.expm1(x[i])
+        y[i] = scale * x[i] if x[i] >= 0 else scale_alpha * m + rest * m
 
 
 cdef void selu_backward(const real* y, const real* g, real* dx, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
-    cdef real scale = <real>SELU_SCALE, scale_alpha = <real>(SELU_SCALE * SELU_ALPHA)
+    cdef real scale = <real>SELU_SCALE, scale_alpha = <real>SELU_SCALE_ALPHA
     for i in range(n):
         dx[i] = g[i] * scale if y[i] > 0 else g[i] * (y[i] + scale_alpha)
 
@@ -382,7 +386,7 @@ cdef class SELU(Unary):
 
     def rule(self, Tensor g):
         y = self.output()
-        return (where(y.detach() > 0, g * SELU_SCALE, g * (y + SELU_SCALE * SELU_ALPHA)),)
+        return (where(y.detach() > 0, g * SELU_SCALE, g * (y + SELU_SCALE_ALPHA)),)
 
     @staticmethod
     def samples(draw):
@@ -419,10 +423,10 @@ def selu(Tensor input not None):
 
 cdef void softplus_forward(const real* x, real* y, Py_ssize_t n, real beta, real threshold) noexcept nogil:
     cdef Py_ssize_t i
-    cdef real bx, smooth
+    cdef real bx, smooth, unit = <real>1 / beta
     for i in range(n):
         bx = beta * x[i]
-        smooth = ((0 if bx < 0 else bx) + simd.log1p(simd.exp(-simd.fabs(bx)))) / beta
+        smooth = ((0 if bx < 0 else bx) + simd.log1p(simd.exp(-simd.fabs(bx)))) * unit
         y[i] = x[i] if bx > threshold else smooth
 
 
