@@ -10,10 +10,10 @@ from numpy cimport ndarray
 
 from microtensor cimport simd
 from microtensor.core cimport (
-    Engine, Op, Tensor, empty_like, is_float, is_single, late, operand, record, wrap,
+    Engine, Tensor, empty_like, is_float, is_single, late, operand, record, wrap,
 )
 from microtensor.ops.elementwise cimport (
-    INPUT, NOTHING, OUTPUT, Binary, Unary, Walk, broadcast_shape, next_run, promote, start_walk,
+    FORWARD, INPUT, NOTHING, OUTPUT, Binary, Plan, Unary, Walk, empty_broadcast, next_run, promote, start_walk,
 )
 from microtensor.simd cimport real
 
@@ -434,16 +434,32 @@ def div(input, other):
 # d/db = a^b ln a;   at a = 0 and b >= 0 it is 0, the limit from a > 0 (for b > 0; by convention at b = 0)
 # da = g b a^(b-1),  db = g y ln a
 
+cdef inline bint all_squares(const real* b, Py_ssize_t n) noexcept nogil:
+    """Whether every exponent is 2, the commonest: without pow, the loop is vectorised."""
+    cdef Py_ssize_t i, others = 0
+    for i in range(n):
+        others += b[i] != 2
+    return others == 0
+
+
 cdef void pow_forward(const real* a, const real* b, real* y, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        y[i] = a[i] * a[i] if b[i] == 2 else simd.power(a[i], b[i])
+    if all_squares(b, n):
+        for i in range(n):
+            y[i] = a[i] * a[i]
+    else:
+        for i in range(n):
+            y[i] = a[i] * a[i] if b[i] == 2 else simd.power(a[i], b[i])
 
 
 cdef void pow_backward_a(const real* a, const real* b, const real* g, real* da, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        da[i] = 0 if b[i] == 0 else g[i] * 2 * a[i] if b[i] == 2 else g[i] * b[i] * simd.power(a[i], b[i] - 1)
+    if all_squares(b, n):
+        for i in range(n):
+            da[i] = g[i] * (a[i] + a[i])
+    else:
+        for i in range(n):
+            da[i] = 0 if b[i] == 0 else g[i] * b[i] * (a[i] if b[i] == 2 else simd.power(a[i], b[i] - <real>1))
 
 
 cdef void pow_backward_b(const real* a, const real* b, const real* y, const real* g, real* db,
@@ -661,7 +677,7 @@ cdef void sqrt_forward(const real* x, real* y, Py_ssize_t n) noexcept nogil:
 cdef void sqrt_backward(const real* y, const real* g, real* dx, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        dx[i] = g[i] / (2 * y[i])
+        dx[i] = g[i] / (y[i] + y[i])
 
 
 @cython.final
@@ -795,19 +811,20 @@ def sign(Tensor input not None):
 cdef void maximum_forward(const real* a, const real* b, real* y, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        y[i] = a[i] if a[i] > b[i] or a[i] != a[i] else b[i]
+        y[i] = b[i] if b[i] > a[i] else a[i]
+        y[i] = b[i] if b[i] != b[i] else y[i]
 
 
 cdef void maximum_backward_a(const real* a, const real* b, const real* g, real* da, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        da[i] = g[i] if a[i] > b[i] else g[i] / 2 if a[i] == b[i] else 0
+        da[i] = g[i] if a[i] > b[i] else g[i] * <real>0.5 if a[i] == b[i] else 0
 
 
 cdef void maximum_backward_b(const real* a, const real* b, const real* g, real* db, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        db[i] = g[i] if b[i] > a[i] else g[i] / 2 if a[i] == b[i] else 0
+        db[i] = g[i] if b[i] > a[i] else g[i] * <real>0.5 if a[i] == b[i] else 0
 
 
 @cython.final
@@ -997,55 +1014,62 @@ cdef void where_forward(const char* c, const real* a, const real* b, real* y, Py
         y[i] = a[i] if c[i] else b[i]
 
 
-cdef void where_backward(const char* c, bint side, const real* g, real* dx, Py_ssize_t n) noexcept nogil:
+cdef void where_backward_a(const char* c, const real* g, real* da, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        dx[i] = g[i] if (c[i] != 0) == side else 0
+        da[i] = g[i] if c[i] else 0
+
+
+cdef void where_backward_b(const char* c, const real* g, real* db, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        db[i] = 0 if c[i] else g[i]
+
+
+cdef void where_run(int side, const char* c, const real* first, const void* second, const void* third,
+                    Py_ssize_t n) noexcept nogil:
+    if side == FORWARD:
+        where_forward(c, first, <const real*>second, <real*>third, n)
+    elif side == 0:
+        where_backward_a(c, first, <real*>second, n)
+    else:
+        where_backward_b(c, first, <real*>second, n)
 
 
 @cython.final
 @cython.no_gc
-cdef class Where(Op):
+cdef class Where(Binary):
     """a where the condition holds, b elsewhere."""
 
-    cdef Tensor apply(self, Tensor condition, Tensor a, Tensor b):
+    cdef Tensor select(self, Tensor condition, Tensor a, Tensor b):
         a, b = promote(a, b)
-        both = np.broadcast_to(a.array, broadcast_shape(self, a.array, b.array))
-        shape = broadcast_shape(self, condition.array, both)
-        cdef ndarray y = np.empty(shape, a.array.dtype)
-        cdef Walk walk
-        start_walk(&walk, (condition.array, a.array, b.array, y), shape)
-        while next_run(&walk):
-            if is_single(y):
-                where_forward(<const char*>walk.run[0], <const float*>walk.run[1], <const float*>walk.run[2],
-                              <float*>walk.run[3], walk.n)
-            else:
-                where_forward(<const char*>walk.run[0], <const double*>walk.run[1], <const double*>walk.run[2],
-                              <double*>walk.run[3], walk.n)
-        cdef Tensor result = record(self, y, a, b)
-        if result.op is not None:
+        self.single = is_single(a.array)
+        cdef ndarray y_array = empty_broadcast(self, (condition.array, a.array, b.array))
+        self.run(FORWARD, (condition.array, a.array, b.array, y_array), y_array)
+        cdef Tensor y = record(self, y_array, a, b)
+        if y.op is not None:
             self.input_shapes = (a.shape, b.shape)
             self.save(None, None, None)
             self.context = condition.array.copy()
-        return result
+        return y
 
     cdef int backward(self, ndarray g, Engine engine) except -1:
-        cdef Walk walk
         cdef ndarray dx
         for side in range(2):
-            if not self.needs(side):
-                continue
-            dx = empty_like(g)
-            start_walk(&walk, (self.context, g, dx), (<object>g).shape)
-            while next_run(&walk):
-                if is_single(g):
-                    where_backward(<const char*>walk.run[0], side == 0, <const float*>walk.run[1], <float*>walk.run[2],
-                                   walk.n)
-                else:
-                    where_backward(<const char*>walk.run[0], side == 0, <const double*>walk.run[1],
-                                   <double*>walk.run[2], walk.n)
-            engine.give(self, side, dx)
+            if self.needs(side):
+                dx = empty_like(g)
+                self.run(side, (self.context, g, dx), g)
+                engine.give(self, side, dx)
         return 0
+
+    cdef void run_part(self, int side, const Plan* plan, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        cdef Walk walk
+        start_walk(&walk, plan, first, last)
+        while next_run(&walk):
+            if self.single:
+                where_run(side, <const char*>walk.run[0], <const float*>walk.run[1], walk.run[2], walk.run[3], walk.n)
+            else:
+                where_run(side, <const char*>walk.run[0], <const double*>walk.run[1], walk.run[2], walk.run[3], walk.n)
 
     def rule(self, Tensor g):
         condition = wrap(self.context)
@@ -1092,7 +1116,7 @@ def where(Tensor condition not None, input, other):
         dtype = result_type(x, y)
         return wrap(np.asarray(np.where(condition.array, x.array.astype(dtype), y.array.astype(dtype))))
     cdef Where op = Where.__new__(Where)
-    return op.apply(condition, x, y)
+    return op.select(condition, x, y)
 
 
 late.add = _add

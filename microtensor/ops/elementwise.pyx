@@ -2,12 +2,14 @@
 
 An elementwise op supplies loops over contiguous runs and nothing else. ``Unary`` and ``Binary`` call them:
 
-    Unary    y = f(x)       one run over the whole array, split among threads if it is long
-    Binary   y = f(a, b)    one run if a and b have y's shape, and otherwise the runs of a Walk
+    Unary    y = f(x)       one run over the whole array, or one for each thread
+    Binary   y = f(a, b)    the same if a and b have y's shape, and otherwise the runs of a Walk
 
 A Walk goes through arrays that broadcast against each other. Broadcasting is a stride of 0: the same element
 again. Dimensions that every array steps through evenly are merged first; the innermost one is the run. Where an
 array is not contiguous along the run, its elements are gathered into a small buffer, so loops never see strides.
+
+A short array is done at once; a longer one without the GIL; a long one by several threads, each its share.
 """
 
 cimport cython
@@ -15,7 +17,7 @@ cimport numpy as cnp
 from cython.parallel cimport prange
 from numpy cimport ndarray
 
-from microtensor.core cimport Engine, Op, Tensor, contiguous, empty_like, is_float, is_single, record
+from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record
 from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
 
 import numpy as np
@@ -44,15 +46,14 @@ cdef class Unary(Op):
         cdef Py_ssize_t n = cnp.PyArray_SIZE(y_array)
         cdef const char* x_data = <const char*>cnp.PyArray_DATA(x_array)
         cdef char* y_data = <char*>cnp.PyArray_DATA(y_array)
-        cdef Py_ssize_t part, parts, itemsize = cnp.PyArray_ITEMSIZE(y_array)
+        cdef Py_ssize_t part, parts
         self.single = is_single(x_array)
         if n < RELEASE_ELEMENTS:
             self.forward_loop(x_data, y_data, n)
         else:
             parts = threads_for(n, PARALLEL_ELEMENTS)
             for part in prange(parts, nogil=True, num_threads=<int>parts, schedule="static"):
-                self.forward_loop(x_data + share(part, parts, n, UNIT) * itemsize, y_data + share(part, parts, n, UNIT) * itemsize,
-                                  share(part + 1, parts, n, UNIT) - share(part, parts, n, UNIT))
+                self.forward_part(x_data, y_data, share(part, parts, n, UNIT), share(part + 1, parts, n, UNIT))
         cdef Tensor y = record(self, y_array, x)
         if y.op is not None:
             self.save(x if keep == INPUT else None, None, y if keep == OUTPUT else None)
@@ -65,17 +66,26 @@ cdef class Unary(Op):
         cdef const char* kept_data = <const char*>data_of(saved)
         cdef const char* g_data = <const char*>cnp.PyArray_DATA(g)
         cdef char* dx_data = <char*>cnp.PyArray_DATA(dx)
-        cdef Py_ssize_t part, parts, itemsize = cnp.PyArray_ITEMSIZE(g)
+        cdef Py_ssize_t part, parts
         if n < RELEASE_ELEMENTS:
             self.backward_loop(kept_data, g_data, dx_data, n)
         else:
             parts = threads_for(n, PARALLEL_ELEMENTS)
             for part in prange(parts, nogil=True, num_threads=<int>parts, schedule="static"):
-                self.backward_loop(
-                    kept_data + share(part, parts, n, UNIT) * itemsize if kept_data != NULL else NULL,
-                    g_data + share(part, parts, n, UNIT) * itemsize, dx_data + share(part, parts, n, UNIT) * itemsize,
-                    share(part + 1, parts, n, UNIT) - share(part, parts, n, UNIT))
+                self.backward_part(kept_data, g_data, dx_data, share(part, parts, n, UNIT),
+                                   share(part + 1, parts, n, UNIT))
         return engine.give(self, 0, dx)
+
+    cdef void forward_part(self, const char* x, char* y, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        cdef Py_ssize_t itemsize = 4 if self.single else 8
+        self.forward_loop(x + first * itemsize, y + first * itemsize, last - first)
+
+    cdef void backward_part(self, const char* kept, const char* g, char* dx, Py_ssize_t first,
+                            Py_ssize_t last) noexcept nogil:
+        cdef Py_ssize_t itemsize = 4 if self.single else 8
+        if kept != NULL:
+            kept += first * itemsize
+        self.backward_loop(kept, g + first * itemsize, dx + first * itemsize, last - first)
 
     cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
         """y[i] = f(x[i]) for i < n."""
@@ -86,30 +96,28 @@ cdef class Unary(Op):
 
 # -- two inputs -----------------------------------------------------------------------------------------------
 
+
 @cython.no_gc
 cdef class Binary(Op):
     """An op y = f(a, b), element by element, broadcast."""
 
     cdef Tensor apply(self, Tensor a, Tensor b):
         cdef ndarray y_array, a_array, b_array
-        cdef Walk walk
         if cnp.PyArray_TYPE(a.array) != cnp.PyArray_TYPE(b.array) or not is_float(a.array):
             a, b = promote(a, b)
         self.single = is_single(a.array)
-        if cnp.PyArray_SAMESHAPE(a.array, b.array):
+        cdef bint same = cnp.PyArray_SAMESHAPE(a.array, b.array)
+        if same and cnp.PyArray_SIZE(a.array) < RELEASE_ELEMENTS:
             a_array, b_array = contiguous(a.array), contiguous(b.array)
             y_array = empty_like(a_array)
             self.forward_loop(cnp.PyArray_DATA(a_array), cnp.PyArray_DATA(b_array), cnp.PyArray_DATA(y_array),
                               cnp.PyArray_SIZE(y_array))
         else:
-            self.shape = broadcast_shape(self, a.array, b.array)
-            y_array = np.empty(self.shape, a.array.dtype)
-            start_walk(&walk, (a.array, b.array, y_array), self.shape)
-            while next_run(&walk):
-                self.forward_loop(walk.run[0], walk.run[1], <void*>walk.run[2], walk.n)
+            y_array = empty_like(a.array) if same else empty_broadcast(self, (a.array, b.array))
+            self.run(FORWARD, (a.array, b.array, y_array), y_array)
         cdef Tensor y = record(self, y_array, a, b)
         if y.op is not None:
-            if self.shape is not None:
+            if not same:
                 self.input_shapes = ((<object>a.array).shape, (<object>b.array).shape)
             self.keep(a, b, y)
         return y
@@ -119,23 +127,43 @@ cdef class Binary(Op):
         self.save(a, b, None)
 
     cdef int backward(self, ndarray g, Engine engine) except -1:
-        cdef ndarray a = kept(self.a), b = kept(self.b), y = kept(self.y), dx
+        cdef ndarray a, b, dx
+        cdef Py_ssize_t n = cnp.PyArray_SIZE(g)
         cdef int side
-        cdef Walk walk
         for side in range(2):
             if not self.needs(side):
                 continue
             dx = empty_like(g)
-            if self.shape is None:
-                self.backward_loop(side, data_of(a), data_of(b), data_of(y), cnp.PyArray_DATA(g), cnp.PyArray_DATA(dx),
-                                   cnp.PyArray_SIZE(g))
+            if self.input_shapes is None and n < RELEASE_ELEMENTS:
+                a, b = kept(self.a), kept(self.b)
+                self.backward_loop(side, data_of(a), data_of(b), data_of(self.y), cnp.PyArray_DATA(g),
+                                   cnp.PyArray_DATA(dx), n)
             else:
-                start_walk(&walk, (a, b, y, g, dx), self.shape)
-                while next_run(&walk):
-                    self.backward_loop(side, walk.run[0], walk.run[1], walk.run[2], walk.run[3], <void*>walk.run[4],
-                                       walk.n)
+                self.run(side, (self.a, self.b, self.y, g, dx), g)
             engine.give(self, side, dx)
         return 0
+
+    cdef int run(self, int side, tuple arrays, ndarray whole) except -1:
+        """Call forward_loop, or the backward_loop of a side, on all runs of the arrays."""
+        cdef Plan plan
+        cdef Py_ssize_t part, parts
+        make_plan(&plan, arrays, whole)
+        if plan.size < RELEASE_ELEMENTS:
+            self.run_part(side, &plan, 0, plan.size)
+        else:
+            parts = threads_for(plan.size, PARALLEL_ELEMENTS)
+            for part in prange(parts, nogil=True, num_threads=<int>parts, schedule="static"):
+                self.run_part(side, &plan, share(part, parts, plan.size, UNIT), share(part + 1, parts, plan.size, UNIT))
+        return 0
+
+    cdef void run_part(self, int side, const Plan* plan, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        cdef Walk walk
+        start_walk(&walk, plan, first, last)
+        while next_run(&walk):
+            if side == FORWARD:
+                self.forward_loop(walk.run[0], walk.run[1], <void*>walk.run[2], walk.n)
+            else:
+                self.backward_loop(side, walk.run[0], walk.run[1], walk.run[2], walk.run[3], <void*>walk.run[4], walk.n)
 
     cdef void backward_loop(self, int side, const void* a, const void* b, const void* y, const void* g, void* dx,
                             Py_ssize_t n) noexcept nogil:
@@ -165,14 +193,28 @@ cdef inline const void* data_of(ndarray array) noexcept:
     return NULL if array is None else cnp.PyArray_DATA(array)
 
 
-cdef tuple broadcast_shape(Op op, ndarray a, ndarray b):
-    """The shape that a and b broadcast to."""
-    try:
-        return np.broadcast_shapes((<object>a).shape, (<object>b).shape)
-    except ValueError:
-        raise ValueError(
-            f"{type(op).__name__.lower()}: shapes {(<object>a).shape} and {(<object>b).shape} do not broadcast: from "
-            "the right, sizes must be equal or 1") from None
+cdef ndarray empty_broadcast(Op op, tuple arrays):
+    """An uninitialised array of the shape that the arrays broadcast to, and of the last one's dtype."""
+    cdef Py_ssize_t shape[MAX_DIMS]             # the last ndim of them: sizes are compared from the right
+    cdef Py_ssize_t size
+    cdef int d, own, place, ndim = 0
+    cdef ndarray array = None
+    for d in range(MAX_DIMS):
+        shape[d] = 1
+    for array in arrays:
+        own = cnp.PyArray_NDIM(array)
+        ndim = max(ndim, own)
+        for d in range(own):
+            place = MAX_DIMS - own + d
+            size = cnp.PyArray_DIM(array, d)
+            if size == 1:
+                continue
+            if shape[place] != 1 and shape[place] != size:
+                raise ValueError(
+                    f"{type(op).__name__.lower()}: shapes {' and '.join([str(x.shape) for x in arrays])} do not "
+                    "broadcast: from the right, sizes must be equal or 1")
+            shape[place] = size
+    return empty(ndim, shape + MAX_DIMS - ndim, cnp.PyArray_TYPE(array))
 
 
 def result_type(*tensors):
@@ -199,28 +241,26 @@ cdef tuple promote(Tensor a, Tensor b):
     return a.to(dtype), b.to(dtype)
 
 
-cdef int start_walk(Walk* walk, tuple arrays, tuple shape) except -1:
-    """Prepare to go through up to five arrays that broadcast to one shape; None for an array is NULL in run."""
+# -- going through arrays that broadcast ----------------------------------------------------------------------
+
+cdef int make_plan(Plan* plan, tuple arrays, ndarray whole) except -1:
+    """How to go through up to five arrays that broadcast to the shape of whole; None for an array is NULL in run."""
     cdef int k, d, source
-    cdef int ndim = <int>len(shape)
+    cdef int ndim = cnp.PyArray_NDIM(whole)
     cdef ndarray array
-    walk.count = <int>len(arrays)
-    walk.ndim = 0
-    walk.finished = False
-    walk.done = 0
-    # Dimensions from the outermost in; one is merged into the one before it if every array steps evenly over both.
     cdef Py_ssize_t size
     cdef Py_ssize_t step[MAX_ARRAYS]
     cdef bint mergeable
+    plan.count = <int>len(arrays)
+    plan.size = cnp.PyArray_SIZE(whole)
+    plan.ndim = 0
+    # Dimensions from the outermost in; one is merged into the one before it if every array steps evenly over both.
     for d in range(ndim):
-        size = shape[d]
-        if size == 0:
-            walk.finished = True
-            return 0
+        size = cnp.PyArray_DIM(whole, d)
         if size == 1:
             continue
-        mergeable = walk.ndim > 0
-        for k in range(walk.count):
+        mergeable = plan.ndim > 0
+        for k in range(plan.count):
             step[k] = 0
             if arrays[k] is None:
                 continue
@@ -228,74 +268,95 @@ cdef int start_walk(Walk* walk, tuple arrays, tuple shape) except -1:
             source = d - ndim + cnp.PyArray_NDIM(array)
             if source >= 0 and cnp.PyArray_DIM(array, source) != 1:
                 step[k] = cnp.PyArray_STRIDE(array, source)
-            if mergeable and walk.strides[k][walk.ndim - 1] != step[k] * size:
+            if mergeable and plan.strides[k][plan.ndim - 1] != step[k] * size:
                 mergeable = False
         if mergeable:
-            walk.shape[walk.ndim - 1] *= size
+            plan.shape[plan.ndim - 1] *= size
         else:
-            walk.shape[walk.ndim] = size
-            walk.ndim += 1
-        for k in range(walk.count):
-            walk.strides[k][walk.ndim - 1] = step[k]
-    if walk.ndim == 0:
-        walk.shape[0] = 1
-        walk.ndim = 1
-        for k in range(walk.count):
-            walk.strides[k][0] = 0 if arrays[k] is None else cnp.PyArray_ITEMSIZE(<ndarray>arrays[k])
-    walk.any_gathered = False
-    for k in range(walk.count):
+            plan.shape[plan.ndim] = size
+            plan.ndim += 1
+        for k in range(plan.count):
+            plan.strides[k][plan.ndim - 1] = step[k]
+    if plan.ndim == 0:
+        plan.shape[0] = 1
+        plan.ndim = 1
+        for k in range(plan.count):
+            plan.strides[k][0] = 0 if arrays[k] is None else cnp.PyArray_ITEMSIZE(<ndarray>arrays[k])
+    plan.any_gathered = False
+    for k in range(plan.count):
         if arrays[k] is None:
-            walk.data[k] = NULL
-            walk.run[k] = NULL
-            walk.gathered[k] = False
-            walk.itemsize[k] = 0
+            plan.data[k] = NULL
+            plan.gathered[k] = False
+            plan.itemsize[k] = 0
             continue
         array = <ndarray>arrays[k]
-        walk.data[k] = <char*>cnp.PyArray_DATA(array)
-        walk.itemsize[k] = cnp.PyArray_ITEMSIZE(array)
-        walk.gathered[k] = walk.strides[k][walk.ndim - 1] != walk.itemsize[k]
-        walk.any_gathered = walk.any_gathered or walk.gathered[k]
-    for d in range(walk.ndim):
-        walk.index[d] = 0
+        plan.data[k] = <char*>cnp.PyArray_DATA(array)
+        plan.itemsize[k] = cnp.PyArray_ITEMSIZE(array)
+        plan.gathered[k] = plan.strides[k][plan.ndim - 1] != plan.itemsize[k] or not cnp.PyArray_ISALIGNED(array)
+        plan.any_gathered = plan.any_gathered or plan.gathered[k]
     return 0
+
+
+cdef void start_walk(Walk* walk, const Plan* plan, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Stand before element first, counted in C order, to go up to element last."""
+    cdef int k, d
+    walk.plan = plan
+    walk.left = last - first
+    for k in range(plan.count):
+        walk.data[k] = plan.data[k]
+        walk.run[k] = NULL
+        walk.repeated[k] = NULL
+    if walk.left <= 0:
+        return
+    d = plan.ndim - 1
+    walk.done = first % plan.shape[d]
+    first //= plan.shape[d]
+    while d > 0:
+        d -= 1
+        walk.index[d] = first % plan.shape[d]
+        first //= plan.shape[d]
+        for k in range(plan.count):
+            walk.data[k] += walk.index[d] * plan.strides[k][d]      # NULL has strides of 0
+
 
 cdef bint next_run(Walk* walk) noexcept nogil:
     """Point run[] at the next n elements; False when there are none left."""
-    if walk.finished:
+    if walk.left <= 0:
         return False
-    cdef int k, d, last = walk.ndim - 1
+    cdef const Plan* plan = walk.plan
+    cdef int k, d, last = plan.ndim - 1
     cdef Py_ssize_t stride
-    walk.n = walk.shape[last] - walk.done
-    if walk.any_gathered and walk.n > BUFFER:
+    walk.n = min(plan.shape[last] - walk.done, walk.left)
+    if plan.any_gathered and walk.n > BUFFER:
         walk.n = BUFFER
-    for k in range(walk.count):
-        if walk.data[k] == NULL:
-            continue
-        stride = walk.strides[k][last]
-        if walk.gathered[k]:
-            gather(<char*>walk.buffer[k], walk.data[k] + walk.done * stride, stride, walk.itemsize[k], walk.n)
-            walk.run[k] = walk.buffer[k]
-        else:
+    for k in range(plan.count):
+        stride = plan.strides[k][last]
+        if not plan.gathered[k]:
             walk.run[k] = walk.data[k] + walk.done * stride
+        elif stride != 0:
+            gather(<char*>walk.buffer[k], walk.data[k] + walk.done * stride, stride, plan.itemsize[k], walk.n)
+            walk.run[k] = walk.buffer[k]
+        elif walk.repeated[k] != walk.data[k]:
+            gather(<char*>walk.buffer[k], walk.data[k], 0, plan.itemsize[k], min(plan.shape[last], BUFFER))
+            walk.repeated[k] = walk.data[k]
+            walk.run[k] = walk.buffer[k]
+    walk.left -= walk.n
     walk.done += walk.n
-    if walk.done < walk.shape[last]:
+    if walk.done < plan.shape[last]:
         return True
     # The innermost dimension is through: step the one before it, like an odometer.
     walk.done = 0
     d = last - 1
     while d >= 0:
         walk.index[d] += 1
-        for k in range(walk.count):
-            if walk.data[k] != NULL:
-                walk.data[k] += walk.strides[k][d]
-        if walk.index[d] < walk.shape[d]:
+        for k in range(plan.count):
+            walk.data[k] += plan.strides[k][d]
+        if walk.index[d] < plan.shape[d]:
             return True
-        for k in range(walk.count):
-            if walk.data[k] != NULL:
-                walk.data[k] -= walk.strides[k][d] * walk.shape[d]
+        for k in range(plan.count):
+            walk.data[k] -= plan.strides[k][d] * plan.shape[d]
         walk.index[d] = 0
         d -= 1
-    walk.finished = True
     return True
 
 
