@@ -5,6 +5,7 @@ x is the input, y the output, g = dL/dy, dx = dL/dx.
 
 cimport cython
 cimport numpy as cnp
+from cython.parallel cimport prange
 from numpy cimport ndarray
 
 from microtensor cimport simd
@@ -12,6 +13,7 @@ from microtensor.core cimport Engine, Op, Tensor, contiguous, empty_like, is_sin
 from microtensor.ops.elementwise cimport INPUT, OUTPUT, Unary, as_float
 from microtensor.ops.axes cimport Axes, axes_of, normal_dim
 from microtensor.simd cimport real
+from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
 
 import numpy as np
 
@@ -499,6 +501,21 @@ def softplus(Tensor input not None, double beta=1.0, double threshold=20.0):
 
 
 # -- along a dimension ----------------------------------------------------------------------------------------
+#
+# Columns are what an op runs along: for the last dimension the rows of x, elsewhere elements that are `inner` apart.
+# A loop is given neighbouring columns as a Panel, no more than fit in the first-level cache, and is vectorised along
+# the rows if those are long, across the columns if they lie side by side, and over all of the panel where it can.
+
+cdef enum:
+    PANEL = 1024                # elements of whole rows; more only if one row is longer
+    WIDTH = 128                 # columns side by side
+    LANES = 16                  # elements of a row that are reduced at a time
+
+
+cdef struct Panel:
+    Py_ssize_t length, width    # elements in a column, columns
+    Py_ssize_t step             # from one element of a column to the next: 1 if they are rows
+
 
 @cython.no_gc
 cdef class AlongDim(Op):
@@ -513,8 +530,7 @@ cdef class AlongDim(Op):
         self.single = is_single(x.array)
         cdef ndarray x_array = contiguous(x.array)
         cdef ndarray y_array = empty_like(x_array)
-        if cnp.PyArray_SIZE(x_array) > 0:
-            self.forward_loop(cnp.PyArray_DATA(x_array), cnp.PyArray_DATA(y_array), axes_of(x_array, self.dim))
+        self.run(x_array, None, y_array)
         cdef Tensor y = record(self, y_array, x)
         if y.op is not None:
             self.save(None, None, y)
@@ -522,23 +538,115 @@ cdef class AlongDim(Op):
 
     cdef int backward(self, ndarray g, Engine engine) except -1:
         cdef ndarray dx = empty_like(g)
-        self.backward_loop(cnp.PyArray_DATA(self.y), cnp.PyArray_DATA(g), cnp.PyArray_DATA(dx), axes_of(g, self.dim))
+        self.run(self.y, g, dx)
         return engine.give(self, 0, dx)
 
-    cdef void forward_loop(self, const void* x, void* y, Axes axes):
-        """y from x, both of (outer, length, inner)."""
+    cdef int run(self, ndarray x, ndarray g, ndarray target) except -1:
+        """Call forward_loop on all columns of x, or with a g backward_loop on those of y, g and dx."""
+        cdef Axes axes = axes_of(target, self.dim)
+        cdef const char* x_data = <const char*>cnp.PyArray_DATA(x)
+        cdef const char* g_data = NULL
+        cdef char* target_data = <char*>cnp.PyArray_DATA(target)
+        cdef Py_ssize_t columns = axes.outer * axes.inner, size = cnp.PyArray_SIZE(target), part, parts
+        if g is not None:
+            g_data = <const char*>cnp.PyArray_DATA(g)
+        if size < RELEASE_ELEMENTS:
+            if size > 0:
+                self.run_part(x_data, g_data, target_data, axes, 0, columns)
+        else:
+            parts = min(threads_for(size, PARALLEL_ELEMENTS), columns)
+            for part in prange(parts, nogil=True, num_threads=<int>parts, schedule="static"):
+                self.run_part(x_data, g_data, target_data, axes, share(part, parts, columns, 1),
+                              share(part + 1, parts, columns, 1))
+        return 0
 
-    cdef void backward_loop(self, const void* y, const void* g, void* dx, Axes axes):
+    cdef void run_part(self, const char* x, const char* g, char* target, Axes axes, Py_ssize_t first,
+                       Py_ssize_t last) noexcept nogil:
+        """Columns first to last, panel by panel."""
+        cdef Py_ssize_t itemsize = 4 if self.single else 8, column = first, start
+        cdef Panel panel
+        panel.length, panel.step = axes.length, axes.inner
+        while column < last:
+            if axes.inner == 1:
+                panel.width = min(max(PANEL // axes.length, 1), WIDTH)
+            else:
+                panel.width = min(WIDTH, axes.inner - column % axes.inner)
+            panel.width = min(panel.width, last - column)
+            start = (column // axes.inner * axes.length * axes.inner + column % axes.inner) * itemsize
+            if g == NULL:
+                self.forward_loop(x + start, target + start, panel)
+            else:
+                self.backward_loop(x + start, g + start, target + start, panel)
+            column += panel.width
+
+    cdef void forward_loop(self, const void* x, void* y, Panel panel) noexcept nogil:
+        """y from x, for the columns of a panel."""
+
+    cdef void backward_loop(self, const void* y, const void* g, void* dx, Panel panel) noexcept nogil:
         """dx from y and g."""
 
 
-cdef inline real largest(const real* x, Py_ssize_t n, Py_ssize_t stride) noexcept nogil:
-    """The largest of n elements a stride apart."""
-    cdef Py_ssize_t l
+cdef inline real largest(const real* x, Py_ssize_t n) noexcept nogil:
+    """The largest element of a row."""
+    cdef Py_ssize_t i, k, rest = n % LANES
+    cdef real lane[LANES]
     cdef real m = x[0]
-    for l in range(1, n):
-        m = x[l * stride] if x[l * stride] > m else m
+    for i in range(1, rest):
+        m = x[i] if x[i] > m else m
+    if n >= LANES:
+        for k in range(LANES):
+            lane[k] = m
+        for i in range(n // LANES):
+            for k in range(LANES):
+                lane[k] = x[rest + i * LANES + k] if x[rest + i * LANES + k] > lane[k] else lane[k]
+        for k in range(LANES):
+            m = lane[k] if lane[k] > m else m
     return m
+
+
+cdef inline double sum_of(const real* x, Py_ssize_t n) noexcept nogil:
+    """The sum of a row."""
+    cdef Py_ssize_t i, k, rest = n % LANES
+    cdef double lane[LANES]
+    cdef double total = 0
+    for i in range(rest):
+        total += x[i]
+    if n >= LANES:
+        for k in range(LANES):
+            lane[k] = 0
+        for i in range(n // LANES):
+            for k in range(LANES):
+                lane[k] += x[rest + i * LANES + k]
+        for k in range(LANES):
+            total += lane[k]
+    return total
+
+
+cdef void exp_shifted(const real* x, real* y, real* m, double* total, Panel panel) noexcept nogil:
+    """y = e^(x - m) for the columns of a panel, m their largest elements and total the sums of their y."""
+    cdef Py_ssize_t l, c, row, length = panel.length, width = panel.width
+    if panel.step == 1:
+        for c in range(width):
+            m[c] = largest(x + c * length, length)
+            for l in range(length):
+                y[c * length + l] = x[c * length + l] - m[c]
+        for l in range(width * length):
+            y[l] = simd.exp(y[l])
+        for c in range(width):
+            total[c] = sum_of(y + c * length, length)
+    else:
+        for c in range(width):
+            m[c] = x[c]
+            total[c] = 0
+        for l in range(1, length):
+            row = l * panel.step
+            for c in range(width):
+                m[c] = x[row + c] if x[row + c] > m[c] else m[c]
+        for l in range(length):
+            row = l * panel.step
+            for c in range(width):
+                y[row + c] = simd.exp(x[row + c] - m[c])
+                total[c] += y[row + c]
 
 
 # -- softmax --------------------------------------------------------------------------------------------------
@@ -546,34 +654,47 @@ cdef inline real largest(const real* x, Py_ssize_t n, Py_ssize_t stride) noexcep
 # dy_k/dx_l = y_k ([k = l] - y_l)                                        (quotient rule)
 # dx_l = sum_k g_k dy_k/dx_l = y_l (g_l - sum_k g_k y_k)                 needs y, not x
 
-cdef void softmax_forward(const real* x, real* y, Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, i, l, start, inner = axes.inner
-    cdef real m
-    cdef double total
-    for o in range(axes.outer):
-        for i in range(inner):
-            start = o * axes.length * inner + i
-            m = largest(x + start, axes.length, inner)
-            for l in range(axes.length):
-                y[start + l * inner] = simd.exp(x[start + l * inner] - m)
-            total = 0
-            for l in range(axes.length):
-                total += y[start + l * inner]
-            for l in range(axes.length):
-                y[start + l * inner] = <real>(y[start + l * inner] / total)
+cdef void softmax_forward(const real* x, real* y, Panel panel) noexcept nogil:
+    cdef Py_ssize_t l, c, at, length = panel.length, width = panel.width
+    cdef real m[WIDTH]
+    cdef real s[WIDTH]
+    cdef double total[WIDTH]
+    exp_shifted(x, y, m, total, panel)
+    for c in range(width):
+        s[c] = <real>total[c]
+    if panel.step == 1:
+        for c in range(width):
+            for at in range(c * length, (c + 1) * length):
+                y[at] = y[at] / s[c]
+    else:
+        for l in range(length):
+            for c in range(width):
+                at = l * panel.step + c
+                y[at] = y[at] / s[c]
 
 
-cdef void softmax_backward(const real* y, const real* g, real* dx, Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, i, l, start, inner = axes.inner
-    cdef double dot
-    for o in range(axes.outer):
-        for i in range(inner):
-            start = o * axes.length * inner + i
-            dot = 0
-            for l in range(axes.length):
-                dot += <double>g[start + l * inner] * y[start + l * inner]
-            for l in range(axes.length):
-                dx[start + l * inner] = y[start + l * inner] * (g[start + l * inner] - <real>dot)
+cdef void softmax_backward(const real* y, const real* g, real* dx, Panel panel) noexcept nogil:
+    cdef Py_ssize_t l, c, at, length = panel.length, width = panel.width
+    cdef double dot[WIDTH]
+    cdef real s
+    if panel.step == 1:
+        for at in range(width * length):
+            dx[at] = g[at] * y[at]
+        for c in range(width):
+            s = <real>sum_of(dx + c * length, length)
+            for at in range(c * length, (c + 1) * length):
+                dx[at] = y[at] * (g[at] - s)
+    else:
+        for c in range(width):
+            dot[c] = 0
+        for l in range(length):
+            for c in range(width):
+                at = l * panel.step + c
+                dot[c] += g[at] * y[at]
+        for l in range(length):
+            for c in range(width):
+                at = l * panel.step + c
+                dx[at] = y[at] * (g[at] - <real>dot[c])
 
 
 @cython.final
@@ -581,17 +702,17 @@ cdef void softmax_backward(const real* y, const real* g, real* dx, Axes axes) no
 cdef class Softmax(AlongDim):
     """e^x_l / (e^x_1 + ... + e^x_n)."""
 
-    cdef void forward_loop(self, const void* x, void* y, Axes axes):
+    cdef void forward_loop(self, const void* x, void* y, Panel panel) noexcept nogil:
         if self.single:
-            softmax_forward(<const float*>x, <float*>y, axes)
+            softmax_forward(<const float*>x, <float*>y, panel)
         else:
-            softmax_forward(<const double*>x, <double*>y, axes)
+            softmax_forward(<const double*>x, <double*>y, panel)
 
-    cdef void backward_loop(self, const void* y, const void* g, void* dx, Axes axes):
+    cdef void backward_loop(self, const void* y, const void* g, void* dx, Panel panel) noexcept nogil:
         if self.single:
-            softmax_backward(<const float*>y, <const float*>g, <float*>dx, axes)
+            softmax_backward(<const float*>y, <const float*>g, <float*>dx, panel)
         else:
-            softmax_backward(<const double*>y, <const double*>g, <double*>dx, axes)
+            softmax_backward(<const double*>y, <const double*>g, <double*>dx, panel)
 
     def rule(self, Tensor g):
         y = self.output()
@@ -636,33 +757,46 @@ def softmax(Tensor input not None, dim):
 # dy_k/dx_l = [k = l] - e^x_l / s = [k = l] - e^y_l
 # dx_l = g_l - e^y_l sum_k g_k                                          needs y, not x
 
-cdef void log_softmax_forward(const real* x, real* y, Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, i, l, start, inner = axes.inner
-    cdef real m, shift
-    cdef double total
-    for o in range(axes.outer):
-        for i in range(inner):
-            start = o * axes.length * inner + i
-            m = largest(x + start, axes.length, inner)
-            total = 0
-            for l in range(axes.length):
-                total += simd.exp(x[start + l * inner] - m)
-            shift = <real>simd.log(total)
-            for l in range(axes.length):
-                y[start + l * inner] = (x[start + l * inner] - m) - shift
+cdef void log_softmax_forward(const real* x, real* y, Panel panel) noexcept nogil:
+    cdef Py_ssize_t l, c, at, length = panel.length, width = panel.width
+    cdef real m[WIDTH]
+    cdef real log_s[WIDTH]
+    cdef double total[WIDTH]
+    exp_shifted(x, y, m, total, panel)
+    for c in range(width):
+        log_s[c] = <real>simd.log(total[c])
+    if panel.step == 1:
+        for c in range(width):
+            for at in range(c * length, (c + 1) * length):
+                y[at] = (x[at] - m[c]) - log_s[c]
+    else:
+        for l in range(length):
+            for c in range(width):
+                at = l * panel.step + c
+                y[at] = (x[at] - m[c]) - log_s[c]
 
 
-cdef void log_softmax_backward(const real* y, const real* g, real* dx, Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, i, l, start, inner = axes.inner
-    cdef double total
-    for o in range(axes.outer):
-        for i in range(inner):
-            start = o * axes.length * inner + i
-            total = 0
-            for l in range(axes.length):
-                total += g[start + l * inner]
-            for l in range(axes.length):
-                dx[start + l * inner] = g[start + l * inner] - simd.exp(y[start + l * inner]) * <real>total
+cdef void log_softmax_backward(const real* y, const real* g, real* dx, Panel panel) noexcept nogil:
+    cdef Py_ssize_t l, c, at, length = panel.length, width = panel.width
+    cdef double total[WIDTH]
+    cdef real s
+    if panel.step == 1:
+        for at in range(width * length):
+            dx[at] = simd.exp(y[at])
+        for c in range(width):
+            s = <real>sum_of(g + c * length, length)
+            for at in range(c * length, (c + 1) * length):
+                dx[at] = g[at] - dx[at] * s
+    else:
+        for c in range(width):
+            total[c] = 0
+        for l in range(length):
+            for c in range(width):
+                total[c] += g[l * panel.step + c]
+        for l in range(length):
+            for c in range(width):
+                at = l * panel.step + c
+                dx[at] = g[at] - simd.exp(y[at]) * <real>total[c]
 
 
 @cython.final
@@ -670,17 +804,17 @@ cdef void log_softmax_backward(const real* y, const real* g, real* dx, Axes axes
 cdef class LogSoftmax(AlongDim):
     """x_l - ln(e^x_1 + ... + e^x_n)."""
 
-    cdef void forward_loop(self, const void* x, void* y, Axes axes):
+    cdef void forward_loop(self, const void* x, void* y, Panel panel) noexcept nogil:
         if self.single:
-            log_softmax_forward(<const float*>x, <float*>y, axes)
+            log_softmax_forward(<const float*>x, <float*>y, panel)
         else:
-            log_softmax_forward(<const double*>x, <double*>y, axes)
+            log_softmax_forward(<const double*>x, <double*>y, panel)
 
-    cdef void backward_loop(self, const void* y, const void* g, void* dx, Axes axes):
+    cdef void backward_loop(self, const void* y, const void* g, void* dx, Panel panel) noexcept nogil:
         if self.single:
-            log_softmax_backward(<const float*>y, <const float*>g, <float*>dx, axes)
+            log_softmax_backward(<const float*>y, <const float*>g, <float*>dx, panel)
         else:
-            log_softmax_backward(<const double*>y, <const double*>g, <double*>dx, axes)
+            log_softmax_backward(<const double*>y, <const double*>g, <double*>dx, panel)
 
     def rule(self, Tensor g):
         return (g - exp(self.output()) * g.sum(self.dim, keepdim=True),)
