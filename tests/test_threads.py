@@ -1,0 +1,347 @@
+"""Threads: how many there are, that results do not depend on them, the GIL, and forking.
+
+What a process decides once, at import or at fork, is tested in processes of its own; a time limit turns one that hangs
+into a failure. Nothing here asserts how long anything takes.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import microtensor as mt
+from microtensor import nn, optim
+
+openmp = pytest.mark.skipif(not mt.threads.has_openmp(), reason="built without OpenMP: always one thread")
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+LIMIT = 120                         # seconds that a child process may take on a busy machine
+
+LONG = 300_007                      # elements: more than threads share out, and no multiple of a vector
+
+
+@pytest.fixture
+def threads():
+    """Sets the number of threads; the fixture restores it."""
+    before = mt.get_num_threads()
+    yield mt.set_num_threads
+    mt.set_num_threads(before)
+
+
+def run(program, **environment):
+    """The output of a Python program in a process of its own; a variable that is None is taken away."""
+    variables = {"MICROTENSOR_NUM_THREADS": None, "OMP_NUM_THREADS": None, **environment}
+    inherited = {name: value for name, value in os.environ.items() if name not in variables}
+    given = {name: value for name, value in variables.items() if value is not None}
+    command = [sys.executable, "-c", program]
+    child = subprocess.run(command, env=inherited | given, capture_output=True, text=True, timeout=LIMIT)
+    assert child.returncode == 0, child.stderr
+    return child.stdout.strip()
+
+
+# -- how many -------------------------------------------------------------------------------------------------
+
+COUNT = "import microtensor as mt; print(mt.get_num_threads())"
+
+
+@openmp
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"MICROTENSOR_NUM_THREADS": "3"}, 3),
+        ({"OMP_NUM_THREADS": "3"}, 3),
+        ({"OMP_NUM_THREADS": "3,2"}, 3),            # OpenMP's list: a number for each level of nesting
+        ({"MICROTENSOR_NUM_THREADS": "2", "OMP_NUM_THREADS": "3"}, 2),
+        ({"MICROTENSOR_NUM_THREADS": "0", "OMP_NUM_THREADS": "3"}, 3),
+        ({"MICROTENSOR_NUM_THREADS": "many", "OMP_NUM_THREADS": "3"}, 3),
+        ({"MICROTENSOR_NUM_THREADS": "", "OMP_NUM_THREADS": "3"}, 3),
+    ],
+)
+def test_environment_sets_the_number(variables, expected):
+    assert run(COUNT, **variables) == str(expected)
+
+
+@openmp
+@pytest.mark.parametrize("invalid", ["-2", "0", "1.5", "all"])
+def test_invalid_environment_leaves_the_processors(invalid):
+    assert run(COUNT, MICROTENSOR_NUM_THREADS=invalid) == run(COUNT)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+def test_affinity_limits_the_number():
+    one = min(os.sched_getaffinity(0))
+    assert run(f"import os; os.sched_setaffinity(0, {{{one}}}); {COUNT}") == "1"
+
+
+@openmp
+def test_set_num_threads_is_read_back(threads):
+    for number in (3, 1, 2):
+        threads(number)
+        assert mt.get_num_threads() == number
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_set_num_threads_refuses_less_than_one(number):
+    before = mt.get_num_threads()
+    with pytest.raises(ValueError, match=f"at least 1, got {number}"):
+        mt.set_num_threads(number)
+    assert mt.get_num_threads() == before
+
+
+# -- results --------------------------------------------------------------------------------------------------
+
+UNARY = {
+    "neg": mt.neg, "exp": mt.exp, "tanh": mt.tanh, "sigmoid": mt.sigmoid, "relu": mt.relu, "leaky_relu": mt.leaky_relu,
+    "elu": mt.elu, "selu": mt.selu, "softplus": mt.softplus, "abs": mt.abs, "clamp": lambda x: mt.clamp(x, -0.5, 0.5),
+    "log": lambda x: mt.log(mt.abs(x)), "sqrt": lambda x: mt.sqrt(mt.abs(x)), "square": lambda x: x**2,
+    "scaled": lambda x: x * 2.5,
+}
+BINARY = {
+    "add": mt.add, "sub": mt.sub, "mul": mt.mul, "div": mt.div, "maximum": mt.maximum, "minimum": mt.minimum,
+    "pow": lambda a, b: mt.pow(mt.abs(a), b), "where": lambda a, b: mt.where(a > b, a, b),
+}
+SHAPES = {
+    "same": ((LONG,), (LONG,)),
+    "scalar": ((LONG,), ()),
+    "row": ((601, 499), (499,)),
+    "column": ((601, 499), (601, 1)),
+    "outer": ((7, 1, 211), (203, 1)),
+    "transposed": ((499, 601), (499, 601)),         # the second is the transpose of what is stored
+}
+
+
+def results(threads, function, inputs, gradient):
+    """The output and the inputs' gradients on 1, 2 and 3 threads."""
+    for number in (1, 2, 3):
+        threads(number)
+        tensors = [mt.from_numpy(x).requires_grad_() for x in inputs]
+        y = function(*tensors)
+        y.backward(mt.from_numpy(gradient(y.shape)))
+        yield [y.detach().numpy(), *(x.grad.numpy() for x in tensors)]
+
+
+def assert_the_same(several, exactly):
+    first, *others = several
+    for other in others:
+        for x, y in zip(first[:exactly], other[:exactly], strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+@openmp
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", UNARY)
+def test_elementwise_results_do_not_depend_on_the_number(name, dtype, threads, rng):
+    x, g = rng.standard_normal(LONG).astype(dtype), rng.standard_normal(LONG).astype(dtype)
+    assert_the_same(results(threads, UNARY[name], [x], lambda shape: g), exactly=2)
+
+
+@openmp
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shapes", SHAPES)
+@pytest.mark.parametrize("name", BINARY)
+def test_broadcast_results_do_not_depend_on_the_number(name, shapes, dtype, threads, rng):
+    a, b = (rng.standard_normal(shape).astype(dtype) for shape in SHAPES[shapes])
+    if shapes == "transposed":
+        b = np.ascontiguousarray(b.T).T
+    g = rng.standard_normal(np.broadcast_shapes(a.shape, b.shape)).astype(dtype)
+    whole = shapes in ("same", "transposed")        # where gradients are summed, only the output is elementwise
+    assert_the_same(results(threads, BINARY[name], [a, b], lambda shape: g), exactly=3 if whole else 1)
+
+
+@openmp
+@pytest.mark.parametrize("function", [mt.softmax, mt.log_softmax])
+@pytest.mark.parametrize(("shape", "dim"), [((20_011, 10), -1), ((7, 30_011), 0), ((41, 33, 211), 1), ((3, 90_001), 1)])
+def test_softmax_does_not_depend_on_the_number(function, shape, dim, threads, rng):
+    x, g = rng.standard_normal(shape).astype(np.float32), rng.standard_normal(shape).astype(np.float32)
+    assert_the_same(results(threads, lambda t: function(t, dim), [x], lambda _: g), exactly=2)
+
+
+# -- Python threads ---------------------------------------------------------------------------------------------
+
+def train(seed):
+    """The parameters of a small net after some steps, from a seed."""
+    generator = np.random.default_rng(seed)
+    model = nn.Sequential(nn.Linear(64, 128), nn.Tanh(), nn.Linear(128, 10))
+    for parameter in model.parameters():
+        parameter.detach().numpy()[...] = generator.standard_normal(parameter.shape) / 10
+    optimizer = optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    loss_function = nn.CrossEntropyLoss()
+    x = mt.from_numpy(generator.standard_normal((512, 64)).astype(np.float32))
+    target = mt.from_numpy(generator.integers(0, 10, 512))
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss_function(model(x), target).backward()
+        optimizer.step()
+    return [parameter.detach().numpy().copy() for parameter in model.parameters()]
+
+
+def test_models_trained_side_by_side_are_as_when_trained_alone():
+    alone = [train(seed) for seed in (1, 2)]
+    together = [None, None]
+
+    def work(i):
+        together[i] = train(i + 1)
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for i in range(2):
+        for x, y in zip(alone[i], together[i], strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        lambda x, condition: mt.tanh(x),
+        lambda x, condition: mt.mul(x, x),
+        lambda x, condition: mt.maximum(x, 0.5),
+        lambda x, condition: mt.softmax(x, 0),
+        lambda x, condition: mt.where(condition, x, 0.0),
+    ],
+    ids=["unary", "binary", "broadcast", "softmax", "where"],
+)
+def test_long_kernel_lets_other_python_threads_run(kernel):
+    """Another thread counts. It cannot while the GIL is held, nor take it: the switch interval is too long for that."""
+    x = mt.ones(2_000_000) * 1.5
+    condition = x > 1
+    counts, stop, began = [0], threading.Event(), threading.Event()
+
+    def count():
+        began.set()
+        while not stop.is_set():
+            counts[0] += 1
+            time.sleep(0)                   # gives the GIL back
+
+    interval = sys.getswitchinterval()
+    worker = threading.Thread(target=count)
+    try:
+        worker.start()
+        began.wait()
+        sys.setswitchinterval(LIMIT)
+        for _ in range(200):                # on one processor, the worker may not be scheduled at the first
+            before = counts[0]
+            kernel(x, condition)
+            after = counts[0]
+            if after > before:
+                break
+        assert after > before
+    finally:
+        sys.setswitchinterval(interval)
+        stop.set()
+        worker.join()
+
+
+# -- forking ----------------------------------------------------------------------------------------------------
+
+FORK = """
+import os, warnings, threading
+import numpy as np
+import microtensor as mt
+warnings.simplefilter("ignore", DeprecationWarning)          # of forking with threads about
+x = mt.from_numpy(np.linspace(-3, 3, 400_000, dtype=np.float32)).requires_grad_()
+
+def compute():
+    x.grad = None
+    y = mt.tanh(x) * x
+    y.backward(mt.ones_like(y))
+    a = mt.ones(300, 300)
+    return y.detach().numpy().tobytes() + x.grad.numpy().tobytes() + (a @ a).numpy().tobytes()
+
+def child_agrees():
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if mt.get_num_threads() == 1 and compute() == expected else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+"""
+
+
+@forks
+def test_forked_child_computes_while_the_parents_team_is_alive():
+    assert run(FORK + "expected = compute(); print(child_agrees(), child_agrees(), compute() == expected)",
+               MICROTENSOR_NUM_THREADS="2") == "True True True"
+
+
+@forks
+def test_forked_child_computes_where_the_parent_never_did():
+    program = FORK.replace("def child_agrees", "def unused") + """
+pid = os.fork()
+if pid == 0:
+    compute()
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    assert run(program, MICROTENSOR_NUM_THREADS="2") == "0"
+
+
+@forks
+def test_fork_while_another_thread_is_inside_a_kernel():
+    program = FORK + """
+expected = compute()
+stop = threading.Event()
+z = mt.ones(400_000)
+
+def busy():
+    while not stop.is_set():
+        mt.exp(z)
+        mt.tanh(z) * z
+
+worker = threading.Thread(target=busy)
+worker.start()
+agree = [child_agrees() for _ in range(5)]
+stop.set()
+worker.join()
+print(all(agree))
+"""
+    assert run(program, MICROTENSOR_NUM_THREADS="2") == "True"
+
+
+@forks
+@openmp
+def test_forked_child_refuses_more_threads():
+    program = FORK + """
+pid = os.fork()
+if pid == 0:
+    try:
+        mt.set_num_threads(2)
+    except RuntimeError as error:
+        os._exit(0 if "spawn" in str(error) else 1)
+    os._exit(2)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    assert run(program, MICROTENSOR_NUM_THREADS="2") == "0"
+
+
+WORKER = """
+import multiprocessing, warnings
+import numpy as np
+import microtensor as mt
+
+def work(seed):
+    x = mt.from_numpy(np.random.default_rng(seed).standard_normal(300_000))
+    return float(mt.tanh(x).sum().item())
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore", DeprecationWarning)
+    work(0)
+    with multiprocessing.get_context("{method}").Pool(2) as pool:
+        found = pool.map(work, range(4))
+    print(np.allclose(found, [work(seed) for seed in range(4)], rtol=1e-12))
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_multiprocessing_pool_computes(method, tmp_path):
+    if method == "fork" and not hasattr(os, "fork"):
+        pytest.skip("no fork here")
+    script = tmp_path / "worker.py"         # spawn imports the script again, so it needs a file
+    script.write_text(WORKER.replace("{method}", method))
+    environment = os.environ | {"MICROTENSOR_NUM_THREADS": "2"}
+    command = [sys.executable, str(script)]
+    child = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT)
+    assert child.stdout.strip() == "True", child.stderr
