@@ -15,6 +15,7 @@ A short array is done at once; a longer one without the GIL; a long one by sever
 cimport cython
 cimport numpy as cnp
 from cython.parallel cimport prange
+from libc.string cimport memcpy
 from numpy cimport ndarray
 
 from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record
@@ -361,14 +362,14 @@ cdef bint next_run(Walk* walk) noexcept nogil:
 
 
 cdef void gather(char* target, const char* source, Py_ssize_t stride, Py_ssize_t itemsize, Py_ssize_t n) noexcept nogil:
-    """n elements, a stride of bytes apart, into consecutive memory."""
+    """n elements, a stride of bytes apart, into consecutive memory; they need not be aligned."""
     cdef Py_ssize_t i
     if itemsize == 4:
         for i in range(n):
-            (<int*>target)[i] = (<const int*>(source + i * stride))[0]
+            memcpy(target + 4 * i, source + i * stride, 4)
     elif itemsize == 8:
         for i in range(n):
-            (<long long*>target)[i] = (<const long long*>(source + i * stride))[0]
+            memcpy(target + 8 * i, source + i * stride, 8)
     else:
         for i in range(n):
             target[i] = source[i * stride]
