@@ -225,6 +225,36 @@ def test_batchnorm_of_one_row_is_fine_in_eval():
     assert nn.BatchNorm1d(3).eval()(mt.ones(1, 3)).shape == (1, 3)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("shape", [(6, 3), (67, 1100), (2050, 33), (5, 3, 2100), (3, 40, 1024), (30_000, 3), (7, 5, 1)])
+def test_batchnorm_of_large_batches(shape, threads, rng):
+    """Sizes around the edges of strips and threads' shares; forward and backward, far from zero."""
+    axes = (0,) if len(shape) == 2 else (0, 2)
+    channels, wide = shape[1], (1, -1) + (1,) * (len(shape) - 2)
+    x, g = 1e3 + rng.standard_normal(shape), rng.standard_normal(shape)
+    w, b = rng.standard_normal(channels), rng.standard_normal(channels)
+    before = mt.get_num_threads()
+    mt.set_num_threads(threads)
+    try:
+        tensors = [mt.tensor(array, requires_grad=True) for array in (x, w, b)]
+        y = mt.batch_norm(tensors[0], None, None, *tensors[1:], training=True)
+        y.backward(mt.tensor(g))
+    finally:
+        mt.set_num_threads(before)
+    x = x.astype(np.longdouble)
+    r = 1 / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
+    h = (x - x.mean(axes, keepdims=True)) * r
+    gh = (g * h).mean(axes, keepdims=True)
+    dx = w.reshape(wide) * r * (g - g.mean(axes, keepdims=True) - h * gh)
+    n = x.size // channels
+    # x - mean is right to eps 1e3, and with it h to a few thousand eps; gradients are sums of n products below 25
+    for actual, expected, size in (
+        (y.detach(), h * w.reshape(wide) + b.reshape(wide), 8e3), (tensors[0].grad, dx, 32e3),
+        (tensors[1].grad, (g * h).sum(axes), 8e3 * n), (tensors[2].grad, g.sum(axes), 8 * n),
+    ):
+        np.testing.assert_allclose(actual.numpy(), expected.astype(float), rtol=0, atol=size * EPS * max(1, r.max()))
+
+
 # -- dropout
 
 

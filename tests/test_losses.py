@@ -232,6 +232,34 @@ def through_log_softmax(slope, x, axis=1):
     return slope - np.exp(log_softmax(x, axis)) * slope.sum(axis=axis, keepdims=True)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "shape", [(129, 3), (2000, 10), (31, 1000), (3, 5000), (257, 33), (2, 10, 300), (3, 7, 129), (2, 700, 17), (500, 1)]
+)
+def test_cross_entropy_of_large_batches(shape, dtype, threads, rng):
+    """Sizes around the edges of blocks and threads' shares, classes along the last dimension and not."""
+    scores = rng.normal(0, 3, shape).astype(dtype)
+    labels = rng.integers(0, shape[1], (shape[0], *shape[2:]))
+    labels[::7] = -100
+    counted = np.expand_dims(labels != -100, 1)
+    logp = log_softmax(scores.astype(np.float64), 1)
+    one_hot = np.expand_dims(labels, 1) == np.arange(shape[1]).reshape(-1, *(1,) * (len(shape) - 2))
+    before = mt.get_num_threads()
+    mt.set_num_threads(threads)
+    try:
+        x = leaf(scores)
+        y = mt.cross_entropy(x, mt.tensor(labels))
+        y.backward()
+    finally:
+        mt.set_num_threads(before)
+    # scores below 16 in size leave logp right to 16 eps; sums and means are taken in double
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(y.item(), -(logp * one_hot).sum() / counted.sum(), rtol=0, atol=32 * eps)
+    expected = (np.exp(logp) - one_hot) * counted / counted.sum()
+    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=0, atol=32 * eps / counted.sum())
+
+
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("ignore_index", [-100, 2, 255])

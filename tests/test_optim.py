@@ -301,6 +301,37 @@ def test_step_changes_no_group_if_one_cannot_be_stepped():
     assert a.tolist() == [1, 1, 1]
 
 
+def test_step_does_not_depend_on_the_number_of_threads(rng):
+    start, g = rng.standard_normal((2, 300, 501)).astype(np.float32)
+    results = []
+    before = mt.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            mt.set_num_threads(threads)
+            p = mt.tensor(start, requires_grad=True)
+            optimizer = SGD([p], lr=0.1, momentum=0.9, weight_decay=0.01)
+            for _ in range(3):
+                p.grad = mt.tensor(g)
+                mt.nn.utils.clip_grad_norm_(p, float("inf"))
+                optimizer.step()
+            results.append(p.detach().numpy())
+    finally:
+        mt.set_num_threads(before)
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+def test_what_is_not_a_tensor_is_refused_before_anything_changes():
+    p = mt.ones(3, requires_grad=True)
+    p.grad = mt.ones(3)
+    optimizer = SGD([p], lr=1.0)
+    optimizer.param_groups[0]["params"].append(None)
+    for call in (optimizer.step, lambda: mt.nn.utils.clip_grad_norm_([p, None], 0.1)):
+        with pytest.raises(TypeError, match="NoneType"):
+            call()
+    assert p.tolist() == [1, 1, 1] and p.grad.tolist() == [1, 1, 1]
+
+
 @pytest.mark.parametrize(
     "make_schedule",
     [lambda o: StepLR(o, 0), lambda o: StepLR(o, -2), lambda o: CosineAnnealingLR(o, 0),

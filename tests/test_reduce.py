@@ -168,6 +168,88 @@ def test_integer_minimum_of_the_smallest():
     assert (values.tolist(), indices.tolist()) == ([False], [1])
 
 
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    before = mt.get_num_threads()
+    mt.set_num_threads(request.param)
+    yield request.param
+    mt.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dim"),
+    [
+        ((70_001,), None), ((263, 521), 0), ((263, 521), 1), ((30_011, 5), 0), ((30_011, 5), 1), ((5, 30_011), 0),
+        ((11, 7, 13, 97), (0, 2)), ((11, 7, 13, 97), (1, 3)), ((2, 3, 16_411), (0, 2)), ((16_411, 3, 2), (0, 2)),
+        ((513, 3, 65), 1), ((3, 5, 7, 11, 31), (0, 2, 4)), ((1, 300, 1, 301), (0, 1, 2)), ((8, 1031), (1,)),
+    ],
+)
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_large_reductions_and_their_gradients(name, shape, dim, threads, rng):
+    """Sizes around the edges of tiles, lanes and threads' shares; forward and backward."""
+    if name == "amin":
+        return
+    x = rng.standard_normal(shape)
+    t = mt.tensor(x, requires_grad=True)
+    y = getattr(mt, name)(t, dim=dim, keepdim=True)
+    axis = tuple(range(len(shape))) if dim is None else dim
+    expected = REDUCTIONS[name](x, axis=axis, keepdims=True)
+    eps, n = 2**-52, x.size // expected.size
+    np.testing.assert_allclose(y.detach().numpy(), expected, rtol=64 * eps, atol=n * eps)
+    g = rng.standard_normal(expected.shape)
+    y.backward(mt.tensor(g))
+    centred = x - x.mean(axis=axis, keepdims=True)
+    slope = {
+        "sum": np.ones_like(x), "mean": np.full_like(x, 1 / n), "amax": (x == expected).astype(float),
+        "var": 2 * centred / (n - 1), "std": centred / (n - 1) / expected, "logsumexp": np.exp(x - expected),
+    }[name]
+    np.testing.assert_allclose(t.grad.numpy(), g * slope, rtol=1e-11, atol=n * eps)
+
+
+@pytest.mark.parametrize("shape", [(263, 521), (5, 30_011), (30_011, 5), (3, 301, 257), (100_003, 1)])
+def test_large_max_along_a_dim(shape, threads, rng):
+    x = rng.integers(0, 1000, shape).astype(np.float32)         # with ties
+    for dim in range(len(shape)):
+        t = mt.tensor(x, requires_grad=True)
+        values, indices = t.max(dim, keepdim=True)
+        first = np.argmax(x, axis=dim, keepdims=True)
+        np.testing.assert_array_equal(indices.numpy(), first)
+        np.testing.assert_array_equal(mt.argmin(t, dim, True).numpy(), np.argmin(x, axis=dim, keepdims=True))
+        g = rng.standard_normal(values.shape).astype(np.float32)
+        values.backward(mt.tensor(g))
+        expected = np.zeros_like(x)
+        np.put_along_axis(expected, first, g, dim)
+        np.testing.assert_array_equal(t.grad.numpy(), expected)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 8, 9, 31, 32, 33, 63, 64, 65, 127, 129, 1023, 1025])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_runs_of_every_length(size, dtype, rng):
+    """Around the number of lanes: sums of integers are exact, and a nan in any place is found."""
+    x = rng.integers(-1000, 1000, (3, size)).astype(dtype)
+    t = mt.tensor(x)
+    assert_equal(t.sum(1), x.sum(1))
+    assert_equal(t.amax(1), x.max(1))
+    assert_equal(t.argmax(1), x.argmax(1))
+    for place in range(size):
+        row = x[0].copy()
+        row[place] = np.nan
+        t = mt.tensor(row)
+        assert np.isnan(t.amax().item()) and t.argmax().item() == place
+
+
+def test_gradients_of_broadcast_operands(threads, rng):
+    """What was repeated is summed: over leading, trailing and middle dimensions."""
+    g = rng.standard_normal((40, 50, 60))
+    for shape in ((60,), (50, 1), (40, 1, 1), (40, 1, 60), (1, 50, 1), (), (1, 1, 1), (40, 50, 60)):
+        b = mt.tensor(rng.standard_normal(shape), requires_grad=True)
+        (mt.ones(40, 50, 60, dtype=mt.float64) + b).backward(mt.tensor(g))
+        padded = (1,) * (3 - len(shape)) + shape
+        axes = tuple(d for d in range(3) if padded[d] == 1)
+        expected = g.sum(axis=axes).reshape(shape)
+        np.testing.assert_allclose(b.grad.numpy(), expected, rtol=0, atol=120_000 * 2**-53 * 5)
+
+
 # -- nothing to reduce -----------------------------------------------------------------------------------------
 
 
