@@ -74,7 +74,7 @@ cdef void make_grid(Grid* grid, int ndim, const Py_ssize_t* shape, Dims dims) no
             continue
         reduced = dims >> d & 1
         group.size, group.step = 1, step
-        while d >= 0 and (shape[d] == 1 or (dims >> d & 1) == reduced):
+        while d >= 0 and (shape[d] == 1 or <bint>(dims >> d & 1) == reduced):
             group.size *= shape[d]
             d -= 1
         step *= group.size

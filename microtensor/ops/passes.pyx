@@ -117,10 +117,9 @@ cdef void add_narrow(Kind kind, const real* x, Block block, const double* centre
     cdef double wide_centre[SHARED_TILE]
     cdef Block wide = block
     wide.outputs, wide.length, wide.length_step = times * n, block.length // times, times * n
-    for k in range(times):
-        for j in range(n):
-            wide_result[k * n + j] = nothing(kind)
-            wide_centre[k * n + j] = centre[j]
+    for k in range(SHARED_TILE):
+        wide_result[k] = nothing(kind)
+        wide_centre[k] = centre[k % n]
     add_columns(kind, x, wide, wide_centre, wide_result)
     for k in range(times):
         for j in range(n):
