@@ -22,10 +22,11 @@ from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, thr
 cnp.import_array()
 
 cdef enum:
-    TILE = 512                  # outputs at a time: their partial results stay in the first-level cache
+    TILE = 2048                 # outputs at a time: their partial results stay in the first-level cache
     SHARED_TILE = 64            # outputs at a time where threads share the elements: partial results for each thread
     TILE_ELEMENTS = 32768       # elements at a time that a second pass finds in the second-level cache
     MAX_PARTS = 64              # threads with partial results each
+    LEAST = 4 * PARALLEL_ELEMENTS       # elements for a thread: an addition costs little beside starting a team
     UNIT = 16                   # elements: threads split them at whole cache lines
 
 
@@ -214,11 +215,12 @@ cdef struct Tiling:
     Py_ssize_t parts_of_tile    # or the elements of a tile
 
 
-cdef Tiling tiling_of(const Grid* grid, bint two_passes) noexcept nogil:
+cdef Tiling tiling_of(Kind kind, const Grid* grid, bint two_passes) noexcept nogil:
     cdef Tiling tiling
     cdef Py_ssize_t outputs = grid.outputs.size, least = UNIT if grid.columns else 1
     cdef Py_ssize_t length = max(grid.length.size * grid.reduced_count, 1)
-    cdef Py_ssize_t parts = min(threads_for(outputs * grid.kept_count * length, PARALLEL_ELEMENTS), MAX_PARTS)
+    cdef Py_ssize_t parts = min(threads_for(outputs * grid.kept_count * length,
+                                            PARALLEL_ELEMENTS if kind == EXPONENTIALS else LEAST), MAX_PARTS)
     tiling.parts = tiling.parts_of_tile = 1
     tiling.outputs = TILE
     if parts > 1 and outputs * grid.kept_count < parts * least:
@@ -286,7 +288,7 @@ cdef void reduce_tiles(Kind kind, const real* x, real* y, const Grid* grid, doub
 
 cdef void reduce_all(Kind kind, const real* x, real* y, const Grid* grid, double scale) noexcept nogil:
     """y from x: the sum of all x or of all (x - mean)^2, times scale; the largest x; ln of the sum of all e^x."""
-    cdef Tiling tiling = tiling_of(grid, kind == SQUARES or kind == EXPONENTIALS)
+    cdef Tiling tiling = tiling_of(kind, grid, kind == SQUARES or kind == EXPONENTIALS)
     cdef Py_ssize_t part
     if tiling.parts == 1:
         reduce_tiles(kind, x, y, grid, scale, tiling, 0, tiling.count)
@@ -391,7 +393,7 @@ cdef void spread_tiles(Kind kind, const real* x, const real* y, const real* g, r
 cdef void spread_all(Kind kind, const real* x, const real* y, const real* g, real* dx, const Grid* grid,
                      double scale) noexcept nogil:
     """dx from g, and from x and y, which may be NULL for SUM, and y for SQUARES."""
-    cdef Tiling tiling = tiling_of(grid, kind == SQUARES or kind == LARGEST)
+    cdef Tiling tiling = tiling_of(kind, grid, kind == SQUARES or kind == LARGEST)
     cdef Py_ssize_t part
     if tiling.parts == 1:
         spread_tiles(kind, x, y, g, dx, grid, scale, tiling, 0, tiling.count)
