@@ -2,8 +2,8 @@
 
 A reduction is one pass over x, or two where the first finds what the second is taken about: the mean, the largest.
 Outputs come tile by tile, so that a second pass finds x in the cache, and the elements of a tile in the order in which
-they lie in memory (see axes.pyx). Threads share the tiles, or where there are few outputs the elements of each tile:
-the result is then reproducible for a fixed number of threads, and otherwise does not depend on it.
+they lie in memory (see axes.pyx). Threads share the tiles, or where there are few outputs the elements of each tile;
+results are reproducible for a fixed number of threads.
 
 Sums are taken in double, so a float32 sum of ten million elements is right to its last digit.
 """
