@@ -547,18 +547,25 @@ cdef class AlongDim(Op):
         cdef const char* x_data = <const char*>cnp.PyArray_DATA(x)
         cdef const char* g_data = NULL
         cdef char* target_data = <char*>cnp.PyArray_DATA(target)
-        cdef Py_ssize_t columns = axes.outer * axes.inner, size = cnp.PyArray_SIZE(target), part, parts
+        cdef Py_ssize_t columns = axes.outer * axes.inner, size = cnp.PyArray_SIZE(target)
         if g is not None:
             g_data = <const char*>cnp.PyArray_DATA(g)
         if size < RELEASE_ELEMENTS:
             if size > 0:
                 self.run_part(x_data, g_data, target_data, axes, 0, columns)
         else:
-            parts = min(threads_for(size, PARALLEL_ELEMENTS), columns)
-            for part in prange(parts, nogil=True, num_threads=<int>parts, schedule="static"):
-                self.run_part(x_data, g_data, target_data, axes, share(part, parts, columns, 1),
-                              share(part + 1, parts, columns, 1))
+            with nogil:
+                self.run_threads(x_data, g_data, target_data, axes, columns)
         return 0
+
+    cdef void run_threads(self, const char* x, const char* g, char* target, Axes axes,
+                          Py_ssize_t columns) noexcept nogil:
+        cdef Py_ssize_t part, parts = min(threads_for(columns * axes.length, PARALLEL_ELEMENTS), columns)
+        if parts == 1:
+            self.run_part(x, g, target, axes, 0, columns)
+            return
+        for part in prange(parts, num_threads=<int>parts, schedule="static"):
+            self.run_part(x, g, target, axes, share(part, parts, columns, 1), share(part + 1, parts, columns, 1))
 
     cdef void run_part(self, const char* x, const char* g, char* target, Axes axes, Py_ssize_t first,
                        Py_ssize_t last) noexcept nogil:

@@ -48,9 +48,8 @@ cdef class Unary(Op):
     cdef Tensor apply(self, Tensor x, Keep keep)
     cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil
     cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil
-    cdef void forward_part(self, const char* x, char* y, Py_ssize_t first, Py_ssize_t last) noexcept nogil
-    cdef void backward_part(self, const char* kept, const char* g, char* dx, Py_ssize_t first,
-                            Py_ssize_t last) noexcept nogil
+    cdef void forward_threads(self, const char* x, char* y, Py_ssize_t n) noexcept nogil
+    cdef void backward_threads(self, const char* kept, const char* g, char* dx, Py_ssize_t n) noexcept nogil
 
 
 @cython.no_gc
@@ -60,6 +59,7 @@ cdef class Binary(Op):
     cdef Tensor apply(self, Tensor a, Tensor b)
     cdef void keep(self, Tensor a, Tensor b, Tensor y)
     cdef int run(self, int side, tuple arrays, ndarray whole) except -1
+    cdef void run_threads(self, int side, Plan* plan) noexcept nogil
     cdef void run_part(self, int side, const Plan* plan, Py_ssize_t first, Py_ssize_t last) noexcept nogil
     cdef void forward_loop(self, const void* a, const void* b, void* y, Py_ssize_t n) noexcept nogil
     cdef void backward_loop(self, int side, const void* a, const void* b, const void* y, const void* g, void* dx,

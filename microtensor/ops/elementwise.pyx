@@ -47,14 +47,12 @@ cdef class Unary(Op):
         cdef Py_ssize_t n = cnp.PyArray_SIZE(y_array)
         cdef const char* x_data = <const char*>cnp.PyArray_DATA(x_array)
         cdef char* y_data = <char*>cnp.PyArray_DATA(y_array)
-        cdef Py_ssize_t part, parts
         self.single = is_single(x_array)
         if n < RELEASE_ELEMENTS:
             self.forward_loop(x_data, y_data, n)
         else:
-            parts = threads_for(n, PARALLEL_ELEMENTS)
-            for part in prange(parts, nogil=True, num_threads=<int>parts, schedule="static"):
-                self.forward_part(x_data, y_data, share(part, parts, n, UNIT), share(part + 1, parts, n, UNIT))
+            with nogil:
+                self.forward_threads(x_data, y_data, n)
         cdef Tensor y = record(self, y_array, x)
         if y.op is not None:
             self.save(x if keep == INPUT else None, None, y if keep == OUTPUT else None)
@@ -67,26 +65,31 @@ cdef class Unary(Op):
         cdef const char* kept_data = <const char*>data_of(saved)
         cdef const char* g_data = <const char*>cnp.PyArray_DATA(g)
         cdef char* dx_data = <char*>cnp.PyArray_DATA(dx)
-        cdef Py_ssize_t part, parts
         if n < RELEASE_ELEMENTS:
             self.backward_loop(kept_data, g_data, dx_data, n)
         else:
-            parts = threads_for(n, PARALLEL_ELEMENTS)
-            for part in prange(parts, nogil=True, num_threads=<int>parts, schedule="static"):
-                self.backward_part(kept_data, g_data, dx_data, share(part, parts, n, UNIT),
-                                   share(part + 1, parts, n, UNIT))
+            with nogil:
+                self.backward_threads(kept_data, g_data, dx_data, n)
         return engine.give(self, 0, dx)
 
-    cdef void forward_part(self, const char* x, char* y, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-        cdef Py_ssize_t itemsize = 4 if self.single else 8
-        self.forward_loop(x + first * itemsize, y + first * itemsize, last - first)
+    cdef void forward_threads(self, const char* x, char* y, Py_ssize_t n) noexcept nogil:
+        cdef Py_ssize_t part, parts = threads_for(n, PARALLEL_ELEMENTS), start, itemsize = 4 if self.single else 8
+        if parts == 1:                              # a team of one is not free either
+            self.forward_loop(x, y, n)
+            return
+        for part in prange(parts, num_threads=<int>parts, schedule="static"):
+            start = share(part, parts, n, UNIT)
+            self.forward_loop(x + start * itemsize, y + start * itemsize, share(part + 1, parts, n, UNIT) - start)
 
-    cdef void backward_part(self, const char* kept, const char* g, char* dx, Py_ssize_t first,
-                            Py_ssize_t last) noexcept nogil:
-        cdef Py_ssize_t itemsize = 4 if self.single else 8
-        if kept != NULL:
-            kept += first * itemsize
-        self.backward_loop(kept, g + first * itemsize, dx + first * itemsize, last - first)
+    cdef void backward_threads(self, const char* kept, const char* g, char* dx, Py_ssize_t n) noexcept nogil:
+        cdef Py_ssize_t part, parts = threads_for(n, PARALLEL_ELEMENTS), start, itemsize = 4 if self.single else 8
+        if parts == 1:
+            self.backward_loop(kept, g, dx, n)
+            return
+        for part in prange(parts, num_threads=<int>parts, schedule="static"):
+            start = share(part, parts, n, UNIT)
+            self.backward_loop(NULL if kept == NULL else kept + start * itemsize, g + start * itemsize,
+                               dx + start * itemsize, share(part + 1, parts, n, UNIT) - start)
 
     cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
         """y[i] = f(x[i]) for i < n."""
@@ -147,15 +150,21 @@ cdef class Binary(Op):
     cdef int run(self, int side, tuple arrays, ndarray whole) except -1:
         """Call forward_loop, or the backward_loop of a side, on all runs of the arrays."""
         cdef Plan plan
-        cdef Py_ssize_t part, parts
         make_plan(&plan, arrays, whole)
         if plan.size < RELEASE_ELEMENTS:
             self.run_part(side, &plan, 0, plan.size)
         else:
-            parts = threads_for(plan.size, PARALLEL_ELEMENTS)
-            for part in prange(parts, nogil=True, num_threads=<int>parts, schedule="static"):
-                self.run_part(side, &plan, share(part, parts, plan.size, UNIT), share(part + 1, parts, plan.size, UNIT))
+            with nogil:
+                self.run_threads(side, &plan)
         return 0
+
+    cdef void run_threads(self, int side, Plan* plan) noexcept nogil:
+        cdef Py_ssize_t part, parts = threads_for(plan.size, PARALLEL_ELEMENTS)
+        if parts == 1:
+            self.run_part(side, plan, 0, plan.size)
+            return
+        for part in prange(parts, num_threads=<int>parts, schedule="static"):
+            self.run_part(side, plan, share(part, parts, plan.size, UNIT), share(part + 1, parts, plan.size, UNIT))
 
     cdef void run_part(self, int side, const Plan* plan, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         cdef Walk walk

@@ -84,7 +84,7 @@ cdef void squared_error_forward(const real* a, const real* b, real* y, Py_ssize_
 cdef void squared_error_backward(const real* a, const real* b, const real* g, real* da, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        da[i] = 2 * g[i] * (a[i] - b[i])
+        da[i] = <real>2 * g[i] * (a[i] - b[i])
 
 
 @cython.final
@@ -235,7 +235,7 @@ cdef inline real cut(real x) noexcept nogil:
 cdef void binary_cross_entropy_forward(const real* a, const real* b, real* y, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        y[i] = -(b[i] * cut(simd.log(a[i])) + (1 - b[i]) * cut(simd.log1p(-a[i])))
+        y[i] = -(b[i] * cut(simd.log(a[i])) + (<real>1 - b[i]) * cut(simd.log1p(-a[i])))
 
 
 cdef void binary_cross_entropy_backward_a(const real* a, const real* b, const real* g, real* da,
@@ -243,7 +243,7 @@ cdef void binary_cross_entropy_backward_a(const real* a, const real* b, const re
     cdef Py_ssize_t i
     cdef real spread
     for i in range(n):
-        spread = a[i] * (1 - a[i])
+        spread = a[i] * (<real>1 - a[i])
         da[i] = g[i] * (a[i] - b[i]) / (<real>1e-12 if spread < <real>1e-12 else spread)
 
 
