@@ -3,6 +3,9 @@
 from microtensor.simd cimport real
 
 
+cdef enum:
+    THREAD_WORK = 1 << 20   # multiplications (some 8 us of one core with AVX-512) that pay for one more thread
+
 cdef struct Layout:
     Py_ssize_t row, column      # elements from one row, or column, of a matrix to the next
 

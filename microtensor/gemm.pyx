@@ -87,7 +87,6 @@ cdef enum:
     A_FAR = 512             # bytes from one column of A to the next, or from one row of B: see far_apart
     B_FAR = 4096
     REUSE = 8               # tiles that must use what is packed, so that copying it is a small part of the work
-    THREAD_WORK = 1 << 20   # multiplications (some 8 us of one core with AVX-512) that pay for one more thread
 
 
 # -- the definition --------------------------------------------------------------------------------------------
@@ -109,7 +108,7 @@ cdef void naive_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, La
 # -- tile by tile ----------------------------------------------------------------------------------------------
 
 cdef inline Py_ssize_t next_part(Py_ssize_t left, Py_ssize_t most) noexcept nogil:
-    """How many of the things left to take next: at most so many, and two middling parts rather than a small last one."""
+    """How many of the things left to take next: so many, but two middling parts rather than a small last one."""
     return most if left >= 2 * most else left if left <= most else (left + 1) // 2
 
 

@@ -6,12 +6,14 @@ copied.
 
 cimport cython
 cimport numpy as cnp
+from cython.parallel cimport prange
 from numpy cimport ndarray
 
 from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, is_float, is_single, late, record, wrap
-from microtensor.gemm cimport Layout, gemm
+from microtensor.gemm cimport THREAD_WORK, Layout, gemm
 from microtensor.ops.elementwise cimport MAX_DIMS
 from microtensor.simd cimport real
+from microtensor.threads cimport share, threads_for
 
 import numpy as np
 
@@ -44,12 +46,17 @@ cdef void linear_backward_x(const real* g, const real* W, real* dx, Py_ssize_t N
 
 cdef void linear_backward_b(const real* g, real* db, Py_ssize_t N, Py_ssize_t O) noexcept nogil:
     cdef double sums[COLUMNS]
+    cdef const real* rows
     cdef Py_ssize_t n, o, first = 0, count
     while first < O:
         count = O - first if O - first < COLUMNS else COLUMNS
         for o in range(count):
             sums[o] = 0
-        for n in range(N):
+        for n in range(0, N - 3, 4):            # four rows for each time that the sums are loaded and stored
+            rows = g + n * O + first
+            for o in range(count):
+                sums[o] += (<double>rows[o] + rows[O + o]) + (<double>rows[2 * O + o] + rows[3 * O + o])
+        for n in range(N - N % 4, N):
             for o in range(count):
                 sums[o] += g[n * O + first + o]
         for o in range(count):
@@ -251,6 +258,14 @@ cdef Layout layout_of(ndarray matrix):
     return Layout(cnp.PyArray_STRIDE(matrix, ndim - 2) // itemsize, cnp.PyArray_STRIDE(matrix, ndim - 1) // itemsize)
 
 
+cdef void gemm_data(bint single, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const char* a, Layout a_step, const char* b,
+                    Layout b_step, char* y) noexcept nogil:
+    if single:
+        gemm(m, n, k, <const float*>a, a_step, <const float*>b, b_step, <float*>NULL, 0, <float*>y, n)
+    else:
+        gemm(m, n, k, <const double*>a, a_step, <const double*>b, b_step, <double*>NULL, 0, <double*>y, n)
+
+
 cdef ndarray matrix_gemm(ndarray a, ndarray b):
     """a @ b for matrices (M, K) and (K, N) of one float dtype, of any strides."""
     cdef Py_ssize_t m = cnp.PyArray_DIM(a, 0), k = cnp.PyArray_DIM(a, 1), n = cnp.PyArray_DIM(b, 1)
@@ -258,53 +273,56 @@ cdef ndarray matrix_gemm(ndarray a, ndarray b):
     shape[0], shape[1] = m, n
     cdef ndarray y = empty(2, shape, cnp.PyArray_TYPE(a))
     cdef Layout a_step = layout_of(a), b_step = layout_of(b)
-    cdef const void* a_data = cnp.PyArray_DATA(a)
-    cdef const void* b_data = cnp.PyArray_DATA(b)
-    cdef void* y_data = cnp.PyArray_DATA(y)
-    cdef bint single = is_single(a)
-    with nogil:
-        if single:
-            gemm(m, n, k, <const float*>a_data, a_step, <const float*>b_data, b_step, <float*>NULL, 0,
-                 <float*>y_data, n)
-        else:
-            gemm(m, n, k, <const double*>a_data, a_step, <const double*>b_data, b_step, <double*>NULL, 0,
-                 <double*>y_data, n)
-    return y
-
-
-cdef ndarray batched_gemm(object a, object b):
-    """a @ b for arrays (..., M, K) and (..., K, N) of one float dtype, of any strides."""
-    a, b = in_steps(a), in_steps(b)
-    if a.ndim == 2 and b.ndim == 2:
-        return matrix_gemm(a, b)
-    cdef tuple batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    cdef Py_ssize_t m = a.shape[-2], k = a.shape[-1], n = b.shape[-1], i, count = 1
-    cdef ndarray y = np.empty(batch + (m, n), a.dtype)
-    cdef ndarray a_batch, b_batch
-    if len(batch) > 0 and b.ndim == 2:                 # one b for all: the rows of all a's are one tall matrix
-        rows = np.ascontiguousarray(a).reshape(np.prod(a.shape[:-1], dtype=int), k)
-        return batched_gemm(rows, b).reshape(batch + (m, n))
-    for size in batch:
-        count *= <Py_ssize_t>size
-    # Where each matrix of the batch begins; a broadcast dimension has stride 0.
-    a_batch = starts(np.broadcast_to(a, batch + (m, k)))
-    b_batch = starts(np.broadcast_to(b, batch + (k, n)))
-    cdef const Py_ssize_t* a_start = <const Py_ssize_t*>cnp.PyArray_DATA(a_batch)
-    cdef const Py_ssize_t* b_start = <const Py_ssize_t*>cnp.PyArray_DATA(b_batch)
-    cdef Py_ssize_t size_of = a.itemsize
-    cdef Layout a_step = layout_of(a), b_step = layout_of(b)
     cdef const char* a_data = <const char*>cnp.PyArray_DATA(a)
     cdef const char* b_data = <const char*>cnp.PyArray_DATA(b)
     cdef char* y_data = <char*>cnp.PyArray_DATA(y)
+    cdef bint single = is_single(a)
+    if m * n * k < RELEASE_WORK:
+        gemm_data(single, m, n, k, a_data, a_step, b_data, b_step, y_data)
+    else:
+        with nogil:
+            gemm_data(single, m, n, k, a_data, a_step, b_data, b_step, y_data)
+    return y
+
+
+cdef ndarray batched_gemm(ndarray left, ndarray right):
+    """a @ b for arrays (..., M, K) and (..., K, N) of one float dtype, of any strides."""
+    left, right = in_steps(left), in_steps(right)
+    if cnp.PyArray_NDIM(left) == 2 and cnp.PyArray_NDIM(right) == 2:
+        return matrix_gemm(left, right)
+    cdef object a = left, b = right
+    cdef tuple batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    cdef Py_ssize_t m = a.shape[-2], k = a.shape[-1], n = b.shape[-1], i, count = 1
+    if b.ndim == 2:                         # one b for all: the rows of all a's are one tall matrix
+        rows = np.ascontiguousarray(a).reshape(np.prod(a.shape[:-1], dtype=int), k)
+        return matrix_gemm(rows, b).reshape(batch + (m, n))
+    for size in batch:
+        count *= <Py_ssize_t>size
+    # Where each matrix of the batch begins; a broadcast dimension has stride 0.
+    cdef ndarray y = np.empty(batch + (m, n), a.dtype)
+    cdef ndarray a_batch = starts(np.broadcast_to(a, batch + (m, k)))
+    cdef ndarray b_batch = starts(np.broadcast_to(b, batch + (k, n)))
+    cdef const Py_ssize_t* a_start = <const Py_ssize_t*>cnp.PyArray_DATA(a_batch)
+    cdef const Py_ssize_t* b_start = <const Py_ssize_t*>cnp.PyArray_DATA(b_batch)
+    cdef Py_ssize_t y_size = m * n * cnp.PyArray_ITEMSIZE(y)
+    cdef Layout a_step = layout_of(left), b_step = layout_of(right)
+    cdef const char* a_data = <const char*>cnp.PyArray_DATA(left)
+    cdef const char* b_data = <const char*>cnp.PyArray_DATA(right)
+    cdef char* y_data = <char*>cnp.PyArray_DATA(y)
     cdef bint single = is_single(y)
+    cdef int part, parts = 1
+    if threads_for(m * n * k, THREAD_WORK) == 1:        # too small to be shared, but there may be many
+        parts = threads_for(count * m * n * k, THREAD_WORK)
     with nogil:
-        for i in range(count):
-            if single:
-                gemm(m, n, k, <const float*>(a_data + a_start[i]), a_step, <const float*>(b_data + b_start[i]), b_step,
-                     <float*>NULL, 0, <float*>(y_data + i * m * n * size_of), n)
-            else:
-                gemm(m, n, k, <const double*>(a_data + a_start[i]), a_step, <const double*>(b_data + b_start[i]),
-                     b_step, <double*>NULL, 0, <double*>(y_data + i * m * n * size_of), n)
+        if parts == 1:
+            for i in range(count):
+                gemm_data(single, m, n, k, a_data + a_start[i], a_step, b_data + b_start[i], b_step,
+                          y_data + i * y_size)
+        else:
+            for part in prange(parts, num_threads=parts, schedule="static"):
+                for i in range(share(part, parts, count, 1), share(part + 1, parts, count, 1)):
+                    gemm_data(single, m, n, k, a_data + a_start[i], a_step, b_data + b_start[i], b_step,
+                              y_data + i * y_size)
     return y
 
 
@@ -324,7 +342,7 @@ cdef class MatMul(Op):
     cdef Tensor apply(self, Tensor a, Tensor b):
         cdef Tensor y = record(self, batched_gemm(a.array, b.array), a, b)
         if y.op is not None:
-            if a.array.ndim > 2 or b.array.ndim > 2:
+            if cnp.PyArray_NDIM(a.array) > 2 or cnp.PyArray_NDIM(b.array) > 2:
                 self.input_shapes = (a.shape, b.shape)
             self.save(a if self.needs(1) else None, b if self.needs(0) else None, None)
         return y
@@ -350,27 +368,30 @@ cdef class MatMul(Op):
 
 
 cdef Tensor _matmul(Tensor a, Tensor b):
-    cdef tuple a_shape = (<object>a.array).shape, b_shape = (<object>b.array).shape
-    if not a_shape or not b_shape:
-        raise ValueError(f"matmul needs at least one dimension each, got shapes {a_shape} and {b_shape}: "
+    cdef int a_ndim = cnp.PyArray_NDIM(a.array), b_ndim = cnp.PyArray_NDIM(b.array)
+    if a_ndim == 0 or b_ndim == 0:
+        raise ValueError(f"matmul needs at least one dimension each, got shapes {a.shape} and {b.shape}: "
                          "use * for numbers")
-    inner_b = b_shape[0] if len(b_shape) == 1 else b_shape[-2]
-    if a_shape[-1] != inner_b:
-        raise ValueError(f"matmul: shapes {a_shape} and {b_shape} do not match: {a_shape[-1]} columns on the left, "
-                         f"{inner_b} rows on the right")
+    cdef Py_ssize_t columns = cnp.PyArray_DIM(a.array, a_ndim - 1)
+    cdef Py_ssize_t rows = cnp.PyArray_DIM(b.array, b_ndim - 2 if b_ndim > 1 else 0)
+    if columns != rows:
+        raise ValueError(f"matmul: shapes {a.shape} and {b.shape} do not match: {columns} columns on the left, "
+                         f"{rows} rows on the right")
     if cnp.PyArray_TYPE(a.array) != cnp.PyArray_TYPE(b.array):
         raise TypeError(f"matmul: both must have one dtype, got {a.dtype} and {b.dtype}: convert one with .to(dtype)")
     if not is_float(a.array):
         return wrap(np.asarray(np.matmul(a.array, b.array)))
     # A vector is a row on the left and a column on the right, and that dimension goes away again.
-    if len(a_shape) == 1:
-        return _matmul(a.reshape((1, a_shape[0])), b).squeeze(-2 if len(b_shape) > 1 else 0)
-    if len(b_shape) == 1:
-        return _matmul(a, b.reshape((b_shape[0], 1))).squeeze(-1)
-    try:
-        np.broadcast_shapes(a_shape[:-2], b_shape[:-2])
-    except ValueError:
-        raise ValueError(f"matmul: the leading dimensions of shapes {a_shape} and {b_shape} do not broadcast") from None
+    if a_ndim == 1:
+        return _matmul(a.reshape((1, columns)), b).squeeze(-2 if b_ndim > 1 else 0)
+    if b_ndim == 1:
+        return _matmul(a, b.reshape((rows, 1))).squeeze(-1)
+    if a_ndim > 2 and b_ndim > 2:
+        try:
+            np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        except ValueError:
+            raise ValueError(f"matmul: the leading dimensions of shapes {a.shape} and {b.shape} do not "
+                             "broadcast") from None
     cdef MatMul op = MatMul.__new__(MatMul)
     return op.apply(a, b)
 
