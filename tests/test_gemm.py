@@ -12,8 +12,9 @@ from microtensor._cpu import supported_levels
 import microtensor as mt
 from microtensor import _isa_path, gemm
 
-# Around every edge: of tiles (rows 6, 12, columns 8 to 32), of the small path (24^3), of blocks (144 rows, 256 deep).
-EDGES = (6, 8, 12, 16, 24, 32, 48, 64, 144, 256)
+# Around every edge: of tiles (rows 6, 12, columns 4 to 32), of eight tiles (48, 96 rows), of blocks (256 deep), of
+# steps that are far (64 or 128 elements).
+EDGES = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
 SIZES = sorted({0, 1, 2, 3, 5, 7, 31, 97, 131, 193, 300} | {edge + shift for edge in EDGES for shift in (-1, 0, 1)})
 
 
@@ -45,10 +46,15 @@ def padded_rows(x):
     return wide[:, : x.shape[1]]
 
 
+def broadcast_rows(x):
+    """Row 0 everywhere, with a stride of 0."""
+    return np.broadcast_to(x[:1], x.shape)
+
+
 LAYOUTS = (contiguous, transposed, sliced, reversed_, padded_rows)
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[1, 2, 3])
 def threads(request):
     before = mt.get_num_threads()
     mt.set_num_threads(request.param)
@@ -95,18 +101,55 @@ def test_product_over_random_shapes_and_layouts(dtype, threads, rng):
 @pytest.mark.parametrize("layout_b", LAYOUTS)
 @pytest.mark.parametrize("shape", [(5, 7, 3), (13, 257, 17), (145, 31, 49), (1, 300, 70), (70, 300, 1), (2, 1, 3000)])
 def test_product_of_every_pair_of_layouts(dtype, layout_a, layout_b, shape, rng):
-    """The small path, the packed one, and one row or column; last, more columns than the small path gathers."""
+    """Few tiles and many, one row or one column, and more columns than a block of B."""
     a, b = random_matrices(rng, *shape, dtype)
     assert_product(gemm.product(layout_a(a), layout_b(b)), a, b)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_product_across_column_blocks(dtype, threads, rng):
-    """Wider than a block of B (2048 float, 1024 double), deeper than a panel, taller than a block of A."""
-    for shape in ((3, 300, 2100), (150, 10, 2049), (2100, 17, 3), (290, 520, 40)):
+def test_product_across_blocks(dtype, threads, rng):
+    """Wider than a block of B (512 float, 256 double), deeper than one, with rows a page apart (1024 or more)."""
+    for shape in ((3, 300, 2100), (150, 10, 2049), (2100, 17, 3), (290, 520, 40), (100, 300, 1100), (1030, 270, 140)):
         a, b = random_matrices(rng, *shape, dtype)
         assert_product(gemm.product(a, b), a, b)
         assert_product(gemm.product(a, transposed(b)), a, b)
+        assert_product(gemm.product(transposed(a), b), a, b)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_product_around_the_work_that_pays_for_a_thread(dtype, threads, rng):
+    """2^21 multiplications are worth two threads, 3 * 2^20 three: one row less and one more, in each direction."""
+    for edge in (2**21, 3 * 2**20):
+        for shape in ((128, edge // 128 // 64, 64), (64, edge // 64 // 128, 128), (7, edge // 7 // 11, 11)):
+            for axis in range(3):
+                for shift in (-1, 0, 1):
+                    m, k, n = (size + shift * (d == axis) for d, size in enumerate(shape))
+                    a, b = random_matrices(rng, m, k, n, dtype)
+                    start = rng.standard_normal((m, n)).astype(dtype)
+                    assert_product(gemm.product(a, b, start.copy()), a, b, start)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_product_of_broadcast_matrices(dtype, threads, rng):
+    for m, k, n in ((5, 7, 3), (100, 90, 80), (130, 300, 140)):
+        a, b = random_matrices(rng, m, k, n, dtype)
+        rows, columns = broadcast_rows(a), broadcast_rows(b.T).T
+        assert_product(gemm.product(rows, b), rows, b)
+        assert_product(gemm.product(rows.T, transposed(b[:1].repeat(m, 0))), rows.T, b[:1].repeat(m, 0))
+        assert_product(gemm.product(a, columns), a, columns)
+        assert_product(gemm.product(rows, columns), rows, columns)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_product_over_many_shapes(dtype, threads, rng):
+    """Every number of rows and columns of a few tiles, at depths around none, one and two blocks."""
+    for m in range(1, 27):
+        for n in range(1, 67):
+            k = int(rng.choice([1, 2, 17, 255, 256, 257, 511, 513]))
+            a, b = random_matrices(rng, m, k, n, dtype)
+            layout_a, layout_b = rng.choice(LAYOUTS, 2)
+            assert_product(gemm.product(layout_a(a), layout_b(b)), a, b)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -208,7 +251,14 @@ def test_number_of_threads_is_checked(number):
 
 
 @pytest.mark.parametrize(
-    "shapes", [((5, 7), (7, 3)), ((70, 300), (300, 40)), ((4, 30, 20), (20, 30)), ((2, 1, 9, 40), (3, 40, 30))]
+    "shapes",
+    [
+        ((5, 7), (7, 3)),
+        ((70, 300), (300, 40)),
+        ((4, 30, 20), (20, 30)),
+        ((2, 1, 9, 40), (3, 40, 30)),
+        ((30, 40, 50), (30, 50, 41)),       # large enough together to be shared out among threads
+    ],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_matmul_and_its_gradients_against_numpy(shapes, dtype, threads, rng):

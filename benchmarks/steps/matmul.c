@@ -79,7 +79,7 @@ double peak(Py_ssize_t times, float *result) {
     float_vector sum[24], x = {0}, y = {0};
     x += 0.5f;
     y += 1.0f;
-    for (int i = 0; i < 24; i++) sum[i] = x * i;        /* equal chains would be computed only once */
+    for (int i = 0; i < 24; i++) sum[i] = x * (float)i;        /* equal chains would be computed only once */
     for (Py_ssize_t t = 0; t < times; t++) {
         _Pragma("GCC unroll 24") for (int i = 0; i < 24; i++) sum[i] = sum[i] * x + y;
     }
