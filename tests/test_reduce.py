@@ -400,3 +400,11 @@ def test_logsumexp_of_infinite_and_nan_rows(row, value, gradient, along):
     np.testing.assert_allclose(actual[1], [0.5, 0.5], rtol=4 * 2**-52)
     if gradient is not None:
         np.testing.assert_array_equal(actual[0], gradient)
+
+
+def test_logsumexp_gradient_of_nothing_but_minus_infinity_is_zero_by_kernel_and_rule():
+    x = mt.full((2, 3), -np.inf, dtype=mt.float64, requires_grad=True)
+    g = mt.tensor([1.5, -2.0], dtype=mt.float64)
+    for create_graph in (False, True):
+        dx, = mt.grad(mt.logsumexp(x, 1), x, g, create_graph=create_graph)
+        assert dx.detach().tolist() == [[0.0] * 3] * 2

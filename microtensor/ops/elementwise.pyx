@@ -82,14 +82,18 @@ cdef class Unary(Op):
             self.forward_loop(x + start * itemsize, y + start * itemsize, share(part + 1, parts, n, UNIT) - start)
 
     cdef void backward_threads(self, const char* kept, const char* g, char* dx, Py_ssize_t n) noexcept nogil:
+        cdef const char* kept_part
         cdef Py_ssize_t part, parts = threads_for(n, PARALLEL_ELEMENTS), start, itemsize = 4 if self.single else 8
         if parts == 1:
             self.backward_loop(kept, g, dx, n)
             return
         for part in prange(parts, num_threads=<int>parts, schedule="static"):
             start = share(part, parts, n, UNIT)
-            self.backward_loop(NULL if kept == NULL else kept + start * itemsize, g + start * itemsize,
-                               dx + start * itemsize, share(part + 1, parts, n, UNIT) - start)
+            kept_part = kept
+            if kept != NULL:
+                kept_part = kept + start * itemsize
+            self.backward_loop(kept_part, g + start * itemsize, dx + start * itemsize,
+                               share(part + 1, parts, n, UNIT) - start)
 
     cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
         """y[i] = f(x[i]) for i < n."""

@@ -677,7 +677,9 @@ cdef class LogSumExp(Reduction):
         self.save(x, None, y)
 
     def rule(self, Tensor g):
-        return (self.spread(g) * exp(self.input(0) - self.spread(self.output())),)
+        y = self.output()
+        y = where(y.detach() == -simd.INFINITY, 0.0, y)         # all x are -inf: the gradient is 0, as the kernel's
+        return (self.spread(g) * exp(self.input(0) - self.spread(y)),)
 
     @staticmethod
     def samples(draw):
