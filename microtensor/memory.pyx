@@ -7,7 +7,8 @@ the next array of its size.
 
 An array does not know of this: its ``base`` is a Block, and the Block's death gives the memory back. Sizes are rounded
 up to four classes per power of two. Blocks are aligned to cache lines, which are also the widest vectors. Only threads
-that hold the GIL come here. A build with the address sanitizer is told which bytes of a block are an array's at the time.
+that hold the GIL come here. A build with the address sanitizer is told which bytes of a block are an array's at any
+time.
 """
 
 cimport cython
@@ -49,7 +50,12 @@ cdef extern from *:
     void forbid "ASAN_POISON_MEMORY_REGION" (void* memory, size_t bytes) noexcept
     void allow "ASAN_UNPOISON_MEMORY_REGION" (void* memory, size_t bytes) noexcept
 
+cdef extern from "Python.h":
+    int PyTraceMalloc_Track(unsigned int domain, size_t memory, size_t bytes)
+    int PyTraceMalloc_Untrack(unsigned int domain, size_t memory)
+
 cdef enum:
+    TRACED = 389047             # the domain under which tracemalloc knows of NumPy's arrays, and so of these
     LINE = 64                   # bytes of a cache line, and of the smallest block
     CLASSES = 4 * 62            # up to 2^64 bytes
     MAX_IDLE = 1 << 28          # bytes that may wait; what comes back beyond that is freed
@@ -63,7 +69,7 @@ cdef size_t _idle_bytes = 0
 
 
 cdef inline int size_class(size_t bytes) noexcept:
-    """The smallest class whose blocks hold so many bytes, more than 4: with k = 4 s + t, blocks of (5 + t) 2^s bytes."""
+    """The smallest class whose blocks hold so many bytes, over 4: with k = 4 s + t, blocks of (5 + t) 2^s bytes."""
     cdef size_t last = bytes - 1
     cdef int s = 0
     while last > 7:
@@ -91,6 +97,7 @@ cdef class Block:
         cdef Idle* idle = <Idle*>self.memory
         if idle == NULL:
             return
+        PyTraceMalloc_Untrack(TRACED, <size_t>idle)
         if _idle_bytes + bytes > MAX_IDLE:
             free_aligned(idle)
             return
@@ -120,6 +127,7 @@ cdef ndarray new_array(int ndim, Py_ssize_t* shape, int typenum):
         block.memory = allocate_aligned(class_bytes(block.size_class))
         if block.memory == NULL:
             raise MemoryError(f"no memory for an array of {bytes} bytes, shape {[shape[d] for d in range(ndim)]}")
+    PyTraceMalloc_Track(TRACED, <size_t>block.memory, bytes)
     allow(block.memory, bytes)
     forbid(<char*>block.memory + bytes, class_bytes(block.size_class) - bytes)
     cdef ndarray array = cnp.PyArray_SimpleNewFromData(ndim, <cnp.npy_intp*>shape, typenum, block.memory)

@@ -1,5 +1,7 @@
 """Memory of new arrays: aligned, reused from step to step, bounded while it waits."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from microtensor.memory import idle_bytes
@@ -69,6 +71,18 @@ def test_step_of_a_large_batch_maps_no_pages():
         step()
     # A step writes some 6 MB of activations and gradients, 1,500 pages; whatever else runs in the process gets a few.
     assert faults() - before < 20 * 15
+
+
+def test_tracemalloc_sees_arrays_and_not_what_waits():
+    x = mt.ones(100_000)
+    tracemalloc.start()
+    try:
+        y = -x
+        assert 400_000 <= tracemalloc.get_traced_memory()[0] < 402_000
+        del y
+        assert tracemalloc.get_traced_memory()[0] < 2_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_waiting_memory_is_bounded():
