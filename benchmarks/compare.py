@@ -15,6 +15,7 @@ from pathlib import Path
 
 import harness
 import numpy as np
+from peak import NoCompilerError, fma_peak
 from peers import PEERS
 from steps import CASES, answers, reference
 
@@ -67,6 +68,15 @@ def measure(runners, case, options):
         if target:
             program["target"], program["reached"] = target, program["ratio"]["median"] >= target
     return {"case": CASES[case]._asdict(), "programs": programs, "not_timed": reasons}
+
+
+def peaks():
+    """The processor's peak in GFLOP/s by number of threads, for float32; nothing where it cannot be measured."""
+    try:
+        return {threads: fma_peak("float32", threads) for threads in harness.thread_counts()}
+    except NoCompilerError as error:
+        print(error)
+        return {}
 
 
 def best_turns(program):
@@ -157,8 +167,9 @@ def main():
         print(harness.table([case, *header], lines(cases[case], options.targets)), flush=True)
     for runner in runners:
         runner.close()
+    results = {"cases": cases, "fma_peak": peaks()}
     harness.draw(options, "Time of a training step, as a multiple of microtensor's (log scale)", plot,
-                 harness.write(options, "compare", {"cases": cases}))
+                 harness.write(options, "compare", results))
 
 
 if __name__ == "__main__":

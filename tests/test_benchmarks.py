@@ -51,6 +51,14 @@ def test_check_refuses_a_wrong_program(monkeypatch, tmp_path):
     assert disagreement(1 + 1e-4) > 1
 
 
+def test_operations_of_a_step_are_those_of_its_products(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import steps
+
+    # 2-16-16-2 at batch 32: y and dW of all three layers, dx of the last two.
+    assert steps.CASES["moons"].operations == 2 * 32 * ((2 * 16 + 16 * 16 + 16 * 2) * 2 + 16 * 16 + 16 * 2)
+
+
 @pytest.mark.parametrize("option", ["--case", "--peer"])
 def test_unknown_names_are_refused_with_the_known_ones(option):
     done = run("compare.py", option, "nonsense")

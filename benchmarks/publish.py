@@ -1,0 +1,119 @@
+"""Write the tables of README.md and docs/performance.md from a file of compare.py, so that no figure is typed by hand.
+
+    python benchmarks/publish.py runs/benchmarks/compare.json
+
+Replaces what stands between the marks of the two pages, and puts the file and its figure beside docs/performance.md.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+from pathlib import Path
+
+import harness
+from compare import best_turns
+from steps import CASES
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- written by benchmarks/publish.py: {} -->", "<!-- end -->"
+LABELS = {  # name of the program: its label, and the package whose version counts
+    "microtensor": ("microtensor", "microtensor"),
+    "pytorch": ("PyTorch", "torch"),
+    "torch_compile": ("torch.compile", "torch"),
+    "jax": ("JAX", "jax"),
+    "numpy": ("NumPy by hand", "numpy"),
+    "sklearn": ("scikit-learn", "scikit-learn"),
+    "autograd": ("autograd", "autograd"),
+    "mygrad": ("MyGrad", "mygrad"),
+    "micrograd": ("micrograd", "micrograd"),
+}
+SHORT = ("microtensor", "pytorch", "torch_compile", "jax", "numpy")     # README.md's columns
+
+
+def steps_table(document, names):
+    """A row per case, in each cell the microseconds and how many times microtensor's that is."""
+    machine = document["machine"]
+    versions = {LABELS[name][1]: machine["versions"][LABELS[name][1]] for name in names}
+    listed = ", ".join(f"{package} {version}" for package, version in versions.items())
+    lines = [
+        "Microseconds per step, and how many times microtensor's that is "
+        f"({machine['processor']}, {machine['cores']} cores, {document['date'][:10]}; {listed}):",
+        "",
+        "| net | batch | " + " | ".join(LABELS[name][0] for name in names) + " |",
+        "|---" * (2 + len(names)) + "|",
+    ]
+    for measured in document["cases"].values():
+        case = measured["case"]
+        net = "-".join(map(str, case["sizes"])) + (" with BatchNorm1d, Dropout" if case["batch_norm"] else "")
+        cells = [cell(name, measured["programs"].get(name)) for name in names]
+        lines.append(f"| {net} | {case['batch']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def cell(name, program):
+    """Microseconds, and the ratio in brackets; empty where the program does not do the case."""
+    if program is None:
+        return ""
+    time, ratio = harness.microseconds(statistics.median(best_turns(program))), program["ratio"]["median"]
+    return f"**{time}**" if name == "microtensor" else f"{time} ({ratio:.{1 if ratio < 100 else 0}f}x)"
+
+
+def floors_table(document):
+    """A row per case: what its matrix products take at the processor's peak, and how far microtensor is from that."""
+    peaks = {int(threads): peak for threads, peak in document["fma_peak"].items()}
+    listed = ", ".join(f"{peak:.0f} GFLOP/s on {threads}" for threads, peak in peaks.items())
+    lines = [f"Peak of fused multiply-adds, float32: {listed} thread(s).", "",
+             "| case | threads | operations in products | at the peak, us | measured, us | of the peak |",
+             "|---|---|---|---|---|---|"]
+    for name, measured in document["cases"].items():
+        program = measured["programs"]["microtensor"]
+        seconds, operations = statistics.median(best_turns(program)), CASES[name].operations
+        floor = operations / (peaks[int(program["best"])] * 1e9)
+        lines.append(f"| {name} | {program['best']} | {operations / 1e6:.3g} million | {harness.microseconds(floor)} | "
+                     f"{harness.microseconds(seconds)} | {floor / seconds:.0%} |")
+    return "\n".join(lines)
+
+
+def targets_table(document):
+    """A row per case and peer that has a target."""
+    lines = ["| case | peer | target | measured (quartiles) | |", "|---|---|---|---|---|"]
+    for case, measured in document["cases"].items():
+        for name, program in measured["programs"].items():
+            if "target" in program:
+                ratio = program["ratio"]
+                lines.append(f"| {case} | {LABELS[name][0]} | {program['target']}x | {ratio['median']:.2f}x "
+                             f"({ratio['low']:.2f}-{ratio['high']:.2f}) | "
+                             f"{'reached' if program['reached'] else 'not reached'} |")
+    return "\n".join(lines)
+
+
+def replace(page, mark, table):
+    """Put a table between its marks."""
+    begin, text = BEGIN.format(mark), page.read_text()
+    if begin not in text or END not in text.split(begin, 1)[1]:
+        raise SystemExit(f"{page.name} must hold the marks {begin} and {END}")
+    before, rest = text.split(begin, 1)
+    after = rest.split(END, 1)[1]
+    page.write_text(f"{before}{begin}\n{table}\n{END}{after}")
+    print(f"wrote {page}")
+
+
+def main():
+    """Rewrite the pages."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("json", type=Path, help="what compare.py wrote")
+    options = arguments.parse_args()
+    document = json.loads(options.json.read_text())
+    measured = [name for name in LABELS if any(name in case["programs"] for case in document["cases"].values())]
+    performance = ROOT / "docs" / "performance.md"
+    replace(ROOT / "README.md", "steps", steps_table(document, [name for name in SHORT if name in measured]))
+    replace(performance, "steps", steps_table(document, measured))
+    replace(performance, "targets", targets_table(document))
+    replace(performance, "floors", floors_table(document))
+    for source in (options.json, options.json.with_suffix(".png")):
+        shutil.copy(source, performance.with_name(f"performance{source.suffix}"))
+
+
+if __name__ == "__main__":
+    main()
