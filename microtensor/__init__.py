@@ -42,7 +42,7 @@ from microtensor.creation import (
     zeros,
     zeros_like,
 )
-from microtensor.gradcheck import gradcheck
+from microtensor.gradcheck import gradcheck, gradgradcheck
 from microtensor.memory import empty_cache
 from microtensor.ops import *
 from microtensor.random import Generator, default_generator, manual_seed

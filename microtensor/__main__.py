@@ -63,9 +63,12 @@ def make_parser():
     option("--out", type=Path, metavar="FOLDER", default=Path("runs/digits"),
            help="where weights.npz and curves.png go")
 
-    option = add(gradcheck, "verify ops: kernels against finite differences, rules against kernels, float32 against "
-                 "float64, second order against differences")
-    option("--op", action="append", metavar="NAME", default=[], help="only this op, such as Tanh (may be repeated)")
+    option = add(gradcheck, "verify every op, layer, loss and optimiser: kernels against finite differences, rules "
+                 "against kernels, float32 against float64, second order against differences")
+    option("--op", action="append", metavar="NAME", default=[],
+           help="only this op, layer, ..., such as Tanh (may be repeated)")
+    option("--write", type=Path, metavar="FILE", help="write the ledger as a page, such as docs/ledger.md")
+    option("--check", type=Path, metavar="FILE", help="fail if this page lacks a row or holds a stale one")
     option("--seed", type=not_negative_integer, metavar="N", default=0, help="of the inputs and upstream gradients")
     add(info, "print version, instruction set, threads and compiler")
     return parser
@@ -184,12 +187,24 @@ def train(options):
 
 
 def gradcheck(options):
-    """Print a table of ops; fail if one of them is wrong."""
-    from microtensor.gradcheck import registry_table
+    """Print the ledger, write it as a page, or check that page; fail if a row fails or is stale."""
+    from microtensor.gradcheck import ledger
 
     try:
-        return 0 if registry_table(options.op, options.seed) else 1
-    except ValueError as error:
+        if options.check is not None:
+            found = ledger.differences_from(options.check.read_text())
+            print("\n".join(found) or f"{options.check} is up to date")
+            return 1 if found else 0
+        if options.write is not None:
+            text = ledger.page(options.seed)
+            options.write.write_text(text)
+            print(f"wrote {options.write}")
+            return 0
+        return 0 if ledger.print_ledger(options.op, options.seed) else 1
+    except AssertionError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (OSError, ValueError) as error:
         options.parser.error(str(error))
 
 

@@ -1,6 +1,21 @@
-"""Gradients held against finite differences: ``gradcheck`` for any function, ``check_op`` for the registered ops."""
+"""Gradients held against differences: ``gradcheck`` for any function, and what it can be asked about besides."""
 
-from microtensor.gradcheck.check import GradcheckError, Report, Worst, gradcheck
-from microtensor.gradcheck.registry import OpResult, check_op, registry_table
+from microtensor.gradcheck.check import check_function, gradcheck, gradgradcheck
+from microtensor.gradcheck.module import check_module
+from microtensor.gradcheck.optimizer import check_clipping, check_optimizer
+from microtensor.gradcheck.registry import OpResult, check_op
+from microtensor.gradcheck.report import GradcheckError, InputReport, Report
 
-__all__ = ["GradcheckError", "OpResult", "Report", "Worst", "check_op", "gradcheck", "registry_table"]
+__all__ = [
+    "GradcheckError",
+    "InputReport",
+    "OpResult",
+    "Report",
+    "check_clipping",
+    "check_function",
+    "check_module",
+    "check_op",
+    "check_optimizer",
+    "gradcheck",
+    "gradgradcheck",
+]

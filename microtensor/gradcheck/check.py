@@ -1,91 +1,27 @@
-"""gradcheck: the gradients that backward gives, against central differences, element by element.
+"""gradcheck: the gradients that backward gives against differences, with derived tolerances and a verdict.
 
-For outputs f(x) and a random upstream gradient c, backward gives v = dL/dx of L = sum c f(x). Each element of v is
-compared with
+For each element i of an input and each upstream gradient c, backward gives v = c dy/dx_i, and the numeric side
+(difference.py) gives n with an estimated error E. The two agree if
 
-    (c (f(x + h) - f(x - h))) / (x_+ - x_-),     h = (machine epsilon)^(1/3) max(1, |x|)
+    |v - n| <= 8 E + 16 alpha + 64 u max|n|
 
-where x_+ and x_- are the two inputs as stored, and outputs are subtracted before they are weighted with c, so that no
-large sum loses the digits of the difference. The error of such a difference is about h^2 from the curve and eps / h
-from rounding, and this h makes them equal: about 4e-11 for functions of size 1.
+where alpha is how far v moves when all inputs move by one rounding, and u = 2^-53. Agreement is a PASS only where this
+tolerance is at most 1e-7 of the gradient's size; otherwise the verdict is WEAK: nothing was shown. Upstream gradients
+are Gaussian, never ones; if inputs times outputs are few, all rows of the Jacobian are compared as well.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 
-from microtensor.core import Tensor, enable_grad, from_numpy, grad, no_grad
-
-STEP = float(np.finfo(np.float64).eps) ** (1 / 3)
-
-
-class GradcheckError(AssertionError):
-    """A gradient disagrees with finite differences; the message is the report."""
-
-
-@dataclass(frozen=True)
-class Worst:
-    """The element of one input whose two gradients differ most, relative to what is allowed.
-
-    Attributes:
-        name: which input.
-        shape: its shape.
-        index: the element's index.
-        analytic: dL/dx from backward.
-        numeric: dL/dx from differences.
-        relative: |analytic - numeric| over the larger of |numeric| and the input's root mean square numeric gradient.
-        size: the root mean square of the input's numeric gradient; 0 if the function does not depend on it.
-        excess: |analytic - numeric| over the tolerance; above 1 is a failure.
-        wrong: how many elements are above.
-        checked: how many elements were compared.
-    """
-
-    name: str
-    shape: tuple
-    index: tuple
-    analytic: float
-    numeric: float
-    relative: float
-    size: float
-    excess: float
-    wrong: int
-    checked: int
-
-    def __str__(self):
-        verdict = "ok  " if self.wrong == 0 else "FAIL"
-        place = f"[{', '.join(map(str, self.index))}]" if self.index else ""
-        return (
-            f"{verdict} {self.name} {self.shape}: {self.wrong} of {self.checked} elements wrong; "
-            f"worst {self.name}{place}: backward {self.analytic:.10g}, difference {self.numeric:.10g}, "
-            f"relative error {self.relative:.1e}"
-        )
-
-
-@dataclass(frozen=True)
-class Report:
-    """What gradcheck found: true if all gradients agree, and readable with ``print``.
-
-    Attributes:
-        inputs: a Worst for each checked input.
-        notes: what the reader should know of how it was checked.
-        seed: of the upstream gradient and of the choice of elements: the same seed checks the same again.
-    """
-
-    inputs: list
-    notes: list
-    seed: int
-
-    def __bool__(self):
-        return all(worst.wrong == 0 for worst in self.inputs)
-
-    @property
-    def worst(self):
-        """The Worst of the input that is closest to failing, or furthest beyond."""
-        return max(self.inputs, key=lambda worst: worst.excess)
-
-    def __str__(self):
-        heading = "gradcheck passed" if self else "gradcheck FAILED"
-        return "\n  ".join([f"{heading} (seed={self.seed})", *map(str, self.inputs), *self.notes])
+from microtensor.core import Tensor, enable_grad, grad, is_grad_enabled
+from microtensor.creation import randn
+from microtensor.gradcheck import hygiene
+from microtensor.gradcheck.compare import check_input, check_ties
+from microtensor.gradcheck.diagnosis import Case, hints
+from microtensor.gradcheck.fast import project
+from microtensor.gradcheck.numpy_function import NumpyFunction
+from microtensor.gradcheck.report import GradcheckError, InputReport, Report
+from microtensor.gradcheck.run import Run
+from microtensor.gradcheck.subject import TensorFunction
 
 
 def gradcheck(
@@ -93,182 +29,205 @@ def gradcheck(
     inputs,
     *,
     eps=None,
-    atol=1e-8,
-    rtol=1e-6,
+    atol=None,
+    rtol=None,
     raise_exception=True,
+    nondet_tol=0.0,
+    check_undefined_grad=True,
+    check_grad_dtypes=True,
+    check_batched_grad=False,
+    check_batched_forward_grad=False,
+    check_forward_ad=False,
+    check_backward_ad=True,
+    fast_mode=False,
+    masked=None,
     names=None,
     elements=None,
+    zero_gradient=(),
     seed=0,
 ):
-    """Compare the gradients that backward gives for a function with central differences.
+    """Compare the gradients that backward gives for a function with differences, and say what is wrong.
 
     Args:
-        func: takes the inputs as tensors, and returns a tensor or a tuple of them; the same for the same inputs.
+        func: takes the inputs as tensors, and returns a float tensor or a tuple of them.
         inputs: a tensor or a sequence of tensors; those that require a gradient are checked. float64 tensors are
             changed in place while the function is evaluated, and restored, so that func may as well read them from
             elsewhere, as a model reads its parameters; float32 tensors are replaced by float64 copies.
-        eps: the step of the differences; by default 6e-6 max(1, |x|) for each element x.
-        atol, rtol: an element passes if |analytic - numeric| <= atol + rtol max(|numeric|, rms(numeric)).
-        raise_exception: raise if a gradient is wrong, instead of returning a report that is false.
+        eps: take plain central differences with this step instead of extrapolating.
+        atol, rtol: accept |analytic - numeric| <= atol + rtol |numeric| instead of the derived tolerance. As in
+            PyTorch they are 1e-5 and 1e-3 if only the other one, or eps, is given.
+        raise_exception: raise unless the check succeeds, instead of returning a report that is false.
+        nondet_tol: how far two evaluations at the same inputs may differ.
+        check_undefined_grad: if there are several outputs, also pull each one's gradient back alone.
+        check_grad_dtypes, check_backward_ad, masked: for PyTorch's sake; dtypes and backward are always checked.
+        check_batched_grad, check_batched_forward_grad, check_forward_ad: refused, as there is no vmap or forward mode.
+        fast_mode: compare three random projections of each input's gradient and eight of its elements; on a
+            disagreement halve the input until an element is named.
         names: what to call the inputs in the report.
         elements: compare this many randomly chosen elements of each input; by default all.
-        seed: of the random upstream gradient and the choice of elements.
+        zero_gradient: names of inputs whose gradient is 0, and rightly so; any other such input is VACUOUS.
+        seed: of the upstream gradients, the projections and the choice of elements.
 
     Returns:
-        A Report.
+        A Report: true only on success.
 
     Raises:
-        GradcheckError: if a gradient is wrong and raise_exception is set.
-        ValueError: if there is nothing to check, no output depends on the inputs, or func gives other outputs for the
-            same inputs.
+        GradcheckError: if the check does not succeed and raise_exception is set; its message is the report.
+        ValueError: if there is nothing to check, or func changes its inputs or the shapes of its outputs.
         TypeError: if func does not return float tensors.
 
-    Formula: (c (f(x + h) - f(x - h))) / 2h against the vector-Jacobian product c J
+    Formula: |v - n| <= 8 E + 16 alpha + 64 u max|n|; see the module
 
     >>> import microtensor as mt
     >>> x = mt.tensor([0.5, -1.0], dtype=mt.float64, requires_grad=True)
     >>> bool(mt.gradcheck(mt.tanh, x))
     True
+    >>> half = mt.gradcheck(lambda x: x * x.detach(), x, raise_exception=False)     # one factor is cut off
+    >>> half.verdict, str(half.hints[0])
+    ('FAIL', 'half of what it should be everywhere: is a factor 2 missing, or one of two equal paths?')
     """
-    tensors, notes = _in_double([inputs] if isinstance(inputs, Tensor) else list(inputs))
-    names = list(names) if names is not None else [f"input{i}" for i in range(len(tensors))]
-    if len(names) != len(tensors):
-        raise ValueError(f"gradcheck: {len(tensors)} inputs need as many names, got {len(names)}")
+    if check_batched_grad or check_batched_forward_grad or check_forward_ad:
+        raise ValueError("gradcheck: microtensor has neither batched gradients nor forward mode: leave out "
+                         "check_batched_grad, check_batched_forward_grad and check_forward_ad")
+    subject = TensorFunction(func, inputs, names)
+    return check(subject, "gradcheck", eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception,
+                 nondet_tol=nondet_tol, fast_mode=fast_mode, elements=elements, zero_gradient=zero_gradient, seed=seed,
+                 each_output=check_undefined_grad)
+
+
+def gradgradcheck(func, inputs, grad_outputs=None, *, seed=0, names=None, **options):
+    """Check second-order gradients: those of x, c -> c J(x), the vector-Jacobian product, in x and c.
+
+    Args:
+        func, inputs, names, seed: as in gradcheck.
+        grad_outputs: the upstream gradients c, one for each output; by default random.
+        options: those of gradcheck.
+
+    Returns:
+        A Report; one of its faults is "symmetric" if u H v and v H u differ, H being the second derivative of c y.
+
+    >>> import microtensor as mt
+    >>> x = mt.tensor([0.5, -1.0], dtype=mt.float64, requires_grad=True)
+    >>> bool(mt.gradgradcheck(mt.tanh, x))
+    True
+    """
+    given = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    inputs = TensorFunction(func, given, names).tensors
+    with enable_grad():
+        outputs = func(*inputs)
+    outputs = list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
+    if grad_outputs is None:
+        from microtensor.random import Generator
+
+        generator = Generator(seed)
+        grad_outputs = [randn(*y.shape, dtype=y.dtype, generator=generator) for y in outputs]
+    grad_outputs = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
+    grad_outputs = [c.detach().clone().requires_grad_() for c in grad_outputs]
+    names = [*(names or [f"input{i}" for i in range(len(inputs))]), *[f"grad_output{i}" for i in range(len(outputs))]]
+
+    def vjp(*arguments):
+        # Differences are taken of what the kernels give; only what is differentiated runs through the rules.
+        differentiable = is_grad_enabled()
+        xs, cs = arguments[: len(inputs)], arguments[len(inputs) :]
+        with enable_grad():
+            ys = func(*xs)
+            ys = list(ys) if isinstance(ys, (tuple, list)) else [ys]
+            pairs = [(y, c.to(y.dtype)) for y, c in zip(ys, cs, strict=True) if y.requires_grad]
+            wanted = [x for x in xs if x.requires_grad]
+            found = grad([y for y, _ in pairs], wanted, [c for _, c in pairs], create_graph=differentiable,
+                         allow_unused=True)
+        return tuple(d if d is not None else x.detach() * 0 for d, x in zip(found, wanted, strict=True))
+
+    subject = TensorFunction(vjp, [*inputs, *grad_outputs], names)
+    return check(subject, "gradgradcheck", seed=seed, symmetric=len([x for x in inputs if x.requires_grad]), **options)
+
+
+def check_function(forward, backward, inputs, *, names=None, **options):
+    """Check a hand-written backward pass against its forward pass, both in plain NumPy.
+
+    Args:
+        forward: called as ``forward(*inputs)``; returns the output, or ``(output, saved)``.
+        backward: called as ``backward(upstream, saved)``, or as ``backward(upstream, *inputs)`` if forward returns the
+            output alone; returns the gradient of L with respect to each float input, upstream being dL/d(output): one
+            array, or a tuple in the order of the inputs (None for an input that is not differentiated, such as labels).
+        inputs: an array or a sequence of them. Float arrays are checked; integer arrays are passed on as they are.
+        names: what to call the inputs in the report, such as ("x", "W", "b").
+        options: as in gradcheck: eps, atol, rtol, raise_exception, nondet_tol, fast_mode, elements, zero_gradient and
+            seed.
+
+    Returns:
+        A Report: true only if the gradients are right.
+
+    Raises:
+        GradcheckError: if they are not, unless raise_exception=False; its message is the report.
+        TypeError, ValueError: if forward or backward does not return what it should.
+
+    >>> import numpy as np
+    >>> x, W = np.random.default_rng(0).standard_normal((5, 3)), np.ones((3, 2))
+    >>> report = check_function(lambda x, W: x @ W, lambda g, x, W: (g @ W.T, x.T @ g / len(x)), [x, W],
+    ...                         names=["x", "W"], raise_exception=False)
+    >>> report.verdict, report.hints[0].key
+    ('FAIL', 'size')
+    """
+    return check(NumpyFunction(forward, backward, inputs, names), "check_function", **options)
+
+
+# -- the check itself ----------------------------------------------------------------------------------------------
+
+
+def check(subject, title, *, eps=None, atol=None, rtol=None, raise_exception=True, nondet_tol=0.0, fast_mode=False,
+          elements=None, zero_gradient=(), seed=0, each_output=True, symmetric=0):
+    """Check a Subject; the options are gradcheck's. Points and state are left as they were."""
     if eps is not None and not eps > 0:
         raise ValueError(f"gradcheck: eps must be above 0, got {eps}")
     if elements is not None and elements < 1:
         raise ValueError(f"gradcheck: elements must be at least 1, got {elements}")
-    checked = [i for i, x in enumerate(tensors) if x.requires_grad]
-    if not checked:
-        raise ValueError("gradcheck: no input requires a gradient: set requires_grad=True on those to check")
-
-    random = np.random.default_rng([seed, 1])  # a stream of its own: inputs may come from default_rng(seed)
-    with enable_grad():
-        outputs = _outputs(func(*tensors))
-    upstream = [random.standard_normal(y.shape).astype(y.dtype) for y in outputs]
-    analytic = _vector_jacobian_product(outputs, [tensors[i] for i in checked], upstream)
-
-    def evaluate():
-        with no_grad():
-            return [y.detach().numpy().copy() for y in _outputs(func(*tensors))]
-
-    first = [y.detach().numpy() for y in outputs]
-    if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, evaluate(), strict=True)):
-        raise ValueError(
-            "gradcheck: func gave other outputs for the same inputs: make it deterministic, for example by calling "
-            "mt.manual_seed(0), or by giving dropout a new mt.Generator(0), inside it"
-        )
-
-    # Of a single number the gradient itself is shown, rather than c times it.
-    scale = 1 / float(upstream[0].reshape(())) if sum(c.size for c in upstream) == 1 else 1.0
-    found = []
-    for i, gradient in zip(checked, analytic, strict=True):
-        if tensors[i].numel() == 0:
-            continue
-        places = _places(tensors[i].shape, elements, random)
-        numeric = _differences(evaluate, tensors[i].detach().numpy(), places, upstream, eps)
-        found.append(_compare(names[i], tensors[i].shape, places, gradient * scale, numeric * scale, atol, rtol))
-    report = Report(found, notes, seed)
+    unknown = set(zero_gradient) - set(subject.names)
+    if unknown:
+        raise ValueError(f"gradcheck: zero_gradient names {sorted(unknown)[0]!r}; the inputs are "
+                         f"{', '.join(subject.names)}")
+    # A step may leave the domain of a function, and NumPy would warn; what is not finite there is dealt with here.
+    with subject.unchanged(), np.errstate(all="ignore"):
+        centre = subject.evaluate()
+        verdict, text = _cannot_be_checked(centre, subject.evaluate(), nondet_tol)
+        if verdict:
+            inputs = [InputReport(name, point.shape, verdict, text=[text])
+                      for name, point in zip(subject.names, subject.points, strict=True)]
+            report = Report(title, inputs, [], list(subject.notes), seed)
+        else:
+            run = Run(subject, centre, eps, atol, rtol, fast_mode, elements, zero_gradient, seed)
+            inputs = [check_input(run, k) for k in range(len(subject.points))]
+            check_ties(run, inputs)
+            for k, found in enumerate(inputs):
+                if fast_mode and found and found.checked:
+                    project(run, k, found)
+            faults = hygiene.find_faults(run, each_output, symmetric)
+            report = Report(title, inputs, faults, list(subject.notes), seed)
+            if not report:
+                _explain(run, report)
     if raise_exception and not report:
-        raise GradcheckError(str(report))
+        raise GradcheckError(report)
     return report
 
 
-def _in_double(inputs):
-    """The inputs as float64 leaves, and notes about those that had to be converted."""
-    tensors, notes = [], []
-    for i, x in enumerate(inputs):
-        if not isinstance(x, Tensor):
-            raise TypeError(f"gradcheck: input {i} must be a Tensor, not {type(x).__name__}")
-        if x.dtype == np.float32:
-            notes.append(f"input {i} was float32: checked in float64 at the same values")
-            x = x.detach().double().requires_grad_(x.requires_grad)
-        elif x.requires_grad and not (x.is_leaf and _steppable(x.detach().numpy())):
-            x = x.detach().clone().requires_grad_()
-        tensors.append(x)
-    return tensors, notes
+def _cannot_be_checked(centre, again, nondet_tol):
+    """A verdict and a sentence if the function, evaluated twice, cannot be checked at all; else two empty strings."""
+    if not np.all(np.isfinite(centre)):
+        return "NONFINITE", (f"the function gives {centre[~np.isfinite(centre)][0]} at these inputs: it can be checked "
+                             "only where its values are finite")
+    if not np.array_equal(centre, again) and not np.max(np.abs(centre - again)) <= nondet_tol:
+        return "NOISY", ("two evaluations at the same inputs differ: make the function deterministic, for example by "
+                         "drawing from a new mt.Generator(0) inside it")
+    return "", ""
 
 
-def _steppable(array):
-    """Whether each element has memory of its own that may be written."""
-    repeated = any(stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True))
-    return array.flags.writeable and not repeated
-
-
-def _outputs(result):
-    """What func returned as a list of float tensors."""
-    outputs = list(result) if isinstance(result, (tuple, list)) else [result]
-    if not outputs:
-        raise TypeError("gradcheck: func returned no output at all")
-    for y in outputs:
-        if not isinstance(y, Tensor):
-            raise TypeError(f"gradcheck: func must return a Tensor or a tuple of them, not {type(y).__name__}")
-        if y.dtype.kind != "f":
-            raise TypeError(f"gradcheck: func must return float tensors, got one of dtype {y.dtype}")
-    return outputs
-
-
-def _vector_jacobian_product(outputs, inputs, upstream):
-    """dL/dx of L = sum c f(x), for every input, as arrays; zeros for an input without influence."""
-    recorded = [(y, c) for y, c in zip(outputs, upstream, strict=True) if y.requires_grad]
-    gradients = [None] * len(inputs) if not recorded else grad(
-        [y for y, _ in recorded],
-        inputs,
-        [from_numpy(np.asarray(c)) for _, c in recorded],
-        allow_unused=True,
-    )
-    if all(d is None for d in gradients):
-        raise ValueError(
-            "gradcheck: no output depends on any of the inputs, so there is nothing to check: func must use the "
-            "tensors it is given (float32 inputs are replaced by copies: convert a model with .double() first)"
-        )
-    return [np.zeros(x.shape) if d is None else d.detach().numpy() for x, d in zip(inputs, gradients, strict=True)]
-
-
-def _places(shape, elements, random):
-    """The indices to compare: all, or a random choice."""
-    size = int(np.prod(shape))
-    chosen = np.arange(size) if elements is None or elements >= size else random.choice(size, elements, replace=False)
-    return [tuple(int(k) for k in np.unravel_index(place, shape)) for place in np.sort(chosen)]
-
-
-def _differences(evaluate, x, places, upstream, eps):
-    """The numeric gradient at each place; x is changed in place and restored."""
-    numeric = np.empty(len(places))
-    for number, place in enumerate(places):
-        before = x[place]
-        h = eps if eps is not None else STEP * max(1.0, abs(before))
-        try:
-            x[place] = above = before + h
-            y_above = evaluate()
-            x[place] = below = before - h
-            y_below = evaluate()
-        finally:
-            x[place] = before
-        change = sum(np.sum(c * (a - b)) for c, a, b in zip(upstream, y_above, y_below, strict=True))
-        numeric[number] = change / (above - below)
-    return numeric
-
-
-def _compare(name, shape, places, gradient, numeric, atol, rtol):
-    analytic = np.array([gradient[place] for place in places])
-    rms = float(np.sqrt(np.mean(numeric**2)))
-    size = np.maximum(np.abs(numeric), rms)
-    error = np.abs(analytic - numeric)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        excess = error / (atol + rtol * size)
-        relative = np.where(error == 0, 0.0, error / size)
-    excess = np.where(np.isnan(excess), np.inf, excess)  # nan or inf in either gradient never passes
-    worst = int(np.argmax(excess))
-    return Worst(
-        name,
-        tuple(shape),
-        places[worst],
-        float(analytic[worst]),
-        float(numeric[worst]),
-        float(relative[worst]),
-        rms,
-        float(excess[worst]),
-        int(np.sum(excess > 1)),
-        len(places),
-    )
+def _explain(run, report):
+    """Add the hints to the inputs that failed."""
+    subject = run.subject
+    arrays = dict(zip(subject.names, subject.points, strict=True)) | subject.others
+    for found, ours in zip(report.inputs, run.analytic, strict=True):
+        checks = {fault.check for fault in report.faults if fault.name in (found.name, "")}
+        if found.gradient is not None and (found.verdict == "FAIL" or checks):
+            case = Case(found, arrays, subject.split(run.centre), subject.split(run.probes[0]),
+                        ours[2:] if run.full else None, checks)
+            found.hints = sorted(found.hints + hints(case), key=lambda hint: hint.rank)[:3]

@@ -1,0 +1,259 @@
+"""One input at a time: its analytic and its numeric gradient, element by element, and the verdict.
+
+Each element has a state: "" (they agree), "wrong", "kink", "jump", "noisy", "nonfinite", "weak" (they agree, but too
+little could be seen) or "beside" (they agree, and as too little could be seen there, a little beside it as well).
+"""
+
+import numpy as np
+
+from microtensor.gradcheck.diagnosis import Hint
+from microtensor.gradcheck.difference import Ladder, coarse_noise, find_kink, hidden, one_sided
+from microtensor.gradcheck.report import InputReport
+from microtensor.gradcheck.run import GUARD, UNIT
+
+CURVE = range(14)       # h = 2^-4, ..., 2^-30: the differences of the worst element, for the picture
+
+
+def check_input(run, k):
+    """The InputReport of point k."""
+    name, point, ours = run.subject.names[k], run.subject.points[k], run.analytic[k]
+    found = InputReport(name, point.shape)
+    if point.size == 0:
+        found.verdict = "VACUOUS" if all(x.size == 0 for x in run.subject.points) else "PASS"
+        found.text.append("has no elements")
+        return found
+    if ours.shape[1:] != point.shape:
+        return wrong_shape(run, k, found)
+    if not np.all(np.isfinite(ours)):
+        bad = np.argwhere(~np.isfinite(ours[0]))
+        found.verdict, found.checked, found.wrong = "NONFINITE", point.size, max(1, len(bad))
+        found.index = tuple(map(int, bad[0])) if len(bad) else ()
+        found.analytic, found.numeric, found.excess = float(ours[0][found.index]) if len(bad) else np.nan, 0.0, np.inf
+        found.relative = np.inf
+        found.text.append("backward gives a gradient that is not finite, where the function itself is")
+        return found
+    return compare(run, k, found, run.choose_places(point))
+
+
+def wrong_shape(run, k, found):
+    """The InputReport of a gradient whose shape is not its input's."""
+    ours, point = run.analytic[k], run.subject.points[k]
+    places = run.choose_places(point)
+    numeric, error = run.differences([run.ladder((k, place)) for place in places])
+    found.verdict, found.checked, found.wrong, found.excess = "FAIL", point.size, point.size, np.inf
+    found.relative, found.text = np.inf, [f"its gradient has shape {ours.shape[1:]}"]
+    found.difference, found.tolerances = np.full(point.shape, np.nan), np.full(point.shape, np.nan)
+    for j, place in enumerate(places):
+        found.difference[place] = numeric[0, j]
+        found.tolerances[place] = 8 * error[0, j] + 1e-12 * np.max(np.abs(numeric[0]))
+    found.gradient = ours[0]
+    found.index, found.size = places[0], float(run.size_of(numeric)[0, 0])
+    found.analytic, found.numeric, found.error = np.nan, float(numeric[0, 0]), float(error[0, 0])
+    return found
+
+
+def compare(run, k, found, places):
+    """Compare the elements at some places of point k, and fill in the InputReport."""
+    point = run.subject.points[k]
+    ladders = [run.ladder((k, place)) for place in places]
+    numeric, error = run.differences(ladders)
+    refused = [ladder.refused for ladder in ladders if ladder.refused is not None]
+    if refused:
+        if not np.all(np.isfinite(numeric)):
+            raise refused[0]
+        found.text.append(f"func raised {type(refused[0]).__name__} where an element was moved far, so smaller steps "
+                          "were taken")
+    at = tuple(np.array(places).T) if point.ndim else ()
+    ours = run.analytic[k][(slice(None), *at)].reshape(numeric.shape)
+    size = run.size_of(numeric)
+    if len(places) < point.size:            # a few elements: the size is that of all
+        size = np.fmax(size, np.sqrt(np.mean(run.analytic[k].reshape(len(run.probes), -1) ** 2, axis=1))[:, None])
+    if run.derived:
+        spread = run.spread[k][(slice(None), *at)].reshape(numeric.shape)
+        tolerance = 8 * error + 16 * spread + run.rounding(numeric)
+    else:
+        tolerance = run.atol + run.rtol * np.abs(numeric)
+    distance = np.abs(ours - numeric)
+    excess = np.where(distance == 0, 0, distance / tolerance)
+    excess = np.where(np.isnan(excess) | ~np.isfinite(numeric), np.inf, excess)
+    state = np.where(np.any(excess > 1, axis=0), "wrong", "")
+    resolution = tolerance / np.fmax(np.fmax(np.abs(numeric), size), np.finfo(float).tiny)
+    # Nothing but zeros, within what can be seen, on both sides.
+    zero = bool(np.all(np.abs(numeric) <= tolerance) and np.all(np.abs(run.analytic[k]) <= np.max(tolerance)))
+    if run.derived:
+        # Also where they agree: across a jump the difference is so uncertain that anything would.
+        for j in np.flatnonzero(np.any((excess > 1) | (resolution > GUARD), axis=0)):
+            state[j] = second_look(run, k, found, ladders[j], places[j], ours[:, j], spread[:, j], excess[:, j],
+                                   size[:, 0], state[j])
+        if not zero:
+            look_beside(run, k, places, state, resolution, size)
+    judge(run, found, state, resolution, zero)
+
+    row = 2 if run.full and run.centre.size == 1 else 0     # of a single number the gradient itself is shown
+    if not found and not np.any(excess[row] > 1) and np.any(excess > 1):
+        row = int(np.argmax(np.max(excess, axis=1)))
+        found.text.append(f"seen for output {row - 2} alone" if row > 1 else "seen for the second upstream gradient")
+    worst = worst_of(state, excess[row])
+    found.index, found.checked = places[worst], len(places)
+    found.wrong = int(np.sum(~np.isin(state, ("", "beside", "weak", "kink"))))
+    found.analytic, found.numeric = float(ours[row, worst]), float(numeric[row, worst])
+    found.error, found.tolerance = float(error[row, worst]), float(tolerance[row, worst])
+    found.size, found.visible = float(size[row, 0]), float(np.max(tolerance[row]))
+    found.excess = float(excess[row, worst])
+    if state[worst] in ("", "beside", "kink"):
+        found.excess = min(found.excess, 1.0)
+    scale = np.fmax(np.abs(numeric), size)[row, worst]
+    found.relative = float(distance[row, worst] / scale) if distance[row, worst] else 0.0
+    if run.eps is None:
+        ladder = ladders[worst]
+        found.step = ladder.chosen(row)
+        levels = sorted(ladder.levels) if run.fast_mode else CURVE
+        found.curve = [(ladder.h(level), float(ladder.level(level)[0][row])) for level in levels]
+    keep_arrays(found, point, places, ours, numeric, tolerance)
+    found.jacobian = numeric[2:] if run.full and len(places) == point.size else None
+    return found
+
+
+def worst_of(state, excess):
+    """The element to show: a wrong one before one at a kink before any other."""
+    rank = {"": 0, "beside": 0, "kink": 1, "weak": 2}
+    weight = np.array([rank.get(s, 3) for s in state])
+    return int(np.lexsort((excess, weight))[-1])
+
+
+def judge(run, found, state, resolution, zero):
+    """Set the verdict from the elements' states."""
+    names = {"nonfinite": "NONFINITE", "wrong": "FAIL", "jump": "DISCONTINUOUS", "noisy": "NOISY"}
+    texts = {
+        "nonfinite": "the function is not finite on one side of an element, however near",
+        "jump": "the function jumps at an element: it has no gradient there",
+        "noisy": "the function is not smooth enough to be differentiated: is something rounded to float32 inside?",
+    }
+    for key, verdict in names.items():
+        if np.any(state == key):
+            found.verdict = verdict
+            found.text += [texts[key]] if key in texts else []
+            return
+    if not run.derived:
+        return
+    if np.any(state == "beside"):
+        found.text.append(f"{np.sum(state == 'beside')} elements lie so near to a kink that they were compared a "
+                          "little beside it as well")
+    if found.name in run.zero_gradient:
+        found.verdict = "PASS" if zero else "FAIL"
+        found.text.append("zero, as declared" if zero else "declared to be zero, but it is not")
+    elif zero and not np.any(state == "kink"):
+        found.verdict = "VACUOUS"
+        found.text.append("the gradient is zero everywhere, so nothing was tested: if that is right, name it in "
+                          "zero_gradient")
+    elif np.any(state == "weak"):
+        share = np.max(resolution[:, state == "weak"])
+        found.verdict = "WEAK"
+        found.text.append(f"agrees, but errors up to {share:.0e} of the gradient could not be seen, "
+                          f"and {GUARD:.0e} is asked for: inputs of ordinary size or smoother ones would show more")
+    elif np.any(state == "kink"):
+        found.verdict = "KINK"
+
+
+def keep_arrays(found, point, places, ours, numeric, tolerance):
+    """What pictures and the diagnosis need: the gradients for the first upstream gradient."""
+    found.gradient = np.full(point.shape, np.nan)
+    found.difference, found.tolerances = found.gradient.copy(), found.gradient.copy()
+    for j, place in enumerate(places):
+        found.gradient[place], found.difference[place] = ours[0, j], numeric[0, j]
+        found.tolerances[place] = tolerance[0, j]
+
+
+def second_look(run, k, found, ladder, place, ours, spread, excess, size, state):
+    """Why an element disagrees, or jumps under a rounding: its state."""
+    if not np.all(np.isfinite(ladder.best()[0])):
+        return "nonfinite"
+    if state == "wrong":
+        value, error = ladder.best()
+        distance = np.where(excess <= 1, 0, np.abs(ours - value))
+        unseen = hidden(ladder)
+        if np.all(distance <= unseen):
+            return "" if np.all(unseen <= GUARD * size) else "weak"
+        if np.all(distance <= 8 * 2.4 * coarse_noise(ladder) / min(ladder.chosen(p) for p in range(len(run.probes)))):
+            return "noisy"
+        low_value, low_error = ladder.lowest(GUARD * size)
+        differs = np.abs(low_value - value) > 8 * (low_error + error)
+        if np.all((excess <= 1) | (differs & (np.abs(ours - low_value) <= 8 * low_error + 16 * spread))):
+            return ""
+    kind = find_kink(ladder, size)
+    if np.any(kind == "jump"):
+        return "jump"
+    if np.any(kind == "kink"):
+        left, right, uncertainty = one_sided(ladder)
+        room = 100 * uncertainty + 1e-5 * np.abs(right - left) + 1e-7 * size
+        inside = (ours >= np.minimum(left, right) - room) & (ours <= np.maximum(left, right) + room)
+        at = f"{found.name}[{', '.join(map(str, place))}]" if place else found.name
+        p = int(np.argmax(np.abs(right - left)))
+        slopes = f"{min(left[p], right[p]):.6g} and {max(left[p], right[p]):.6g}"
+        if not np.all(inside):
+            found.text.append(f"kink at {at}: its one-sided slopes are {slopes}, and {ours[p]:.6g} is not between")
+            return "wrong"
+        if sum(1 for input_, _ in run.kinks if input_ == k) < 8:
+            if any(beside(run, k, place, shift, size) == "wrong" for shift in (2.0**-9, -(2.0**-9))):
+                found.text.append(f"kink at {at}, but beside it the gradient is wrong too")
+                return "wrong"
+            found.text.append(f"kink at {at}: any value between {slopes} is a gradient; beside it both agree")
+        run.kinks.append((k, place))
+        return "kink"
+    return state
+
+
+def beside(run, k, place, shift, size):
+    """Compare one element where it is moved by a shift: "agree", "wrong", or "weak" if too little can be seen."""
+    point = run.subject.points[k]
+    start = float(point[place])
+    at = (slice(None), *place)
+    try:
+        point[place] = start + shift * max(1.0, abs(start))
+        centre = run.subject.evaluate()
+        ladder = Ladder(run.subject, (k, place), run.probes, centre, run.noise)
+        value, error = ladder.refine(0.001 * GUARD * size)
+        ours = run.subject.pull_back(run.probes)[k][at]
+        point[place] *= 1 + 2 * UNIT
+        spread = np.abs(run.subject.pull_back(run.probes)[k][at] - ours)
+    except Exception:
+        return "weak"           # outside of the function's domain
+    finally:
+        point[place] = start
+    tolerance = 8 * error + 16 * np.fmax(spread, np.median(spread)) + 64 * UNIT * np.max(np.abs(value))
+    tolerance = np.fmax(tolerance, hidden(ladder))
+    distance = np.abs(ours - value)
+    if not np.all(distance <= 8 * tolerance):       # not one, as noise and spread were not measured here
+        return "wrong"
+    resolved = (distance <= tolerance) & (tolerance <= GUARD * np.fmax(np.abs(value), size))
+    return "agree" if np.all(resolved) else "weak"
+
+
+def look_beside(run, k, places, state, resolution, size):
+    """Resolve elements that are too near to a kink for a sharp difference a little away from it."""
+    for j in np.flatnonzero(np.any(resolution > GUARD, axis=0) & (state == "")):
+        for shift in (2.0**-7, -(2.0**-7), 2.0**-5, -(2.0**-5), 2.0**-9, -(2.0**-9)):
+            result = beside(run, k, places[j], shift, size[:, 0])
+            if result != "weak":
+                break
+        state[j] = {"agree": "beside", "wrong": "wrong", "weak": "weak"}[result]
+
+
+def check_ties(run, inputs):
+    """At several kinks at once, such as a tie of the maximum, the gradient must also fit along their sum."""
+    if len(run.kinks) < 2:
+        return
+    directions = [np.zeros(point.shape) for point in run.subject.points]
+    for k, place in run.kinks:
+        directions[k][place] = 1
+    ours = sum(d.reshape(len(run.probes), -1) @ u.ravel() for d, u in zip(run.analytic, directions, strict=True))
+    left, right, uncertainty = one_sided(run.ladder(directions))
+    room = 100 * uncertainty + 1e-5 * np.abs(right - left) + 1e-6 * np.max(np.abs(ours))
+    if np.all((ours >= np.minimum(left, right) - room) & (ours <= np.maximum(left, right) + room)):
+        return
+    for k in {k for k, _ in run.kinks}:
+        inputs[k].verdict = "FAIL"
+        inputs[k].wrong = sum(1 for input_, _ in run.kinks if input_ == k)
+        inputs[k].hints.append(Hint(
+            "ties", "the elements that are tied get more, or less, than one share together: let one of them have "
+                    "all of the gradient, or divide it by their number", "sum over a tie of dx = g", 0.0, 0))

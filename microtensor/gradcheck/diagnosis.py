@@ -1,0 +1,523 @@
+"""Hints: what probably is wrong with a gradient, told by which formula turns the right one into it.
+
+a is the gradient from backward, n the numeric one, both for one upstream gradient g; x is the input, y the output. A
+hint is given only if its formula leaves a residual within ten tolerances at every element, so that it cannot be a
+coincidence of a few numbers; inputs whose sizes are distinct primes keep formulas apart that agree for squares.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations, product
+
+import numpy as np
+
+
+@dataclass
+class Hint:
+    """What probably is wrong.
+
+    Attributes:
+        key: a word for the kind of mistake.
+        text: a sentence.
+        formula: what the gradient was found to be equal to.
+        residual: the largest distance from that formula.
+        rank: how special the formula is; the smallest is the likeliest.
+    """
+
+    key: str
+    text: str
+    formula: str
+    residual: float
+    rank: float
+
+    def __str__(self):
+        return self.text
+
+
+class Case:
+    """One wrong gradient, and everything it may be made of.
+
+    Args:
+        found: the InputReport.
+        arrays: all inputs by name.
+        outputs, upstream: y and g, lists of arrays.
+        jacobian: backward's gradient of each output (m, *shape), or None.
+        faults: the names of hygiene checks that failed for this input.
+    """
+
+    def __init__(self, found, arrays, outputs, upstream, jacobian, faults):
+        self.name, self.a, self.n = found.name, np.asarray(found.gradient), found.difference
+        self.arrays, self.faults = arrays, faults
+        self.x = arrays[found.name]
+        self.y, self.g = outputs[0], upstream[0]
+        self.outputs, self.upstream = outputs, upstream
+        self.tolerances = found.tolerances
+        self.numeric_jacobian, self.jacobian = found.jacobian, jacobian
+        self.known = np.isfinite(self.n)
+        self.same_shape = self.a.shape == self.n.shape
+        if self.same_shape:
+            self.wrong = self.known & (np.abs(self.a - self.n) > np.where(self.known, self.tolerances, 0))
+
+    def equals(self, left, right, gain=1.0, where=None):
+        """The largest |left - right| if it is within ten tolerances (times gain) everywhere, else None."""
+        where = self.known if where is None else where & self.known
+        left, right = np.broadcast_to(left, self.n.shape)[where], np.broadcast_to(right, self.n.shape)[where]
+        if left.size == 0 or not np.all(np.isfinite(right)):
+            return None
+        room = 10 * self.tolerances[where] * np.fmax(1, np.abs(np.broadcast_to(gain, self.n.shape)[where]))
+        room = room + 1e-11 * np.max(np.abs(left))
+        distance = np.abs(left - right)
+        return float(np.max(distance)) if np.all(distance <= room) else None
+
+    def sizes(self):
+        """The sizes of axes greater than 1, with names: {size: "axis 0 of x (the batch)"}."""
+        named = {}
+        for name, array in [*self.arrays.items(), ("the output", self.y)]:
+            for axis, size in enumerate(array.shape):
+                if size > 1:
+                    named.setdefault(size, f"the size of axis {axis} of {name}" + (", the batch" if axis == 0 else ""))
+            if array.size > 1:
+                named.setdefault(array.size, f"the number of elements of {name}")
+        return named
+
+
+def hints(case):
+    """All hints that explain a wrong gradient."""
+    if not case.same_shape:
+        return list(of_shape(case))
+    if not np.any(case.wrong):
+        return list(of_faults(case))
+    families = (of_faults, of_ratio, of_transpose, of_structure, of_slices, of_normalisation, of_derivative, of_powers,
+                of_masks, of_offsets, of_products, of_sums, of_sides)
+    return [hint for family in families for hint in family(case)]
+
+
+# -- the shape is wrong --------------------------------------------------------------------------------------------
+
+
+def of_shape(case):
+    """Transposed, not summed over what was broadcast, not expanded over what was summed."""
+    a, n, shape = case.a, case.n, case.x.shape
+    if a.ndim == n.ndim and a.shape == shape[::-1] and case.equals(a.T, n) is not None:
+        yield Hint("transposed", "it is transposed: a layout mistake, such as g'x for x'g", "a = n'", 0.0, 0)
+        return
+    if a.size == 1 and n.size > 1:
+        total = np.nansum(n)
+        if abs(a.ravel()[0] - total) <= 1e-8 * np.nansum(np.abs(n)):
+            yield Hint("axis", "everything was summed into one number: a reduction lacks its axis", "a = sum n", 0.0, 0)
+            return
+    extra = a.ndim - n.ndim
+    axes = tuple(range(extra)) + tuple(extra + i for i, size in enumerate(shape) if size == 1 < a.shape[extra + i]) \
+        if extra >= 0 else ()
+    if axes and a.sum(axes).size == n.size and case.equals(a.sum(axes).reshape(shape), n) is not None:
+        yield Hint("unreduced", f"it is not summed over axes {axes}, along which {case.name} was broadcast",
+                   "sum(a, axes) = n", 0.0, 0)
+        return
+    if a.shape == case.y.shape and a.size < n.size:
+        yield Hint("unexpanded", "it has the output's shape: repeat it along the axis that was reduced, or keep that "
+                                 "axis with keepdims", "shape(a) = shape(y)", 0.0, 1)
+        return
+    yield Hint("shape", f"its shape must be {shape}, not {a.shape}", "", 0.0, 2)
+
+
+# -- the shape is right --------------------------------------------------------------------------------------------
+
+
+def of_faults(case):
+    """What the hygiene checks found."""
+    if "upstream" in case.faults:
+        ones = case.equals(case.a, _pull(case, [np.ones(g.shape) for g in case.upstream]))
+        tail = " (as it were for an upstream gradient of ones)" if ones is not None else ""
+        yield Hint("upstream", f"the upstream gradient is ignored{tail}: multiply by it", "a(g) = a(g')", 0.0, 0)
+    if "linear" in case.faults:
+        yield Hint("nonlinear", "it is not linear in the upstream gradient: a mask or condition looks at g instead of "
+                                "x", "a(g + 2g') /= a(g) + 2a(g')", 0.0, 1)
+    if "repeat" in case.faults:
+        yield Hint("repeat", "a second backward gives another gradient: saved values are overwritten, or random "
+                             "numbers are drawn anew", "a /= a again", 0.0, 1)
+    if "unchanged" in case.faults:
+        yield Hint("unchanged", "backward writes into an array that is not its own: make a new one", "", 0.0, 2)
+
+
+def _pull(case, upstream):
+    """The numeric gradient for another upstream gradient; nan where the Jacobian is not known."""
+    if case.numeric_jacobian is None:
+        return np.full(case.n.shape, np.nan)
+    row = np.concatenate([g.ravel() for g in upstream])
+    return (row @ case.numeric_jacobian).reshape(case.n.shape)
+
+
+def ratio_of(case):
+    """The constant a/n and its spread, or None."""
+    large = case.known & (np.abs(case.n) > 1e-3 * np.max(np.abs(case.n[case.known]), initial=0))
+    if not np.any(large):
+        return None
+    ratio = float(np.sum(case.a[large] * case.n[large]) / np.sum(case.n[large] ** 2))
+    return ratio if np.isfinite(ratio) and case.equals(case.a, ratio * case.n, ratio) is not None else None
+
+
+def of_ratio(case):
+    """a = r n with one r everywhere."""
+    r = ratio_of(case)
+    if r is None:
+        return
+    residual = case.equals(case.a, r * case.n, r)
+    # 1e-6: what r is known to where the gradient is known to the guard
+    is_near = lambda value: abs(r - value) <= 1e-6 * abs(value)      # noqa: E731
+    formula, count = f"a = {r:.6g} n", 0
+    if is_near(-1):
+        yield Hint("sign", "the sign is wrong", "a = -n", residual, 0)
+        return
+    if abs(r) < 1e-9:
+        yield Hint("zero", "backward gives 0: the path from the output to this input is cut off", "a = 0", residual, 0)
+        return
+    if is_near(2):
+        yield Hint("two", "twice what it should be everywhere: is a path counted twice, or a 1/2 forgotten?", "a = 2n",
+                   residual, 0.5)
+        count += 1
+    if is_near(0.5):
+        yield Hint("two", "half of what it should be everywhere: is a factor 2 missing, or one of two equal paths?",
+                   "a = n/2", residual, 0.5)
+        count += 1
+    scale = _constant(case.y / case.x, case.y != 0) if case.y.shape == case.x.shape else None
+    if scale is not None and abs(scale) != 1 and (is_near(scale) or is_near(1 / scale)):
+        yield Hint("scale", f"off by the factor {scale:.6g} that forward multiplies with, such as dropout's 1/(1-p)",
+                   formula, residual, 0.2)
+        count += 1
+    for size, what in case.sizes().items():
+        for value, text, key in (
+            (size, f"{what}: a division by it, as for a mean, is missing", "size"),
+            (1 / size, f"1 over {what}: divided by it once too often, or a mean instead of a sum", "size"),
+            (size**2, f"the square of {what}", "size"),
+            (1 / size**2, f"1 over the square of {what}", "size"),
+            (size / (size - 1), f"N/(N-1), N = {what}: the biased and the unbiased variance are mixed up", "ddof"),
+            ((size - 1) / size, f"(N-1)/N, N = {what}: the biased and the unbiased variance are mixed up", "ddof"),
+        ):
+            if is_near(value) and value not in (1, 2, 0.5):
+                yield Hint(key, f"ratio {r:.6g} everywhere: {text}", formula, residual, 0.3 + 0.1 * count)
+                count += 1
+    if not count:
+        yield Hint("factor", f"ratio {r:.6g} everywhere: a constant factor is wrong", formula, residual, 3)
+
+
+def _constant(values, where):
+    """The one value that an array has at some places, or None."""
+    values = values[where & np.isfinite(values)]
+    if values.size and np.ptp(values) <= 1e-12 * np.max(np.abs(values)):
+        return float(values[0])
+    return None
+
+
+def of_transpose(case):
+    """a = n'."""
+    n = case.n
+    if n.ndim >= 2 and n.shape[-1] == n.shape[-2] and n.shape[-1] > 1:
+        for axes in ((*range(n.ndim - 2), n.ndim - 1, n.ndim - 2), tuple(range(n.ndim))[::-1]):
+            residual = case.equals(case.a, n.transpose(axes))
+            if residual is not None:
+                yield Hint("transposed", "it is transposed", "a = n'", residual, 0)
+                return
+
+
+def of_structure(case):
+    """Only the diagonal of the Jacobian is there."""
+    ours, theirs = case.jacobian, case.numeric_jacobian
+    if ours is None or theirs is None or case.y.shape != case.x.shape or case.y.size < 2:
+        return
+    ours, theirs = ours.reshape(theirs.shape), theirs
+    outside = ~np.eye(len(theirs), theirs.shape[1], dtype=bool)
+    if not np.any(ours[outside]) and np.max(np.abs(theirs[outside])) > 1e-6 * np.max(np.abs(theirs)):
+        diagonal = np.max(np.abs((ours - theirs)[~outside])) <= 1e-7 * np.max(np.abs(theirs))
+        if diagonal:
+            yield Hint("diagonal", "only the diagonal of the Jacobian is there: each output depends on other inputs as "
+                                   "well, as in softmax", "da_i/dg_j = 0 for i /= j", 0.0, 0)
+
+
+def of_slices(case):
+    """a is the gradient of only one slice of the outputs: = for +=."""
+    if case.numeric_jacobian is None:
+        return
+    candidates = []
+    for number, g in enumerate(case.upstream):
+        if len(case.upstream) > 1:
+            candidates.append((number, None, None, f"output {number}"))
+        for axis, size in enumerate(g.shape):
+            if size > 1:
+                candidates += [(number, axis, j, f"slice {j} of axis {axis} of the output") for j in {0, size - 1}]
+    for number, axis, j, what in candidates:
+        upstream = [np.zeros(g.shape) for g in case.upstream]
+        at = (slice(None),) * axis + (j,) if axis is not None else Ellipsis
+        upstream[number][at] = case.upstream[number][at]
+        residual = case.equals(case.a, _pull(case, upstream))
+        if residual is not None and np.any(case.a):
+            yield Hint("overwritten", f"only {what} contributes: gradients of several uses must be added with +=, not "
+                                      "=", "a = part of the sum", residual, 0)
+            return
+    # An index with repeats: at every wrong element one output's share instead of the sum.
+    row = np.concatenate([g.ravel() for g in case.upstream])
+    shares = row[:, None] * case.numeric_jacobian
+    wrong = np.flatnonzero(case.wrong.ravel())
+    if len(wrong) and all(np.min(np.abs(shares[:, i] - case.a.ravel()[i])) <= 1e-7 * np.max(np.abs(shares[:, i]))
+                          and np.sum(shares[:, i] != 0) > 1 and case.a.ravel()[i] != 0 for i in wrong):
+        yield Hint("overwritten", "where several outputs use one element, only one of them contributes: gradients must "
+                                  "be added with += (np.add.at for an index with repeats), not =",
+                   "a = one term of the sum", 0.0, 1)
+
+
+def of_normalisation(case):
+    """The gradient of a normalisation over the batch, with one of its terms wrong.
+
+    y = s (x - mu) + b for each column, s its slope, x-hat = (x - mu)/sigma:
+        n = s (g - mean(g) - x-hat mean(g x-hat))
+    """
+    x, y, g, a, n = case.x, case.y, case.g, case.a, case.n
+    if x.ndim != 2 or y.shape != x.shape or len(x) < 3:
+        return
+    mu, sigma = x.mean(0), x.std(0)
+    s = np.sum((x - mu) * (y - y.mean(0)), 0) / np.sum((x - mu) ** 2, 0)
+    if not np.all(np.abs(y - y.mean(0) - s * (x - mu)) <= 1e-9 * np.max(np.abs(y))):
+        return
+    x_hat = (x - mu) / sigma
+    length = len(x)
+    if case.equals(n, s * g, s) is not None:
+        rest = a - s * g                    # alpha + beta x down each column
+        beta = np.sum((x - mu) * rest, 0) / np.sum((x - mu) ** 2, 0)
+        if np.max(np.abs(rest - rest.mean(0) - beta * (x - mu))) <= 1e-9 * np.max(np.abs(rest)):
+            yield Hint("eval", "the statistics are constants here, as in evaluation, and need no terms for the mean "
+                               "and the variance", "n = s g", 0.0, 0)
+        return
+    mean_term, variance_term = s * g.mean(0), s * x_hat * (g * x_hat).mean(0)
+    # sigma in x-hat holds no eps, so the variance term is fitted: n = s g - mean_term - k variance_term, k about 1
+    k = np.sum((s * g - mean_term - n) * variance_term, 0) / np.sum(variance_term**2, 0)
+    if np.max(np.abs(s * g - mean_term - k * variance_term - n)) > 1e-6 * np.max(np.abs(n)):
+        return
+    variance_term, x_hat = k * variance_term, np.sqrt(k) * x_hat
+    variants = {
+        "statistics": (s * g, "mean and variance are treated as constants: both depend on x", "a = s g"),
+        "mean": (n + mean_term, "the term of the mean is missing: - mean(g) over the batch", "a - n = s mean(g)"),
+        "variance": (n + variance_term, "the term of the variance is missing: - x-hat mean(g x-hat)",
+                     "a - n = s x-hat mean(g x-hat)"),
+        "ddof": (n - variance_term / (length - 1), "the variance divides by N - 1 in backward and by N in forward",
+                 "a - n = -x-hat sum(g x-hat) (1/(N-1) - 1/N)"),
+        "ddof ": (n + variance_term / length, "the variance divides by N in backward and by N - 1 in forward",
+                  "a - n = x-hat sum(g x-hat) (1/(N-1) - 1/N)"),
+        "axis": (s * (g - g.mean() - x_hat * (g * x_hat).mean()),
+                 "the means in backward are taken over everything: they lack axis=0",
+                 "a = s (g - mean of all g - x-hat mean of all g x-hat)"),
+    }
+    for key, (predicted, text, formula) in variants.items():
+        distance = float(np.max(np.abs(a - predicted)))
+        if distance <= 1e-6 * np.max(np.abs(n)):
+            yield Hint(key.strip(), text, formula, distance, 0 if key != "axis" else 0.5)
+            return
+    ratio = a / n
+    spread = np.ptp(ratio, axis=0)
+    if np.all(spread <= 1e-5 * np.abs(ratio).max(0)) and ratio_of(case) is None:
+        yield Hint("column", "the ratio is constant down each column and differs between columns: a factor of each "
+                             "column is wrong, such as gamma, or eps inside and outside of the root",
+                   "a = n r_column", 0.0, 0.5)
+        return
+    error = a - n
+    if np.max(np.ptp(error, axis=0)) <= 1e-6 * np.max(np.abs(error)):
+        yield Hint("mean", "the error is constant down each column: the term of the mean", "a - n = t_column", 0.0, 1)
+
+
+# What people write for the derivative of an elementwise function, by what z stands for.
+DERIVATIVES = {
+    "z(1 - z)": lambda z: z * (1 - z),
+    "1 - z^2": lambda z: 1 - z * z,
+    "(1 - z)^2": lambda z: (1 - z) ** 2,
+    "1 - z": lambda z: 1 - z,
+    "s(z)(1 - s(z))": lambda z: 1 / (1 + np.exp(-z)) * (1 - 1 / (1 + np.exp(-z))),
+    "1 - tanh(z)^2": lambda z: 1 - np.tanh(z) ** 2,
+    "exp(z)": np.exp,
+    "z": lambda z: z,
+    "2z": lambda z: 2 * z,
+    "1/z": lambda z: 1 / z,
+    "1/(2z)": lambda z: 1 / (2 * z),
+    "1/z^2": lambda z: 1 / z**2,
+    "z^2": lambda z: z**2,
+    "z + 1": lambda z: z + 1,
+    "1": np.ones_like,
+}
+
+
+def of_derivative(case):
+    """a = g f(z) for a known f: the derivative of another function, or of the right one at the wrong place."""
+    x, y, g = case.x, case.y, case.g
+    if y.shape != x.shape or x.size < 3 or case.equals(case.n, 0) is not None:
+        return
+    places = {"x": x, "y": y}
+    right = [f.replace("z", z) for (f, function), (z, value) in product(DERIVATIVES.items(), places.items())
+             if case.equals(case.n, g * function(value), g) is not None]
+    for (f, function), (z, value) in product(DERIVATIVES.items(), places.items()):
+        residual = case.equals(case.a, g * function(value), g)
+        if residual is not None:
+            instead = f", and {' or '.join(right)} fits the differences" if right else ""
+            yield Hint("derivative", f"its derivative is {f.replace('z', z)}, x being the input and y the output"
+                                     f"{instead}", f"a = g {f.replace('z', z)}", residual, 0.6)
+            return
+
+
+def of_powers(case):
+    """a = n z^k for another array z."""
+    if ratio_of(case) is not None:
+        return
+    arrays = {name: z for name, z in case.arrays.items() if z.dtype.kind == "f" and z.size > 1}
+    arrays["the output"] = case.y
+    for (name, z), k in product(arrays.items(), (1, -1, 2, -2)):
+        try:
+            factor = np.broadcast_to(z.astype(float) ** k, case.n.shape)
+        except ValueError:
+            continue
+        if np.ptp(factor) == 0:
+            continue
+        residual = case.equals(case.a, case.n * factor, factor)
+        if residual is not None:
+            many = "too many" if k > 0 else "missing"
+            power = name if abs(k) == 1 else f"{name} squared"
+            yield Hint("power", f"a factor {power} is {many}", f"a = n {name}^{k}", residual, 0.7)
+            return
+
+
+def of_masks(case):
+    """Wrong elements are 0 where they should not be, or not 0 where they should."""
+    a, n, wrong = case.a, case.n, case.wrong
+    blocked = wrong & (a == 0)
+    passed = wrong & (np.abs(n) <= case.tolerances)
+    if np.any(wrong & ~blocked & ~passed):
+        ratio = _constant(a / n, case.known & (a != 0) & (np.abs(n) > 0))
+        if not (np.any(blocked) and ratio is not None):
+            return
+    counts = [f"0 at {np.sum(blocked)} elements that should have a gradient"] if np.any(blocked) else []
+    counts += [f"a gradient at {np.sum(passed)} elements that should have none"] if np.any(passed) else []
+    if np.all(blocked == wrong) and not np.any(a):
+        return                                       # all zero: the ratio's business
+    where = next((f", those where {text}" for text, mask in _sides(case)
+                  if np.array_equal(mask & case.known, wrong)), "")
+    yield Hint("mask", f"the mask is wrong: {' and '.join(counts)}{where}", "a = n or 0", 0.0, 0.8)
+
+
+def _sides(case):
+    """Parts of the input, in words."""
+    x = case.x
+    yield "x < 0", x < 0
+    yield "x > 0", x > 0
+    yield "x <= 0", x <= 0
+    yield "x >= 0", x >= 0
+    for name, z in case.arrays.items():
+        if name != case.name and z.dtype.kind == "f" and z.shape == x.shape:
+            yield f"{case.name} < {name}", x < z
+            yield f"{case.name} > {name}", x > z
+    for axis in range(x.ndim):
+        ties = x == x.max(axis, keepdims=True)
+        yield f"{case.name} is the largest along axis {axis}", ties
+    label = _labels(case)
+    if label is not None:
+        yield "the label is", label
+        yield "the label is not", ~label
+
+
+def _labels(case):
+    """A mask of the elements x[i, t[i]] for an integer array t, or None."""
+    for t in case.arrays.values():
+        if t.dtype.kind in "iu" and case.x.ndim == 2 and t.shape == case.x.shape[:1]:
+            return t[:, None] == np.arange(case.x.shape[1])
+    return None
+
+
+def of_offsets(case):
+    """a - n takes one value besides 0: an index slip; or is a multiple of the input: decay."""
+    error = np.where(case.wrong, case.a - case.n, 0)
+    scale = np.sum(error * case.x) / np.sum(case.x**2)
+    if case.x.size > 2 and abs(scale) > 0 and case.equals(case.a, case.n + scale * case.x) is not None:
+        yield Hint("decay", f"the error is {scale:.6g} times {case.name} itself: a penalty in backward that forward "
+                            "does not have", f"a - n = {scale:.6g} {case.name}", 0.0, 0.6)
+        return
+    if not np.any(~case.wrong & case.known):
+        return
+    offset = _constant(np.round(error / np.max(np.abs(error)), 6), case.wrong)
+    if offset is not None and np.sum(case.wrong) > 1:
+        value = float(np.mean(error[case.wrong]))
+        yield Hint("offset", f"off by {value:.6g} at {np.sum(case.wrong)} of {case.wrong.size} elements and right "
+                             "elsewhere: an index picks too many elements, as p[:, t] does for p[range(N), t]",
+                   f"a - n = {value:.6g} or 0", 0.0, 0.9)
+        return
+    label = _labels(case)
+    if label is not None and np.array_equal(case.wrong, label & case.known):
+        yield Hint("label", "wrong only at the labels: the one-hot term", "a = n where c /= t", 0.0, 1)
+
+
+def of_products(case):
+    """a is a product of g and one other input, with a factor transposed or in the wrong order."""
+    g = case.g
+    if g.ndim < 2 or case.x.ndim < 2:
+        return
+    for name, z in case.arrays.items():
+        if z.dtype.kind != "f" or z.ndim < 2:
+            continue
+        versions = {name: z, f"{name}'": z.swapaxes(-1, -2), f"{name}.T": z.T}
+        upstreams = {"g": g, "g'": g.swapaxes(-1, -2), "g.T": g.T}
+        for (left, p), (right, q) in [*product(upstreams.items(), versions.items()),
+                                      *product(versions.items(), upstreams.items())]:
+            try:
+                predicted = p @ q
+            except ValueError:
+                continue
+            if predicted.shape != case.a.shape:
+                continue
+            residual = case.equals(case.a, predicted)
+            if residual is not None:
+                yield Hint("product", f"it is {left} {right}: a factor is transposed wrongly, or not at all"
+                           + (" (.T reverses all axes: use swapaxes(-1, -2))" if case.x.ndim > 2 else ""),
+                           f"a = {left} {right}", residual, 0.4)
+                return
+
+
+def of_sums(case):
+    """A vector's gradient is another sum over the batch than it should be."""
+    g = case.g
+    if case.x.ndim != 1 or g.ndim != 2 or g.shape[1] != len(case.x):
+        return
+    terms = {"sum(g)": g.sum(0), "mean(g)": g.mean(0)}
+    for name, z in [*case.arrays.items(), ("y", case.y)]:
+        if z.shape == g.shape and z.dtype.kind == "f":
+            terms[f"sum(g {name})"] = (g * z).sum(0)
+            terms[f"mean(g {name})"] = (g * z).mean(0)
+    for text, predicted in terms.items():
+        residual = case.equals(case.a, predicted)
+        if residual is not None:
+            yield Hint("sum", f"it is {text} over the batch, which is not the derivative in {case.name}", f"a = {text}",
+                       residual, 0.6)
+            return
+    if np.ptp(case.a) <= 1e-12 * np.max(np.abs(case.a)):
+        yield Hint("axis", "all elements are equal: a reduction lacks its axis", "a constant", 0.0, 0.9)
+
+
+def of_sides(case):
+    """Wrong on one side only, or by one factor on each."""
+    x, wrong = case.x, case.wrong
+    if wrong.all() and x.size > 3:
+        ratio = np.round(case.a / case.n, 8)
+        negative, positive = _constant(ratio, x < 0), _constant(ratio, x > 0)
+        if negative is not None and positive is not None and abs(negative - positive) > 1e-6:
+            swapped = ": they are swapped" if abs(negative * positive - 1) < 1e-6 else ""
+            yield Hint("sides", f"ratio {negative:.6g} where x < 0 and {positive:.6g} where x > 0{swapped}",
+                       "a = n r(sign x)", 0.0, 0.7)
+        return
+    if wrong.all() or np.sum(wrong) < 1 or x.size < 4:
+        return
+    for text, mask in _sides(case):
+        if np.array_equal(mask & case.known, wrong):
+            yield Hint("side", f"wrong only where {text}", f"a = n elsewhere ({np.sum(~wrong)} elements)", 0.0, 2)
+            return
+    for axis, size in enumerate(x.shape):
+        others = tuple(j for j in range(x.ndim) if j != axis)
+        lines = np.flatnonzero(wrong.any(others) if others else wrong)
+        if len(lines) < size and len(lines) <= 2 and size > 2:
+            numbers = ", ".join(map(str, lines))
+            yield Hint("lines", f"wrong only at {numbers} of axis {axis}", "a = n elsewhere", 0.0, 2.5)
+            return
+    for (first, p), (second, q) in combinations(list(_sides(case)), 2):
+        if np.array_equal(p & q & case.known, wrong):
+            yield Hint("side", f"wrong only where {first} and {second}", "a = n elsewhere", 0.0, 2.2)
+            return

@@ -1,0 +1,257 @@
+"""The numeric side: derivatives from differences, each with an estimate of its own error.
+
+For one coordinate x of a function y(x) and an upstream gradient c, with steps h_k = s 4^(-k) / 16, s = max(1, |x|):
+
+    D_k  = c (y(x + h_k) - y(x - h_k)) / (x_+ - x_-)      x_+, x_- as stored; outputs subtracted, then weighted
+    T1_k = D_{k+1} + (D_{k+1} - D_k) / 15                 without the error of order h^2
+    T2_k = T1_{k+1} + (T1_{k+1} - T1_k) / 255             without that of order h^4 (Richardson, Neville)
+
+    E_k  = max(|T2_k - T1_{k+1}| + 1.2 sigma / h_{k+2}    the curve that remains, and rounding;
+               |T2_k - T2_{k+1}| - noise of T2_{k+1})     and what the next window says
+
+sigma is the uncertainty of c (y - y'), from the noise of every output that the step changes. A window of three steps
+that is too wide, because a kink, a pole or a fast oscillation lies inside, shows by a large E; then the ladder goes
+down, and the window with the least E is kept.
+"""
+
+import numpy as np
+
+FIRST = 1               # the windows that are tried first: h = 2^-6, 2^-8, 2^-10, and from 2^-8 on
+LOWEST = 22             # h = 2^-48
+
+
+def output_noise(subject, centre, random):
+    """How uncertain each output is: (m,), at least one rounding.
+
+    Moves all points at once by multiples of about 2^-40 and 2^-28 of their size, where a smooth function is straight
+    (the wider moves see numbers that were rounded beside much larger ones), and takes third differences, which a
+    straight line leaves 0: what remains is noise (Hamming's difference table; More and Wild 2011). The moves are no
+    round numbers, so that every sum inside the function is rounded anew.
+    """
+    noise = np.full(centre.shape, subject.precision / 2) * np.abs(centre)
+    before = [point.copy() for point in subject.points]
+    for scale in (2.0**-40, 2.0**-40, 2.0**-28):
+        moves = [random.choice([-1, 1], x.shape) * random.uniform(0.5, 1, x.shape) * np.abs(x) * scale
+                 for x in before]
+        table = []
+        for t in range(-3, 4):
+            for point, x, move in zip(subject.points, before, moves, strict=True):
+                point[...] = x + t * move
+            table.append(subject.evaluate() if t else centre)
+        third = np.diff(np.array(table), n=3, axis=0)           # variance of a third difference: 20 times the noise's
+        estimate = np.sqrt(np.mean(third**2, axis=0) / 20)
+        noise = np.fmax(noise, np.where(np.isfinite(estimate), estimate, 0))
+        for point, x in zip(subject.points, before, strict=True):
+            point[...] = x
+    return noise
+
+
+class Ladder:
+    """The derivatives of L_p = c_p y, for all rows c_p of probes (P, m), along one line through the points.
+
+    Args:
+        subject: the function.
+        directions: for each point an array of its shape, or None where it stays; or (k, index): element index of
+            point k.
+        probes: upstream gradients (P, m).
+        centre: y where the points are now.
+        noise: the uncertainty of each output (m,).
+    """
+
+    def __init__(self, subject, directions, probes, centre, noise):
+        self.subject, self.probes, self.centre, self.noise = subject, probes, centre, noise
+        self.directions = self.point = None
+        self.start, self.scale = 1.0, 1.0
+        if isinstance(directions, list):
+            self.directions = [(point, point.copy(), d) for point, d in zip(subject.points, directions, strict=True)
+                               if d is not None]
+        else:
+            k, self.index = directions
+            self.point = subject.points[k]
+            self.start = float(self.point[self.index])
+            self.scale = max(1.0, abs(self.start))
+        self.refused = None         # the last exception that the function raised where it was moved to
+        self.moved = np.zeros(centre.shape, bool)
+        self.levels = {}            # level: (slope, bend, uncertainty of c (y - y'))
+        self.windows = {}           # level: (T2, E)
+
+    def move(self, t):
+        """Outputs at a distance t along the line, and t as it was stored; nan where the function raises."""
+        stored = t
+        try:
+            if self.directions is not None:
+                for point, start, direction in self.directions:
+                    point[...] = start + t * direction
+            else:
+                self.point[self.index] = self.start + t
+                stored = float(self.point[self.index]) - self.start
+            return self.subject.evaluate(), stored
+        except Exception as error:
+            self.refused = error        # perhaps a shorter step stays inside the function's domain
+            return np.full(self.centre.shape, np.nan), stored
+        finally:
+            if self.directions is not None:
+                for point, start, _ in self.directions:
+                    point[...] = start
+            else:
+                self.point[self.index] = self.start
+
+    def h(self, level):
+        """The step at a level."""
+        return 2.0 ** (-4 - 2 * level) * self.scale
+
+    def central(self, h):
+        """D (P,) for a step h, the bend (y_+ - 2 y + y_-) / h, and the uncertainty of c (y_+ - y_-)."""
+        above, up = self.move(h)
+        below, down = self.move(-h)
+        change = above - below
+        bend = self.probes @ ((above - self.centre) + (below - self.centre)) / h
+        slope = self.probes @ change / (up - down)
+        # An output that no step has changed by a bit does not depend on the point, and adds no noise.
+        self.moved |= (above != self.centre) | (below != self.centre)
+        larger = np.fmax(np.abs(above), np.abs(below))
+        noise = np.where(self.moved, np.fmax(self.noise, larger * self.subject.precision / 2), 0)
+        uncertainty = np.sqrt(self.probes**2 @ noise**2)
+        if up == down:
+            slope = np.full(len(self.probes), np.nan)
+        return slope, bend, uncertainty
+
+    def level(self, level):
+        """As ``central`` at a level; measured once."""
+        if level not in self.levels:
+            self.levels[level] = self.central(self.h(level))
+        return self.levels[level]
+
+    def window(self, level):
+        """T2 and E (P,) of the window that begins at a level; E is infinite where something is not finite."""
+        if level not in self.windows:
+            (d0, _, sigma0), (d1, _, sigma1), (d2, _, sigma2) = (self.level(level + j) for j in range(3))
+            sigma = np.fmax(np.fmax(sigma0, sigma1), sigma2)
+            t1, t1_next = d1 + (d1 - d0) / 15, d2 + (d2 - d1) / 15
+            t2 = t1_next + (t1_next - t1) / 255
+            error = np.abs(t2 - t1_next) + 1.2 * sigma / self.h(level + 2)
+            self.windows[level] = t2, np.where(np.isfinite(t2) & ~np.isnan(error), error, np.inf)
+        return self.windows[level]
+
+    def ranked(self):
+        """Levels, T2 and E of the windows whose next one down was measured too: a list, and two arrays (windows, P).
+
+        Where a kink, or a jump of the second derivative, lies between its steps, the curve's part of a window's E may
+        be far too small, or vanish by chance. So a window counts only with the next one as a witness, and answers for
+        its distance from that.
+        """
+        levels = [level for level in self.windows if level + 1 in self.windows]
+        errors = []
+        for level in levels:
+            (t2, error), (next_t2, _) = self.windows[level], self.windows[level + 1]
+            next_noise = 1.2 * self.level(level + 3)[2] / self.h(level + 3)
+            errors.append(np.fmax(error, np.abs(next_t2 - t2) - next_noise))
+        return levels, np.array([self.windows[level][0] for level in levels]), np.array(errors)
+
+    def best(self):
+        """The T2 and E (P,) with the least E so far."""
+        _, values, errors = self.ranked()
+        chosen = np.argmin(errors, axis=0), np.arange(len(self.probes))
+        return values[chosen], errors[chosen]
+
+    def first(self):
+        """T2 and E (P,) of the first window."""
+        self.window(FIRST)
+        self.window(FIRST + 1)
+        return self.best()
+
+    def refine(self, wanted):
+        """Go down the ladder until E is as small as wanted (P,), or cannot get smaller; return ``best``."""
+        self.first()
+        for level in range(FIRST + 2, LOWEST - 1):
+            _, error = self.best()
+            sigma = self.level(level + 1)[2]
+            smaller = 1.2 * sigma / self.h(level + 1) < error       # what rounding alone would leave of the one above
+            if not np.any((error > wanted) & smaller):
+                break
+            if self.h(level + 2) < 64 * np.spacing(abs(self.start)):
+                break
+            self.window(level)
+        if np.any(self.best()[1] > wanted):
+            self.window(FIRST - 1)                                  # a straight noisy function: a wider step
+        return self.best()
+
+    def lowest(self, limit):
+        """T2 and E (P,) of the lowest window where rounding leaves E within a limit (P,).
+
+        The derivative is the limit of small steps: kinks on both sides of a point may give wide steps a slope of their
+        own, as max(x^2, 1e-6) has, and only here it shows.
+        """
+        level = FIRST
+        while level < LOWEST - 2 and np.all(8 * 1.2 * self.level(level + 2)[2] / self.h(level + 3) <= limit):
+            level += 1
+            self.window(level)
+        (t2, error), (above, _) = self.windows[level], self.windows.get(level - 1, self.windows[level])
+        return t2, np.fmax(error, np.abs(t2 - above))
+
+    def chosen(self, p):
+        """The smallest step of the window that ``best`` took for probe p."""
+        levels, _, errors = self.ranked()
+        return self.h(levels[int(np.argmin(errors[:, p]))] + 2)
+
+
+def hidden(ladder):
+    """How large a derivative (P,) may be without showing, because no change that it makes survives rounding.
+
+    An output that never moved may have moved by less than its rounding, even over the widest step of the first window.
+    And where the steps became so small that nothing moved any more, a derivative hides that would have moved L by less
+    than the smallest change that was seen: numbers that are rounded inside a function look like this.
+    """
+    unseen = 8 * 1.2 * np.sqrt(ladder.probes**2 @ ladder.noise**2) / ladder.h(FIRST)
+    steps = np.array([ladder.h(level) for level in ladder.levels])
+    changes = np.array([np.abs(slope) * 2 * ladder.h(level) for level, (slope, _, _) in ladder.levels.items()])
+    smallest = np.min(np.where(changes > 0, changes, np.inf), axis=0)
+    chosen = np.array([ladder.chosen(p) for p in range(len(ladder.probes))])
+    stuck = np.array([np.all(changes[steps <= h, p] == 0) for p, h in enumerate(chosen)]) & np.isfinite(smallest)
+    return np.fmax(unseen, np.where(stuck, smallest / (2 * chosen), 0))
+
+
+def one_sided(ladder):
+    """Slopes from the left and from the right and their uncertainty, each (P,), at h = 2^-20, extrapolated once."""
+    sides = []
+    for sign in (-1, 1):
+        slopes = []
+        for level in (7, 8):
+            y, t = ladder.move(sign * ladder.h(level))
+            slopes.append(ladder.probes @ (y - ladder.centre) / t)
+        sides.append((4 * slopes[1] - slopes[0]) / 3)
+    return *sides, 4 * ladder.level(8)[2] / ladder.h(8)
+
+
+def find_kink(ladder, size):
+    """Whether a kink or a jump lies at the point itself, nearer than any step resolves.
+
+    Along a smooth curve the bend (y_+ - 2 y + y_-) / h falls by four from level to level; across a kink it stays what
+    it is, the difference of the slopes; across a jump it, or the slope, grows by four.
+
+    Args:
+        ladder: of the element.
+        size: what counts as a gradient of ordinary size.
+
+    Returns:
+        "kink", "jump" or None, for each probe.
+    """
+    (slope6, bend6, _), (slope8, bend8, sigma) = ladder.level(6), ladder.level(8)
+    visible = 1e-6 * size + 100 * sigma / ladder.h(8)
+    jump = [(np.abs(near) > visible) & (np.abs(near) > 12 * np.abs(far))
+            for near, far in ((slope8, slope6), (bend8, bend6))]
+    kink = (np.abs(bend8) > visible) & (np.abs(bend8 - bend6) < 0.1 * np.abs(bend8))
+    return np.where(jump[0] | jump[1], "jump", np.where(kink, "kink", ""))
+
+
+def coarse_noise(ladder):
+    """The noise of L_p (P,) over steps of 2^-24 and 2^-18, where rounding to float32 inside a function shows.
+
+    It is measured a little beside the point, so that a kink or a jump at the point itself does not look like noise.
+    """
+    noise = np.zeros(len(ladder.probes))
+    for h in (2.0**-24, 2.0**-18):
+        outputs = [ladder.move((2.0**-9 + t * h) * ladder.scale)[0] for t in range(-3, 4)]
+        table = [ladder.probes @ (y - ladder.centre) for y in outputs]
+        noise = np.fmax(noise, np.sqrt(np.mean(np.diff(np.array(table), n=3, axis=0) ** 2, axis=0) / 20))
+    return noise

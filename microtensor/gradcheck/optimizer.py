@@ -1,0 +1,206 @@
+"""check_optimizer and check_clipping: optimisers against scalar recurrences, clipping against its formula.
+
+An optimiser is run for several steps with random gradients and a learning rate that changes from step to step; every
+element must follow the recurrence of SGD, written here for one number at a time, as a paper has it. Gradients are
+written into the same arrays each time, as ``zero_grad(set_to_none=False)`` does, so that state which aliases them
+shows.
+
+If it does not, the recurrence is run again with each of the mistakes that people make; the one that gives the
+optimiser's numbers is the hint.
+"""
+
+import numpy as np
+
+from microtensor.core import from_numpy
+from microtensor.gradcheck.diagnosis import Hint
+from microtensor.gradcheck.report import GradcheckError, InputReport, Report
+from microtensor.nn.parameter import Parameter
+
+SHAPES = ((3, 5), (7,), ())
+STEPS = 7
+
+MISTAKES = {
+    "decay": "weight decay is skipped where momentum is 0",
+    "decay sign": "weight decay has the wrong sign",
+    "decoupled": "weight decay is added to the step, past the velocity, as AdamW does",
+    "dampened": "the gradient enters the velocity as (1 - momentum) g, a running mean: that is another learning rate",
+    "alias": "the momentum buffer is the gradient's own array: copy it, or the next gradient overwrites it",
+    "alias once": "the first momentum buffer is the gradient's own array: copy it, or the next gradient overwrites it",
+    "nesterov": "Nesterov's look-ahead is not used: the step is the velocity's",
+    "nesterov sign": "Nesterov's look-ahead has the wrong sign",
+    "first": "the first velocity is dampened or zero: it should be the first gradient itself",
+    "lr": "the velocity holds lr g, so that a change of lr does not reach it",
+    "first lr": "the learning rate is the first one in every step: it must be read anew",
+}
+
+
+def sgd(theta, gradients, rates, options, mistake=""):
+    """One number's way through several steps of SGD: the list of its values.
+
+    Formula: g = g + weight_decay theta;  v = momentum v + (1 - dampening) g, the first v being g;
+        theta = theta - lr (g + momentum v) with nesterov, else theta - lr v
+
+    >>> sgd(1.0, [1.0, 1.0], [0.5, 0.25], {"momentum": 0.5})
+    [0.5, 0.125]
+    """
+    momentum, dampening = options.get("momentum", 0), options.get("dampening", 0)
+    decay = options.get("weight_decay", 0)
+    decay = {"decay": decay if momentum else 0, "decay sign": -decay}.get(mistake, decay)
+    velocity, values = None, []
+    for t, g in enumerate(gradients):
+        lr = rates[0 if mistake == "first lr" else t]
+        g = -g if options.get("maximize") else g
+        apart = lr * decay * theta if mistake == "decoupled" else 0
+        g = g if mistake == "decoupled" else g + decay * theta
+        step = g
+        if momentum:
+            share = 1 - momentum if mistake == "dampened" else 1 - dampening
+            entering = lr * g if mistake == "lr" else g
+            if velocity is None:
+                velocity = (1 - momentum) * g if mistake in ("dampened", "first") else entering
+            elif mistake == "alias":
+                velocity = (1 + share) * momentum * g   # the buffer is the new gradient: scaled, added to itself
+            elif mistake == "alias once" and t == 1:
+                velocity = momentum * g + share * g
+            else:
+                velocity = momentum * velocity + share * entering
+            step = velocity
+            if options.get("nesterov") and mistake != "nesterov":
+                step = g - momentum * velocity if mistake == "nesterov sign" else g + momentum * velocity
+        theta = theta - (step if mistake == "lr" and momentum else lr * step) - apart
+        values.append(theta)
+    return values
+
+
+def check_optimizer(make, *, reference=sgd, raise_exception=True, seed=0):
+    """Hold an optimiser against a scalar recurrence over several steps with a changing learning rate.
+
+    Args:
+        make: takes a list of parameters and returns an optimiser: an object with ``step()`` and ``param_groups``, the
+            first of which holds its options, "lr" among them, under torch's names.
+        reference: the recurrence: called as ``reference(theta, gradients, rates, options)`` for one number, and with a
+            fifth argument, one of MISTAKES, for the diagnosis.
+        raise_exception: raise unless the check succeeds.
+        seed: of parameters and gradients.
+
+    Returns:
+        A Report; "yours" is the optimiser's parameter, "numeric" the recurrence's.
+
+    Raises:
+        GradcheckError: if they differ and raise_exception is set.
+
+    >>> import microtensor as mt
+    >>> bool(check_optimizer(lambda params: mt.optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True)))
+    True
+    """
+    random = np.random.default_rng([seed, 4])
+    starts = [np.asarray(random.standard_normal(shape)) for shape in SHAPES]
+    gradients = [np.asarray(random.standard_normal((STEPS, *shape))) for shape in SHAPES]
+    params = [Parameter(from_numpy(start.copy())) for start in starts]
+    optimizer = make(params)
+    group = optimizer.param_groups[0]
+    options = {key: value for key, value in group.items() if key != "params"}
+    rates = options["lr"] * random.uniform(0.5, 1.5, STEPS)
+    arrays = [np.zeros(shape) for shape in SHAPES]
+    for p, array in zip(params, arrays, strict=True):
+        p.grad = from_numpy(array)
+    taken = [[] for _ in params]
+    kept = True
+    for t in range(STEPS):
+        for array, g in zip(arrays, gradients, strict=True):
+            array[...] = g[t]
+        optimizer.param_groups[0]["lr"] = float(rates[t])
+        optimizer.step()
+        kept = kept and all(np.array_equal(a, g[t]) for a, g in zip(arrays, gradients, strict=True))
+        for p, values in zip(params, taken, strict=True):
+            values.append(p.detach().numpy().copy())
+
+    def run(mistake):
+        call = [mistake] if mistake else []
+        return [np.array([reference(x, list(g), list(rates), options, *call)
+                          for x, g in zip(start.ravel(), gradient.reshape(STEPS, -1).T, strict=True)])
+                .T.reshape(STEPS, *start.shape) for start, gradient in zip(starts, gradients, strict=True)]
+
+    yours = [np.array(values) for values in taken]
+    inputs = _compare(yours, run(""))
+    if not all(inputs):
+        for rank, (mistake, text) in enumerate(MISTAKES.items()):
+            if all(_compare(yours, run(mistake))):
+                for found in inputs:
+                    found.hints = [*found.hints, Hint(mistake, text, "the recurrence with this mistake", 0.0, rank)]
+    notes = [] if kept else ["step changes the gradients in place"]
+    return _finish(Report(f"check_optimizer {type(optimizer).__name__}", inputs, [], notes, seed), raise_exception)
+
+
+def check_clipping(clip, *, max_norm=1.5, raise_exception=True, seed=0):
+    """Hold the clipping of gradients by their joint norm against its formula.
+
+    Args:
+        clip: called as ``clip(parameters, max_norm)``; scales the parameters' gradients.
+        max_norm: the largest norm that stays.
+        raise_exception: raise unless the check succeeds.
+        seed: of the gradients.
+
+    Returns:
+        A Report; "yours" is a clipped gradient, "numeric" the formula's.
+
+    Raises:
+        GradcheckError: if they differ and raise_exception is set.
+
+    Formula: g min(1, max_norm / (norm + 1e-6)), norm over all gradients together
+
+    >>> import microtensor as mt
+    >>> bool(check_clipping(mt.nn.utils.clip_grad_norm_))
+    True
+    """
+    random = np.random.default_rng([seed, 5])
+    yours, right, each, always = [], [], [], []
+    for length in (0.3, 0.9, 1.2, 10.0):                    # joint norms below and above, in units of max_norm
+        gradients = [np.asarray(random.standard_normal(shape)) for shape in SHAPES]
+        joint = np.sqrt(sum(np.sum(g * g) for g in gradients))
+        gradients = [np.asarray(g * (length * max_norm / joint)) for g in gradients]
+        params = [Parameter(from_numpy(np.zeros(shape))) for shape in SHAPES]
+        for p, g in zip(params, gradients, strict=True):
+            p.grad = from_numpy(g.copy())
+        clip(params, max_norm)
+        yours.append([p.grad.numpy().copy() for p in params])
+        factor = max_norm / (length * max_norm + 1e-6)
+        right.append([g * min(1.0, factor) for g in gradients])
+        each.append([g * min(1.0, max_norm / (np.sqrt(np.sum(g * g)) + 1e-6)) for g in gradients])
+        always.append([g * factor for g in gradients])
+    by_tensor = lambda rows: [np.array(column) for column in zip(*rows, strict=True)]       # noqa: E731
+    inputs = _compare(by_tensor(yours), by_tensor(right), 1e-5)
+    if not all(inputs):
+        for key, text, variant in (("each", "each tensor is clipped by its own norm: the norm must be that of all "
+                                            "gradients together", each),
+                                   ("always", "gradients are rescaled even where their norm is small enough: the "
+                                              "factor must be at most 1", always)):
+            if all(_compare(by_tensor(yours), by_tensor(variant), 1e-5)):
+                for found in inputs:
+                    found.hints = [Hint(key, text, "the formula with this mistake", 0.0, 0)]
+    return _finish(Report("check_clipping", inputs, [], [], seed), raise_exception)
+
+
+def _compare(yours, right, relative=1e-12):
+    """An InputReport for each parameter: arrays (steps, *shape), yours and the right ones."""
+    inputs = []
+    for k, (a, n) in enumerate(zip(yours, right, strict=True)):
+        tolerance = relative * np.fmax(np.abs(n), np.sqrt(np.mean(n * n)))
+        with np.errstate(invalid="ignore"):
+            excess = np.where(np.isfinite(a), np.abs(a - n) / tolerance, np.inf)
+        worst = np.unravel_index(np.argmax(excess), excess.shape)
+        wrong = int(np.sum(excess > 1))
+        first = int(np.argmax(np.any((excess > 1).reshape(len(a), -1), axis=1)))
+        text = [f"wrong from step {first} on"] if wrong else []
+        inputs.append(InputReport(
+            name=f"p{k}", shape=a.shape, verdict="FAIL" if wrong else "PASS", index=tuple(map(int, worst)),
+            analytic=float(a[worst]), numeric=float(n[worst]), tolerance=float(tolerance[worst]),
+            relative=relative * float(excess[worst]), size=float(np.sqrt(np.mean(n * n))), excess=float(excess[worst]),
+            visible=float(np.max(tolerance)), wrong=wrong, checked=a.size, text=text))
+    return inputs
+
+
+def _finish(report, raise_exception):
+    if raise_exception and not report:
+        raise GradcheckError(report)
+    return report

@@ -1,0 +1,111 @@
+"""Run: one check under way, what it measured so far and how it measures the rest."""
+
+import numpy as np
+
+from microtensor.gradcheck.difference import Ladder, output_noise
+
+UNIT = 2.0**-53
+GUARD = 1e-7        # a PASS resolves this share of a gradient
+FULL = 4096         # up to so many entries the whole Jacobian is compared
+SINGLES = 8         # elements of each input that fast mode compares one by one
+
+
+class Run:
+    """One check of one subject.
+
+    Args:
+        subject: the function.
+        centre: its outputs (m,) at the points.
+        eps, atol, rtol, fast_mode, elements, zero_gradient, seed: gradcheck's.
+
+    Attributes:
+        derived: whether steps and tolerances are derived: no eps, atol or rtol was given.
+        probes: upstream gradients (P, m).
+        full: whether probes[2:] is the identity, so that the whole Jacobian is compared.
+        analytic: the gradients (P, *shape) of every point.
+        noise: of every output (m,).
+        spread: alpha, for every element of analytic.
+        kinks: (k, index) of every kink that was met.
+    """
+
+    def __init__(self, subject, centre, eps, atol, rtol, fast_mode, elements, zero_gradient, seed):
+        self.subject, self.centre, self.eps = subject, centre, eps
+        self.derived = eps is None and atol is None and rtol is None
+        self.atol, self.rtol = 1e-5 if atol is None else atol, 1e-3 if rtol is None else rtol
+        self.fast_mode, self.elements, self.zero_gradient = fast_mode, elements, set(zero_gradient)
+        self.random = np.random.default_rng([seed, 1])     # a stream of its own: inputs may come from default_rng(seed)
+        unknowns = sum(point.size for point in subject.points)
+        self.full = self.derived and not fast_mode and unknowns * centre.size <= FULL and 1 <= centre.size <= 256
+        self.probes = self.draw_probes()
+        self.analytic = subject.pull_back(self.probes)
+        self.noise = output_noise(subject, centre, self.random) if self.derived else np.zeros(centre.shape)
+        self.spread = self.measure_spread()
+        self.kinks = []
+
+    def draw_probes(self):
+        """Upstream gradients (P, m): two Gaussian ones, and where that is affordable one for each output."""
+        outputs = self.centre.size
+        # So few digits that float32 holds them exactly, and sums of two as well.
+        gaussian = np.round(self.random.standard_normal((2, outputs)) * 2**16) / 2**16
+        return np.vstack([gaussian, np.eye(outputs)]) if self.full else gaussian
+
+    def measure_spread(self):
+        """alpha: how far each gradient moves when all inputs move by one rounding."""
+        spread = [np.zeros(d.shape) for d in self.analytic]
+        if not self.derived:
+            return spread
+        before = [point.copy() for point in self.subject.points]
+        for _ in range(3):
+            for point, x in zip(self.subject.points, before, strict=True):
+                point[...] = x * (1 + self.random.choice([-2, 2], x.shape) * UNIT)
+            for room, moved, d in zip(spread, self.subject.pull_back(self.probes), self.analytic, strict=True):
+                if moved.shape == d.shape:
+                    room[...] = np.fmax(room, np.abs(moved - d))
+        for point, x in zip(self.subject.points, before, strict=True):
+            point[...] = x
+        # Three moves may leave one element as it was by chance: half of the elements move at least as far as this.
+        return [np.fmax(room, np.median(room)) if room.size else room for room in spread]
+
+    def choose_places(self, point):
+        """The indices to compare: all, or a random choice."""
+        wanted = self.elements if self.elements is not None else SINGLES if self.fast_mode else point.size
+        chosen = np.arange(point.size) if wanted >= point.size else \
+            np.sort(self.random.choice(point.size, wanted, replace=False))
+        return [tuple(int(j) for j in np.unravel_index(place, point.shape)) for place in chosen]
+
+    def ladder(self, directions):
+        """A Ladder for all probes."""
+        return Ladder(self.subject, directions, self.probes, self.centre, self.noise)
+
+    def differences(self, ladders):
+        """n and E, each (P, elements)."""
+        if self.eps is not None:
+            values = np.array([ladder.central(self.eps)[0] for ladder in ladders]).T
+            return values, np.zeros(values.shape)
+        pairs = [ladder.first() for ladder in ladders]
+        numeric = np.array([value for value, _ in pairs]).T
+        error = np.array([e for _, e in pairs]).T
+        size = self.size_of(numeric)
+        for j, ladder in enumerate(ladders):
+            if np.any(8 * error[:, j] > 0.01 * GUARD * np.fmax(np.abs(numeric[:, j]), size[:, 0])):
+                numeric[:, j], error[:, j] = ladder.refine(0.001 * GUARD * np.fmax(np.abs(numeric[:, j]), size[:, 0]))
+        return numeric, error
+
+    def size_of(self, numeric):
+        """The gradient's root mean square for each probe (P, 1); for a row of the Jacobian that of all rows."""
+        finite = np.where(np.isfinite(numeric), numeric, 0)
+        size = np.sqrt(np.mean(finite**2, axis=1, keepdims=True))
+        if self.full:
+            size[2:] = np.sqrt(np.mean(finite[2:] ** 2))
+        return size
+
+    def rounding(self, numeric):
+        """What is granted for the rounding of the analytic gradient itself: 64 u max|n|, in any row of the Jacobian."""
+        largest = np.max(np.abs(np.where(np.isfinite(numeric), numeric, 0)), axis=1, keepdims=True, initial=0)
+        if self.full:
+            largest[2:] = np.max(largest[2:])
+        # A sum that cancels to 0, as for a bias before BatchNorm, is rounded like its terms: like other gradients.
+        others = max(np.max(np.abs(d[:2]), initial=0) for d in self.analytic)
+        if np.max(largest) <= 1e-9 * others:
+            largest = np.full(largest.shape, others)
+        return 64 * UNIT * largest
