@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,14 @@ def test_report_as_a_picture(report, tmp_path):
     errors = [abs(difference - found.numeric) for _, difference in found.curve]
     least = int(np.argmin(errors))
     assert 2 < least < len(errors) - 2 and errors[0] > 1e3 * errors[least] < errors[-1]      # a V
+
+
+def test_example_of_the_guide_prints_what_it_says(capsys):
+    guide = (Path(__file__).parents[1] / "docs" / "gradcheck.md").read_text()
+    code, shown = re.search(r"```python\n(.*?)```\s+```\n(.*?)```", guide, re.DOTALL).groups()
+    exec(compile(code, "gradcheck.md", "exec"), {})
+    words = [re.sub(r"[-\d.e+]+", "#", text) for text in (capsys.readouterr().out, shown)]     # digits may differ
+    assert words[0].split() == words[1].split()
 
 
 # -- plain NumPy -----------------------------------------------------------------------------------------------

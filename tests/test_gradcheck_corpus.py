@@ -1,0 +1,48 @@
+"""The corpus of wrong gradients is caught and named, and correct variants pass; over 100 seeds in the slow test."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))      # the corpus is a package beside this file
+
+from wrong_gradients import CORPUS, RIGHT
+
+filterwarnings = pytest.mark.filterwarnings("ignore::RuntimeWarning")     # NumPy's own, where a student divides by 0
+
+
+def test_corpus_names_are_distinct():
+    names = [entry.name for entry in CORPUS + RIGHT]
+    assert len(set(names)) == len(names) and len(CORPUS) >= 57 and len(RIGHT) >= 30
+
+
+@filterwarnings
+@pytest.mark.parametrize("entry", CORPUS, ids=lambda entry: entry.name)
+def test_wrong_gradient_is_caught_and_named(entry):
+    for seed in range(2):
+        report = entry.check(seed)
+        assert not report, report
+        assert report.hints and report.hints[0].key in entry.hints, report
+
+
+@filterwarnings
+@pytest.mark.parametrize("entry", RIGHT, ids=lambda entry: entry.name)
+def test_right_gradient_passes(entry):
+    for seed in range(2):
+        report = entry.check(seed)
+        assert report, report
+
+
+@pytest.mark.slow
+@filterwarnings
+def test_corpus_over_100_seeds():
+    caught = named = alarms = 0
+    for seed in range(100):
+        for entry in CORPUS:
+            report = entry.check(seed)
+            caught += not report
+            named += bool(report.hints) and report.hints[0].key in entry.hints
+        alarms += sum(not entry.check(seed) for entry in RIGHT)
+    assert caught == 100 * len(CORPUS) and alarms == 0
+    assert named >= 0.8 * caught

@@ -1,0 +1,84 @@
+"""Who catches what: ``python tests/wrong_gradients [--seeds 100] [--write docs/gradcheck.md]``."""
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).parents[1])        # so that this folder is the package wrong_gradients
+
+from microtensor.ops.sample import Draw  # noqa: E402
+from wrong_gradients import CORPUS, RIGHT  # noqa: E402
+from wrong_gradients.peers import available  # noqa: E402
+
+BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
+
+
+def peer_counts(entry, peers, seeds):
+    """How many seeds each peer accepts; None if it cannot be asked."""
+    counts = []
+    for accepts in peers.values():
+        if accepts is None or entry.kind != "function":
+            counts.append(None)
+            continue
+        accepted = 0
+        for seed in range(seeds):
+            forward, backward, inputs, _ = entry.make(Draw(seed))
+            try:
+                accepted += bool(accepts(forward, backward, inputs, seed))
+            except Exception:
+                accepted += 0                       # whatever it raises: it did not accept
+        counts.append(accepted)
+    return counts
+
+
+def table(entries, seeds, peers, is_wrong):
+    """Lines of a table of how many seeds each checker decides rightly, and whether microtensor did in all."""
+    title = "wrong gradient, caught in % of seeds" if is_wrong else "right gradient, false alarms in % of seeds"
+    head = [title, "microtensor", *(["hint", "named"] if is_wrong else []), *peers]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    totals, named_total = [], 0
+    for entry in entries:
+        reports = [entry.check(seed) for seed in range(seeds)]
+        refused = sum(not report for report in reports)
+        named = sum(bool(report.hints) and report.hints[0].key in entry.hints for report in reports)
+        accepted = peer_counts(entry, peers, seeds)
+        found = [refused, *[None if count is None else seeds - count for count in accepted]]
+        totals.append(found)
+        named_total += named
+        share = [("-" if count is None else f"{100 * count / seeds:.0f}") for count in found]
+        hint = [", ".join(entry.hints), f"{100 * named / seeds:.0f}"] if is_wrong else []
+        lines.append("| " + " | ".join([entry.name, share[0], *hint, *share[1:]]) + " |")
+        print(lines[-1], flush=True)
+    sums = []
+    for column in zip(*totals, strict=True):
+        asked = [count for count in column if count is not None]
+        sums.append(f"**{100 * sum(asked) / (seeds * len(asked)):.1f}**" if asked else "not installed")
+    hint = ["", f"**{100 * named_total / seeds / len(entries):.1f}**"] if is_wrong else []
+    lines.append("| " + " | ".join([f"**all {len(entries)}**", sums[0], *hint, *sums[1:]]) + " |")
+    print(lines[-1], flush=True)
+    decided = sum(row[0] for row in totals)
+    return lines, decided == (seeds * len(entries) if is_wrong else 0)
+
+
+def main():
+    """Print both tables, write them between the markers of a page, and fail if one gradient was decided wrongly."""
+    parser = argparse.ArgumentParser(prog="python tests/wrong_gradients", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="the page that holds the tables between markers")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    peers = available()
+    wrong, all_caught = table(CORPUS, options.seeds, peers, True)
+    right, no_alarm = table(RIGHT, options.seeds, peers, False)
+    if options.write is not None:
+        text = options.write.read_text()
+        before, _, rest = text.partition(BEGIN)
+        _, _, after = rest.partition(END)
+        note = f"\nOver {options.seeds} seeds each.\n"
+        options.write.write_text(before + BEGIN + "\n".join(["", *wrong, "", *right, note]) + END + after)
+    return 0 if all_caught and no_alarm else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
