@@ -618,7 +618,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, bint create_grap
         if gradient is None and not allow_unused:
             raise RuntimeError(f"no output depends on inputs[{i}] of shape {inputs[i].shape}: "
                                "pass allow_unused=True to get None for it")
-        if id(place) in seen:                   # an input that is named twice gets two gradients, not one shared
+        if id(place) in seen and gradient is not None:      # an input named twice gets two gradients, not one shared
             gradient = engine.copied(gradient)
         seen.add(id(place))
         gradients.append(wrap(gradient) if isinstance(gradient, ndarray) else gradient)

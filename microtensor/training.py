@@ -135,7 +135,7 @@ def check_gradients(model, x, y, *, elements=50):
     # Rounding makes a difference uncertain by about 1e-15 / step, and the tolerance leaves room for that.
     try:
         for step in (1e-6, 1e-7):
-            report = gradcheck(loss, parameters, eps=step, atol=1e-14 / step, names=names, elements=elements,
+            report = gradcheck(loss, parameters, eps=step, atol=1e-14 / step, rtol=1e-6, names=names, elements=elements,
                                raise_exception=False)
             if report:
                 break

@@ -915,3 +915,8 @@ def test_forked_child_computes_on_one_thread():
         "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_grad_of_an_unused_input_named_twice_is_none_twice():
+    x, y = mt.ones(2, requires_grad=True), mt.ones(2, requires_grad=True)
+    assert mt.grad((y * 2).sum(), [x, x], allow_unused=True) == (None, None)

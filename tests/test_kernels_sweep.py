@@ -719,7 +719,7 @@ def test_update_between_fences(dtype, nesterov, seed):
 
 @pytest.mark.skipif(LIBC is None, reason="no mprotect here")
 @pytest.mark.parametrize(("at_end", "place"), [(True, "array[-1:].ctypes.data + 4"), (False, "array.ctypes.data - 1")])
-def test_fence_kills(at_end, place):
+def test_fence_kills(at_end, place, tmp_path):
     """The sweep's own check: an element too far is fatal, the last one is not."""
     script = f"""
 import ctypes, runpy
@@ -730,8 +730,9 @@ print("alive", flush=True)
 ctypes.string_at({place}, 1)
 print("still alive")
 """
-    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert process.stdout == "alive\n" and process.returncode != 0
+    # Started elsewhere, as Python would import the checkout's microtensor, built or not, rather than the installed one.
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert process.stdout == "alive\n" and process.returncode != 0, process.stderr
 
 
 # -- every instruction set -----------------------------------------------------------------------------------------
