@@ -1,0 +1,613 @@
+"""Find places for mutations in the backward code of the ops, and plant them: see docs/mutation.md.
+
+Backward code is every method ``backward``, ``rule`` and ``keep`` of the op classes, and whatever function of
+microtensor/ops the former two of the three call, directly or not. A mutant is a small wrong edit of one statement there.
+Cython's statements are Python's but for casts and declarations. With these blanked out, of the same length, Python's
+own parser says where each operator and operand stands.
+"""
+
+import ast
+import random
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+OPS = Path(__file__).parents[2] / "microtensor" / "ops"
+
+ENTRIES = {"backward", "rule", "keep"}
+# How much is done at a time and how memory is gone through: the same for forward, and swept by its own tests.
+WALKS = {
+    "make_plan", "start_walk", "next_run", "gather", "make_grid", "offset_of", "axes_of", "dims_of", "normal_dim", "share",
+    "tiling_of", "tile_outputs", "tile_y", "tile_x", "count_elements", "block_of", "rows_per_block", "count_blocks",
+    "group_of", "count_strips",
+}  # fmt: skip
+# Conditions on these choose how work is shared, not what is computed.
+SHARING = re.compile(r"\b(RELEASE_\w+|release|threads_for|num_threads|parts == 1|PARALLEL_ELEMENTS)\b")
+
+NUMBER_TYPES = r"real|float|double|int|char|void|bint|long long|Py_ssize_t|size_t|uint32_t|uint64_t"
+CAST = re.compile(rf"<(?:const )?(?:{NUMBER_TYPES}|Tensor|Op|object|ndarray|Dims|str|tuple|list)\s*\**>")
+INTEGERS = r"(?:int|bint|long long|Py_ssize_t|size_t|uint32_t|uint64_t|Dims)"
+INTEGER_FIELDS = {
+    "outer", "inner", "length", "width", "step", "n", "start", "row", "row_step", "class_step", "outputs", "output_step",
+    "length_step", "rows", "channels", "channel", "size", "ndim", "count", "dim", "inputs", "reduced_count", "kept_count",
+    "reduced_groups", "kept_groups", "parts", "parts_of_tile", "per_row", "ignore_index",
+}  # fmt: skip
+SWAPS = {ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*"), ast.FloorDiv: ("//", "*")}
+COMPARISONS = {
+    ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE: (">=", ">"), ast.Eq: ("==", "!="),
+    ast.NotEq: ("!=", "=="),
+}  # fmt: skip
+KEPT = {"INPUT": "OUTPUT", "OUTPUT": "INPUT"}
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function or method: its name, the class it belongs to or "", its header and body lines, first to last."""
+
+    file: str
+    owner: str
+    name: str
+    header: str
+    lines: range
+
+    @property
+    def label(self):
+        """How the reports call it."""
+        return f"{self.owner}.{self.name}" if self.owner else self.name
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A logical line: where it begins and ends in the file's text."""
+
+    start: int
+    end: int
+    line: int
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One wrong edit: in place of file[start:end], which is `original`, stands `mutated`."""
+
+    number: int
+    file: str
+    line: int
+    function: str
+    kind: str
+    original: str
+    mutated: str
+    statement: Statement
+    start: int
+    end: int
+    text: str
+    ops: tuple
+
+    @property
+    def key(self):
+        """What identifies it while lines move: file, function, and the statement before and after."""
+        return self.file, self.function, self.original, self.mutated
+
+
+# -- functions and what calls what --------------------------------------------------------------------------------
+
+
+class Source:
+    """A .pyx file: its text, functions, classes and bases."""
+
+    def __init__(self, path):
+        self.name = path.name
+        self.text = path.read_text()
+        assert self.text.isascii(), f"{path}: columns are counted in characters"
+        self.blank = CAST.sub(lambda match: " " * len(match[0]), _without_comments_and_strings(self.text))
+        self.blank = re.sub(r"(?<=[(\s])&(?=\w)", " ", self.blank)         # the address of a struct
+        self.starts = [0]
+        for line in self.text.splitlines(keepends=True):
+            self.starts.append(self.starts[-1] + len(line))
+        self.functions, self.bases = [], {}
+        self._find_functions()
+
+    def _find_functions(self):
+        lines = self.blank.splitlines()
+        owner, number = "", 0
+        while number < len(lines):
+            line = lines[number]
+            found = re.match(r"cdef class (\w+)(?:\((\w+)\))?:", line)
+            if found:
+                owner = found[1]
+                self.bases[owner] = found[2] or ""
+            elif line and not line[0].isspace() and not line.startswith("@"):
+                owner = ""
+            found = re.match(r"( *)(?:cdef|def|cpdef) [^=]*?(\w+)\(", line)
+            if found:
+                indent, last = len(found[1]), number
+                while not lines[last].rstrip().endswith(":"):
+                    last += 1
+                header = " ".join(text.strip() for text in lines[number : last + 1])
+                end = last + 1
+                while end < len(lines) and (not lines[end].strip() or len(lines[end]) - len(lines[end].lstrip()) > indent):
+                    end += 1
+                if indent in (0, 4):
+                    function = Function(self.name, owner if indent else "", found[2], header, range(last + 1, end))
+                    self.functions.append(function)
+                number = last
+            number += 1
+
+    def body(self, function):
+        """A function's text without comments, strings and casts."""
+        return self.blank[self.starts[function.lines.start] : self.starts[function.lines.stop]]
+
+    def statements(self, function):
+        """The logical lines of a function's body."""
+        number = function.lines.start
+        while number < function.lines.stop:
+            first = number
+            text = self._line(number)
+            if text.strip():
+                while _open(text) or text.rstrip().endswith("\\"):
+                    number += 1
+                    text += self._line(number)
+                start = self.starts[first] + len(text) - len(text.lstrip())
+                yield Statement(start, start + len(text.strip()), first + 1)
+            number += 1
+
+    def _line(self, number):
+        return self.blank[self.starts[number] : self.starts[number + 1]]
+
+
+def _without_comments_and_strings(text):
+    """The same text with comments and what stands in quotes blanked out, line ends kept."""
+    pattern = re.compile(r'"""(?:.|\n)*?"""|"(?:\\.|[^"\\\n])*"|#[^\n]*')
+
+    def blank(match):
+        kept = match[0] if match[0].startswith("#") else '"' + match[0][1:-1] + '"'
+        inside = re.sub(r"[^\n]", " ", kept)
+        docstring_or_comment = match[0].startswith(("#", '"""'))
+        return inside if docstring_or_comment else '"' + inside[1:-1] + '"'
+
+    return pattern.sub(blank, text)
+
+
+def _open(text):
+    return sum(text.count(c) for c in "([{") > sum(text.count(c) for c in ")]}")
+
+
+def read_sources(folder=OPS):
+    """All .pyx files of the ops by name."""
+    return {path.name: Source(path) for path in sorted(Path(folder).glob("*.pyx"))}
+
+
+def backward_code(sources):
+    """The functions to mutate, each with the sorted names of the ops whose gradient it computes."""
+    functions = [function for source in sources.values() for function in source.functions]
+    bases = {name: base for source in sources.values() for name, base in source.bases.items()}
+    methods = {(f.owner, f.name): f for f in functions if f.owner}
+    free = {}
+    for f in functions:
+        if not f.owner and f.header.startswith("cdef"):
+            free.setdefault(f.name, []).append(f)
+    derived = set(bases.values())
+    ops = [name for name in bases if name not in derived and (name, "rule") in methods]
+
+    def method(owner, name):
+        while owner:
+            if (owner, name) in methods:
+                return methods[owner, name]
+            owner = bases.get(owner, "")
+        return None
+
+    found = {}
+    for op in ops:
+        stack = [f for f in (method(op, name) for name in sorted(ENTRIES)) if f is not None]
+        met = set()
+        while stack:
+            f = stack.pop()
+            if f in met or f.name in WALKS or "forward" in f.name:
+                continue
+            met.add(f)
+            found.setdefault(f, set()).add(op)
+            for dot, name in re.findall(r"(self\.|\.)?\b(\w+)(?:\[\w+\])?\(", sources[f.file].body(f)):
+                if dot == "self.":
+                    stack += [m for m in [method(op, name)] if m is not None]
+                elif f.name != "rule" or dot == "":
+                    candidates = free.get(name, []) if f.name != "rule" or name == "channelwise" else []
+                    own = [c for c in candidates if c.file == f.file]
+                    stack += own or candidates
+    # What an op saves is chosen where it is applied.
+    for f in functions:
+        if re.search(r"op\.apply\([^)]*\b(INPUT|OUTPUT)\)", sources[f.file].body(f)):
+            op = re.search(r"(\w+)\.__new__", sources[f.file].body(f))[1]
+            found.setdefault(f, set()).add(op)
+    order = {f: i for i, f in enumerate(functions)}
+    return {f: tuple(sorted(found[f])) for f in sorted(found, key=order.get)}
+
+
+# -- edits --------------------------------------------------------------------------------------------------------
+
+
+class Edits:
+    """The wrong edits of one statement: pairs of kind and (start, end, replacement)."""
+
+    def __init__(self, source, function, statement):
+        self.source, self.function, self.statement = source, function, statement
+        self.text, self.blank = source.text, source.blank
+        body = source.body(function)
+        declared = re.findall(rf"cdef {INTEGERS} ([^\n]*)", body) + [
+            name for name in re.findall(rf"{INTEGERS} (\w+)", function.header)
+        ]
+        self.integers = {
+            name for part in declared for name in re.findall(r"\b([A-Za-z]\w*)\b(?!\[)", re.sub(r"=[^,]*", "", part))
+        }
+        self.addresses = set(re.findall(r"\* ?(\w+)", function.header + body)) | set(re.findall(r"cdef \w+ (\w+)\[", body))
+        self.pointers = {}  # from each argument that is one to the next of the same type
+        kind = r"(Tensor )" if function.name == "keep" else rf"(const (?:{NUMBER_TYPES})\* )"
+        by_type = {}
+        for of_type, name in re.findall(kind + r"(\w+)", function.header):
+            by_type.setdefault(of_type, []).append(name)
+        for names in by_type.values():
+            self.pointers |= dict(zip(names, names[1:] + names[:1], strict=True))
+        self.found = []
+
+    def all(self):
+        """The edits, each once."""
+        blank = self.blank[self.statement.start : self.statement.end]
+        if SHARING.search(blank) or re.fullmatch(r"return \d", blank):
+            return []
+        if self.function.name not in ENTRIES and re.search(r"op\.apply\(", blank):
+            if "return op.apply(" in blank:
+                self._kept(blank)
+            return self.found
+        declaration = re.match(rf"cdef (?:const )?[\w ]*?(?:{NUMBER_TYPES}|ndarray|Axes|Block|Group)\s*\** ", blank)
+        header = re.match(r"(if|elif|while|return|for \w+ in range)\b", blank)
+        if blank.startswith(("cdef", "else", "def", "cdef class", "pass", "break", "continue", "with", '"', "yield")):
+            if declaration:
+                for start, end in self._initial_values(declaration.end()):
+                    self._expression(start, end)
+        elif header:
+            start = self.statement.start + header.end()
+            end = self.statement.end - (not blank.startswith("return"))
+            if header[1].startswith("for"):
+                self._range(start, end)
+            else:
+                self._expression(start, end)
+        elif not blank.startswith("for"):
+            self._simple(blank)
+        return list(dict.fromkeys(self.found))
+
+    def _add(self, kind, start, end, text):
+        if self.text[start:end] != text:
+            self.found.append((kind, start, end, text))
+
+    def _kept(self, blank):
+        for name in re.finditer(r"\b(INPUT|OUTPUT)\b", blank):
+            start = self.statement.start + name.start()
+            self._add("wrong saved value", start, start + len(name[0]), KEPT[name[0]])
+
+    def _initial_values(self, offset):
+        """Where the values stand in `cdef type a = value, b = value`."""
+        depth, begin, at = 0, None, self.statement.start + offset
+        while at <= self.statement.end:
+            c = self.blank[at] if at < self.statement.end else ","
+            depth += (c in "([{") - (c in ")]}")
+            if depth == 0 and c == "=" and begin is None:
+                begin = at + 1
+            elif depth == 0 and c == "," and begin is not None:
+                yield begin, at
+                begin = None
+            at += 1
+
+    def _simple(self, blank):
+        """An assignment or a call."""
+        tree = ast.parse(blank).body[0]
+        place = self._places(0, blank, self.statement.start)
+        start, end = self.statement.start, self.statement.end
+        if isinstance(tree, (ast.Assign, ast.AugAssign)):
+            target = tree.targets[0] if isinstance(tree, ast.Assign) else tree.target
+            value_start = self.blank.index("=", place(target)[1]) + 1
+            if isinstance(tree, ast.AugAssign):
+                swap = SWAPS.get(type(tree.op))
+                if swap:
+                    at = self.blank.index(swap[0] + "=", place(target)[1])
+                    self._add("operator", at, at + len(swap[0]), swap[1])
+                self._add("dropped statement", start, end, "pass")
+            if isinstance(target, ast.Subscript):
+                if self._is_real_target(target) and not isinstance(tree.value, ast.Constant):
+                    self._add("sign", value_start, end, f" -({self.text[value_start:end].strip()})")
+                if isinstance(tree, ast.Assign) and isinstance(tree.value, ast.Constant):
+                    self._add("dropped statement", start, end, "pass")
+                self._walk(target, place)
+            self._walk(tree.value, place)
+        elif isinstance(tree, ast.Expr):
+            name = ast.unparse(tree.value.func) if isinstance(tree.value, ast.Call) else ""
+            if name.endswith((".give", ".lend")):
+                self._add("dropped gradient", start, end, "pass")
+            self._walk(tree.value, place)
+
+    def _is_real_target(self, target):
+        return ast.unparse(target.value) not in ("shape", "sizes") and "index" not in ast.unparse(target.value)
+
+    def _range(self, start, end):
+        """The bounds of a loop."""
+        inside = self.blank[start:end].strip()
+        opening = self.blank.index("(", start)
+        call = ast.parse("f" + inside, mode="eval").body
+        place = self._places(-1, "f" + inside, opening)
+        bounds = call.args[:2]
+        stop = bounds[0] if len(bounds) == 1 else bounds[1]
+        first, last = place(stop)
+        self._add("bound", first, last, f"{_bracketed(self.text[first:last])} - 1")
+        if len(bounds) == 1:
+            self._add("bound", first, last, f"1, {self.text[first:last]}")
+        else:
+            first, last = place(bounds[0])
+            self._add("bound", first, last, f"{_bracketed(self.text[first:last])} + 1")
+        for bound in bounds:
+            self._walk(bound, place)
+
+    def _expression(self, start, end):
+        blank = self.blank[start:end]
+        lead = len(blank) - len(blank.lstrip())
+        if not blank.strip():
+            return
+        wrapped = f"({blank.strip()})"
+        tree = ast.parse(wrapped, mode="eval").body
+        self._walk(tree, self._places(-1, wrapped, start + lead))
+
+    def _places(self, shift, text, origin):
+        """A function from a node to where it starts and ends in the file, for text that was parsed and its origin."""
+        begins = [0]
+        for line in text.splitlines(keepends=True):
+            begins.append(begins[-1] + len(line))
+
+        def place(node):
+            return (origin + shift + begins[node.lineno - 1] + node.col_offset,
+                    origin + shift + begins[node.end_lineno - 1] + node.end_col_offset)
+
+        return place
+
+    def _walk(self, tree, place):
+        docstring = isinstance(tree, ast.Constant) and isinstance(tree.value, str)
+        for node in [] if docstring else ast.walk(tree):
+            start, end = place(node) if hasattr(node, "lineno") else (0, 0)
+            if isinstance(node, ast.BinOp) and type(node.op) in SWAPS:
+                self._operator(node, place, start, end)
+            elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+                if not isinstance(node.operand, ast.Constant):
+                    self._add("sign", start, end, f"({self.text[start + 1 : end].strip()})")
+            elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+                self._add("condition", start, end, self.text[start + 3 : end].strip())
+            elif isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
+                old, new = COMPARISONS[type(node.ops[0])]
+                at = self.blank.index(old, place(node.left)[1])
+                self._add("comparison", at, at + len(old), new)
+            elif isinstance(node, ast.BoolOp):
+                old, new = (" and ", " or ") if isinstance(node.op, ast.And) else (" or ", " and ")
+                at = self.blank.find(old, place(node.values[0])[1], place(node.values[1])[0])
+                if at >= 0:
+                    self._add("condition", at, at + len(old), new)
+            elif isinstance(node, ast.IfExp):
+                cast = re.search(rf"(?:{CAST.pattern})$", self.text[:start])
+                start -= len(cast[0]) if cast else 0
+                body_end = self.blank.index("if", place(node.body)[1])
+                orelse_start = self.blank.index("else", place(node.test)[1]) + len("else")
+                body, orelse = self.text[start:body_end], self.text[orelse_start:end]
+                if not isinstance(node.body, ast.Constant) or not isinstance(node.orelse, ast.Constant):
+                    self._add("condition", start, body_end, orelse.strip() + " ")
+                    self._add("condition", orelse_start, end, " " + body.strip())
+            elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+                self._constant(node, start, end)
+            elif isinstance(node, ast.Subscript):
+                index = node.slice
+                if isinstance(index, ast.Name) and index.id in self.integers:
+                    last = place(index)[1]
+                    self._add("index", last, last, " + 1")
+            elif isinstance(node, ast.Name) and node.id in self.pointers:
+                self._add("wrong saved value", start, end, self.pointers[node.id])
+            elif isinstance(node, ast.Call):
+                self._arguments(node, place)
+
+    def _operator(self, node, place, start, end):
+        old, new = SWAPS[type(node.op)]
+        at = place(node.left)[1]
+        while not self.blank.startswith(old, at) or self.blank[at] in " )\n\\":
+            at += 1
+        left, right = self.text[start:at].rstrip(" \\\n"), self.text[at + len(old) : end].lstrip(" \\\n")
+        first = node.left
+        while isinstance(first, ast.BinOp):
+            first = first.left
+        if old == "*" and self._is_integral(node):
+            new = "//"
+        self._add("operator", at, at + len(old), new)
+        if old in "+-":
+            self._add("dropped term", start, end, _bracketed(left))
+            if ast.unparse(first) not in self.addresses and not isinstance(first, ast.Call):
+                self._add("dropped term", start, end, f"(-{_bracketed(right)})" if old == "-" else _bracketed(right))
+        else:
+            self._add("dropped factor", start, end, _bracketed(left))
+            if old == "*":
+                self._add("dropped factor", start, end, _bracketed(right))
+
+    def _is_integral(self, node):
+        """Whether all operands are integers of C."""
+        for leaf in ast.walk(node):
+            if isinstance(leaf, ast.Name) and leaf.id not in self.integers and not leaf.id.isupper():
+                parent = [n for n in ast.walk(node) if isinstance(n, ast.Attribute) and leaf in ast.walk(n)]
+                if not parent:
+                    return False
+            if isinstance(leaf, ast.Attribute) and leaf.attr not in INTEGER_FIELDS | {"axes"}:
+                return False
+            if isinstance(leaf, (ast.Call, ast.Subscript)) or (isinstance(leaf, ast.Constant) and type(leaf.value) is float):
+                return False
+        return True
+
+    def _constant(self, node, start, end):
+        text = self.text[start:end]
+        if isinstance(node.value, bool):
+            return
+        if text.startswith("0x") or not re.match(r"[\d.]", text):
+            return
+        if isinstance(node.value, int):
+            self._add("constant", start, end, str(1 - node.value if node.value < 2 else node.value + 1))
+        elif node.value < 1e9:
+            self._add("constant", start, end, f"(2 * {text})")
+
+    def _arguments(self, node, place):
+        """Neighbouring arguments of one kind exchanged; a gradient or a saved array taken for another."""
+        for a, b in zip(node.args, node.args[1:], strict=False):
+            if isinstance(a, ast.Name) and isinstance(b, ast.Name) and a.id in self.integers and b.id in self.integers:
+                first, last = place(a)[0], place(b)[1]
+                self._add("operand", first, last, f"{b.id}, {a.id}")
+        if ast.unparse(node.func) == "self.needs" and len(node.args) == 1:
+            start, end = place(node)
+            self._add("needs", start, end, "True")
+
+
+# -- all mutants --------------------------------------------------------------------------------------------------
+
+
+def candidates(sources=None):
+    """Every mutant there could be, in the order of the sources; numbered from 1."""
+    sources = read_sources() if sources is None else sources
+    found = []
+    for function, ops in backward_code(sources).items():
+        source = sources[function.file]
+        for statement in source.statements(function):
+            original = source.text[statement.start : statement.end]
+            for kind, start, end, text in Edits(source, function, statement).all():
+                whole = original[: start - statement.start] + text + original[end - statement.start :]
+                found.append(
+                    Mutant(len(found) + 1, function.file, statement.line, function.label, kind, _one_line(original),
+                           _one_line(whole), statement, start, end, text, ops)
+                )  # fmt: skip
+    return found
+
+
+def choose(mutants, count, seed=0):
+    """So many of the mutants, at random, from all functions in turn; renumbered from 1."""
+    stream = random.Random(seed)
+    by_function = {}
+    for mutant in mutants:
+        by_function.setdefault((mutant.file, mutant.function), []).append(mutant)
+    for group in by_function.values():
+        stream.shuffle(group)
+    chosen = []
+    while len(chosen) < count and any(by_function.values()):
+        for group in by_function.values():
+            if group and len(chosen) < count:
+                chosen.append(group.pop())
+    return renumbered(chosen)
+
+
+def renumbered(mutants):
+    """Mutants in the order of the sources, numbered from 1."""
+    ordered = sorted(mutants, key=lambda mutant: mutant.number)
+    return [Mutant(**{**vars(mutant), "number": i}) for i, mutant in enumerate(ordered, 1)]
+
+
+def _bracketed(text):
+    """The text in brackets, unless it is one name, number, element or bracket anyhow."""
+    return text if re.fullmatch(r"[\w.]+(\[\w+\])?|\([^()]*\)", text) else f"({text})"
+
+
+def _one_line(text):
+    return re.sub(r"\s*\\?\n\s*", " ", text)
+
+
+# -- planting -----------------------------------------------------------------------------------------------------
+
+SELECTOR = """
+cdef int _mutant = 0
+
+
+def _select_mutant(int number):
+    global _mutant
+    _mutant = number
+
+"""
+
+
+def planted(source, mutants):
+    """The text of a source with all these mutants in it, of which `_select_mutant` selects one, or 0 for none."""
+    text, by_statement = source.text, {}
+    for mutant in mutants:
+        by_statement.setdefault(mutant.statement, []).append(mutant)
+    for statement in sorted(by_statement, key=lambda s: -s.start):
+        text = text[: statement.start] + _choice(source, statement, by_statement[statement]) + text[statement.end :]
+    place = text.index("\ncnp.import_array()\n") + 1
+    return text[:place] + "cnp.import_array()\n" + SELECTOR + text[place + len("cnp.import_array()\n") :]
+
+
+def _choice(source, statement, mutants):
+    """A statement and its mutants: chosen by `if`, or in headers and declarations by conditional expressions."""
+    original = source.text[statement.start : statement.end]
+    if not re.match(r"(cdef|if|elif|while|for)\b", original):
+        column = statement.start - source.text.rindex("\n", 0, statement.start) - 1
+        indent = " " * column
+        lines = []
+        for i, mutant in enumerate(mutants):
+            wrong = original[: mutant.start - statement.start] + mutant.text + original[mutant.end - statement.start :]
+            lines.append(f"{indent if i else ''}{'elif' if i else 'if'} _mutant == {mutant.number}:\n{indent}    {wrong}\n")
+        return "".join(lines) + f"{indent}else:\n{indent}    {original}"
+    # One conditional expression for the whole value, in which each mutant has its edit.
+    values = {}
+    for mutant in mutants:
+        values.setdefault(_value_around(source, statement, mutant), []).append(mutant)
+    for (start, end), inside in sorted(values.items(), reverse=True):
+        value = source.text[start:end]
+        choice = value.strip()
+        if not re.match(r"for\b", original):
+            for mutant in inside:
+                wrong = value[: mutant.start - start] + mutant.text + value[mutant.end - start :]
+                choice = f"({wrong.strip()}) if _mutant == {mutant.number} else {choice}"
+            choice = f"({choice})"
+        else:
+            choice = _bounds(value, start, inside)
+        pad = value[: len(value) - len(value.lstrip())]
+        original = original[: start - statement.start] + pad + choice + original[end - statement.start :]
+    return original
+
+
+def _bounds(value, start, mutants):
+    """The arguments of range, each chosen apart."""
+    args = _split(value)
+    alternatives = []
+    for mutant in mutants:
+        wrong = _split(value[: mutant.start - start] + mutant.text + value[mutant.end - start :])
+        alternatives.append((mutant.number, ["0", *wrong] if len(wrong) == 1 else wrong))
+    args = ["0", *args] if len(args) == 1 else args
+    for number, wrong in alternatives:
+        for i, arg in enumerate(wrong):
+            if arg.strip() != _split_original(value)[i].strip():
+                args[i] = f"({arg.strip()}) if _mutant == {number} else {args[i].strip()}"
+    return ", ".join(f"({arg.strip()})" if "_mutant" in arg else arg.strip() for arg in args)
+
+
+def _split_original(value):
+    args = _split(value)
+    return ["0", *args] if len(args) == 1 else args
+
+
+def _split(text):
+    """A list of arguments at its commas."""
+    parts, depth, last = [], 0, 0
+    for i, c in enumerate(text):
+        depth += (c in "([{") - (c in ")]}")
+        if c == "," and depth == 0:
+            parts.append(text[last:i])
+            last = i + 1
+    return [*parts, text[last:]]
+
+
+def _value_around(source, statement, mutant):
+    """Where the value that a mutant is part of starts and ends: a condition, the bounds of a loop, an initial value."""
+    original = source.blank[statement.start : statement.end]
+    header = re.match(r"(if|elif|while|for \w+ in (?:range\())", original)
+    if header and header[1].startswith("for"):
+        return statement.start + header.end(), statement.start + original.rindex(")")
+    if header:
+        return statement.start + header.end(), statement.end - 1
+    edits = Edits(source, Function("", "", "", "", range(0)), statement)
+    declaration = re.match(r"cdef [^=,(\[]*?\w+\s*\** (?=\w+\s*(?:=|,))", original)
+    for start, end in edits._initial_values(declaration.end()):
+        if start <= mutant.start and mutant.end <= end:
+            return start, end
+    raise ValueError(f"no value around {mutant}")

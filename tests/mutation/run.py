@@ -1,0 +1,322 @@
+"""Plant mutations in the backward code of the ops, and see which of them the test suite notices.
+
+    python tests/mutation/run.py --list                     what would be planted
+    python tests/mutation/run.py                            build, run all, name the survivors
+    python tests/mutation/run.py --op Softmax               only mutants of one op
+    python tests/mutation/run.py --mutant 17                only one, with the failing test's output
+    python tests/mutation/run.py --write docs/mutation.md   and write the table there
+
+All mutants are in one build, of a copy of the package in a folder of its own, where a number selects one of them. The
+tests are collected once; each mutant is a fork of that process, in which the number is set and tests are run until
+one fails: those of the ops concerned (tests/test_ops.py), then all others that reach a kernel. See docs/mutation.md.
+"""
+
+import argparse
+import collections
+import importlib
+import json
+import os
+import resource
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import plant
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+EQUIVALENT = HERE / "equivalent.json"
+FIRST = "test_ops.py"
+WIDER = (
+    "test_arithmetic.py", "test_shape.py", "test_reduce.py", "test_losses.py", "test_layers.py", "test_engine.py",
+    "test_tensor.py", "test_kernels_sweep.py", "test_threads.py",
+)  # fmt: skip
+BATCH_SECONDS = 50
+TEST_SECONDS = 120  # of processor time for one mutant: more is an endless loop
+BEGIN, END = "<!-- the table: tests/mutation/run.py writes it -->", "<!-- end of the table -->"
+
+
+# -- the build ----------------------------------------------------------------------------------------------------
+
+
+def build(folder, sources, mutants, through):
+    """A copy of the package with the mutants in it, compiled quickly at the lowest level."""
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(
+        ROOT / "microtensor", folder / "microtensor", dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("_isa", "*.so", "__pycache__"),
+    )  # fmt: skip
+    for name, source in sources.items():
+        chosen = [mutant for mutant in mutants if mutant.file == name]
+        if chosen:
+            (folder / "microtensor" / "ops" / name).write_text(plant.planted(source, chosen))
+    setup = folder / "setup.py"
+    setup.write_text(setup.read_text().replace('"-O3"', '"-O1"'))
+    command = [*through, sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "MICROTENSOR_LEVELS": "v2"}, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise SystemExit(f"the mutants do not compile:\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")
+    (folder / "mutants.json").write_text(json.dumps([identity(mutant) for mutant in mutants]))
+
+
+def identity(mutant):
+    """What tells whether a build holds this mutant under this number."""
+    return [mutant.number, *mutant.key]
+
+
+def is_built(folder, mutants):
+    """Whether the folder holds a build of exactly these mutants."""
+    path = folder / "mutants.json"
+    return path.exists() and json.loads(path.read_text()) == [identity(mutant) for mutant in mutants]
+
+
+# -- running ------------------------------------------------------------------------------------------------------
+
+
+class ForkForEachMutant:
+    """A pytest plugin: in place of the loop over the tests, a loop over mutants, each in a fork with its own tests."""
+
+    def __init__(self, mutants, deadline, verbose):
+        self.mutants, self.deadline, self.verbose = mutants, deadline, verbose
+        self.results, self.failed = {}, None
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed and self.failed is None:
+            self.failed = report.nodeid
+            if self.verbose:
+                print(report.longreprtext, file=sys.__stdout__, flush=True)
+
+    def pytest_runtestloop(self, session):
+        for mutant in self.mutants:
+            if self.results and time.monotonic() > self.deadline:
+                break
+            self.results[mutant["number"]] = self.run(session, mutant)
+        return True
+
+    def run(self, session, mutant):
+        """By what the mutant was killed; "" if it survived."""
+        reading, writing = os.pipe()
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_CPU, (TEST_SECONDS, TEST_SECONDS))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            if not self.verbose:
+                silent = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(silent, 1)
+                os.dup2(silent, 2)
+            if mutant["number"]:
+                name = mutant["file"].removesuffix(".pyx")
+                importlib.import_module(f"microtensor.ops.{name}")._select_mutant(mutant["number"])
+            items = in_order(session.items, mutant["ops"])
+            for item, following in zip(items, [*items[1:], None], strict=True):
+                item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+                if self.failed:
+                    break
+            os.write(writing, (self.failed or "").encode())
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            failed = pipe.read().decode()
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            name = signal.Signals(os.WTERMSIG(status)).name
+            return "an endless loop" if name in ("SIGXCPU", "SIGKILL") else f"a crash ({name})"
+        return failed
+
+
+def in_order(items, ops):
+    """The tests for a mutant of these ops: the ops' own rows in the registry's tests, then those of other files.
+
+    Without ops, for the unmutated code: all.
+    """
+    own, wider = [], []
+    for item in items:
+        if item.path.name != FIRST:
+            wider.append(item)
+        elif not ops or any(f"[{op}-" in item.name or f"-{op}-" in item.name for op in ops):
+            own.append(item)
+    order = {name: i for i, name in enumerate(WIDER)}
+    names = [op.lower() for op in ops]
+    wider.sort(key=lambda item: (not any(name in item.name.lower().replace("_", "") for name in names),
+                                 order[item.path.name]))  # fmt: skip
+    return own + wider
+
+
+def work(folder, verbose):
+    """In a process of its own, with the mutated package first on the path: run what the file asks for."""
+    import pytest
+
+    import microtensor
+
+    assert Path(microtensor.__file__).is_relative_to(folder), microtensor.__file__
+    asked = json.loads((folder / "asked.json").read_text())
+    plugin = ForkForEachMutant(asked, time.monotonic() + BATCH_SECONDS, verbose)
+    tests = [str(ROOT / "tests" / name) for name in (FIRST, *WIDER)]
+    pytest.main(["-q", "-s", "-m", "not slow", "-p", "no:cacheprovider", "--rootdir", str(ROOT), *tests], [plugin])
+    (folder / "answer.json").write_text(json.dumps(plugin.results))
+
+
+def run_mutants(folder, mutants, through, verbose=False):
+    """By what each mutant was killed, by number: a test, a crash, or "" for a survivor."""
+    left = [{"number": m.number, "file": m.file, "ops": m.ops} for m in mutants]
+    left = [{"number": 0, "file": "", "ops": []}, *left]  # first of all the tests must pass as things are
+    results = {}
+    environment = {**os.environ, "PYTHONPATH": str(folder), "MICROTENSOR_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    environment.pop("MICROTENSOR_ISA", None)
+    while left:
+        (folder / "asked.json").write_text(json.dumps(left))
+        (folder / "answer.json").unlink(missing_ok=True)
+        command = [*through, sys.executable, str(HERE / "run.py"), "--work", str(folder), *["--verbose"] * verbose]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=not verbose, text=True)
+        if not (folder / "answer.json").exists():
+            raise SystemExit(f"the tests did not run:\n{done.stdout}\n{done.stderr}")
+        answer = {int(number): by for number, by in json.loads((folder / "answer.json").read_text()).items()}
+        if answer.pop(0, ""):
+            raise SystemExit("the tests fail without a mutant selected; with --verbose they say why")
+        results |= answer
+        left = [mutant for mutant in left if mutant["number"] != 0 and mutant["number"] not in results]
+        print(f"{len(results)} of {len(mutants)} run, {list(results.values()).count('')} survive", flush=True)
+    return results
+
+
+# -- reporting ----------------------------------------------------------------------------------------------------
+
+
+def equivalent_mutants():
+    """The mutants that are known to change nothing: from their key to the reason."""
+    groups = json.loads(EQUIVALENT.read_text())
+    return {
+        (mutant["file"], mutant["function"], mutant["original"], mutant["mutated"]): group["reason"]
+        for group in groups
+        for mutant in group["mutants"]
+    }
+
+
+def describe(mutant):
+    """A mutant in four lines."""
+    return (
+        f"mutant {mutant.number}: {mutant.file}:{mutant.line}, {mutant.function}, {mutant.kind}\n"
+        f"    -  {mutant.original}\n    +  {mutant.mutated}"
+    )
+
+
+def table(mutants, results, seed):
+    """What the page shows."""
+    known = equivalent_mutants()
+    lines = ["| source | functions | mutants | killed | equivalent | survive |", "|---|---|---|---|---|---|"]
+    totals = collections.Counter()
+    by_file = collections.defaultdict(list)
+    for mutant in mutants:
+        by_file[mutant.file].append(mutant)
+    for file, group in by_file.items():
+        count = collections.Counter(fate(mutant, results, known) for mutant in group)
+        totals += count
+        functions = len({mutant.function for mutant in group})
+        lines.append(f"| {file} | {functions} | {len(group)} | {count['killed']} | {count['equivalent']} | "
+                     f"{count['survives']} |")  # fmt: skip
+    functions = len({(mutant.file, mutant.function) for mutant in mutants})
+    lines.append(f"| all | {functions} | {len(mutants)} | {totals['killed']} | {totals['equivalent']} | "
+                 f"{totals['survives']} |")  # fmt: skip
+    kinds = collections.defaultdict(collections.Counter)
+    for mutant in mutants:
+        kinds[mutant.kind][fate(mutant, results, known)] += 1
+    lines += ["", "| kind of mutation | mutants | killed | equivalent | survive |", "|---|---|---|---|---|"]
+    for kind in sorted(kinds):
+        count = kinds[kind]
+        lines.append(f"| {kind} | {count.total()} | {count['killed']} | {count['equivalent']} | {count['survives']} |")
+    share = totals["killed"] / max(totals["killed"] + totals["survives"], 1)
+    killers = collections.Counter(_killer(results[m.number]) for m in mutants if results[m.number])
+    lines += ["", f"Of the {totals['killed'] + totals['survives']} mutants that are not equivalent, "
+              f"{totals['killed']} are killed: {100 * share:.1f} %. (Seed {seed}.)", ""]  # fmt: skip
+    lines += ["| killed by | mutants |", "|---|---|"]
+    lines += [f"| {killer} | {count} |" for killer, count in sorted(killers.items(), key=lambda k: (-k[1], k[0]))]
+    survivors = [mutant for mutant in mutants if fate(mutant, results, known) == "survives"]
+    if survivors:
+        lines += ["", "Survivors:", "", "```", *[describe(mutant) for mutant in survivors], "```"]
+    return "\n".join(lines)
+
+
+def fate(mutant, results, known):
+    """What became of a mutant."""
+    return "killed" if results[mutant.number] else "equivalent" if mutant.key in known else "survives"
+
+
+def _killer(by):
+    return by.split("::")[-1].split("[")[0] if "::" in by else by.split(" (")[0]
+
+
+def write_page(path, text):
+    """Put the table between the page's markers."""
+    page = path.read_text()
+    before, _, rest = page.partition(BEGIN)
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+
+
+def main():
+    """Choose, build, run, report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=600, help="how many mutants to plant (600)")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice among the candidates (0)")
+    parser.add_argument("--list", action="store_true", help="print the mutants; build nothing")
+    parser.add_argument("--mutant", type=int, action="append", help="run only this one, and print why it fails")
+    parser.add_argument("--op", help="run only the mutants of this op")
+    parser.add_argument("--write", type=Path, help="the page whose table to replace")
+    parser.add_argument("--folder", type=Path, help="where to build; kept, and used again while the mutants are the same")
+    parser.add_argument("--through", default="", help="a command to run the build and each batch through, such as nice")
+    parser.add_argument("--verbose", action="store_true", help="print the failing tests")
+    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.work:
+        work(args.work, args.verbose)
+        return 0
+    sources = plant.read_sources()
+    mutants = plant.choose(plant.candidates(sources), args.count, args.seed)
+    selected = [m for m in mutants if (not args.mutant or m.number in args.mutant) and (not args.op or args.op in m.ops)]
+    if not selected:
+        parser.error("no mutant is selected: see --list")
+    if args.list:
+        print("\n".join(describe(mutant) for mutant in selected))
+        return 0
+    if args.write and selected != mutants:
+        parser.error("--write needs a run of all mutants")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (args.folder or Path(temporary)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        through = shlex.split(args.through)
+        if not is_built(folder, mutants):
+            started = time.monotonic()
+            build(folder, sources, mutants, through)
+            print(f"{len(mutants)} mutants built in {time.monotonic() - started:.0f} s", flush=True)
+        started = time.monotonic()
+        results = run_mutants(folder, selected, through, args.verbose or bool(args.mutant))
+        print(f"{len(results)} mutants run in {time.monotonic() - started:.0f} s")
+    known = equivalent_mutants()
+    survivors = [mutant for mutant in selected if fate(mutant, results, known) == "survives"]
+    for mutant in selected:
+        if mutant in survivors:
+            print(describe(mutant))
+        elif args.mutant:
+            print(f"{describe(mutant)}\n    killed by {results[mutant.number] or 'nothing: it is equivalent'}")
+    stale = [key for m in selected if results[m.number] for key in [m.key] if key in known]
+    for key in stale:
+        print(f"killed, though {EQUIVALENT.name} says that it is equivalent: {key}")
+    count = len(selected) - len(survivors)
+    print(f"{count} of {len(selected)} mutants are killed or known to be equivalent; {len(survivors)} survive")
+    if args.write:
+        write_page(args.write, table(mutants, results, args.seed))
+    return 1 if survivors or stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
