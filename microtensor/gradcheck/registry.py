@@ -90,7 +90,8 @@ def _distance(found, expected, size=None):
         return 0.0
     size = np.maximum(np.abs(expected), np.sqrt(np.mean(expected.astype(np.float64) ** 2))) if size is None else size
     error = np.abs(found - expected)
-    return float(np.max(np.where(error == 0, 0.0, error / np.maximum(size, np.finfo(np.float64).tiny))))
+    relative = np.where(error == 0, 0.0, error / np.maximum(size, np.finfo(np.float64).tiny))
+    return float(np.max(np.where(np.isnan(relative), np.inf, relative)))  # max() would pass over nan
 
 
 def _options(sample, seed):
