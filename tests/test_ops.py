@@ -14,6 +14,7 @@ from microtensor.gradcheck.registry import (
     single_error,
 )
 from microtensor.ops.registry import registered_ops, samples_of
+from microtensor.ops.sample import Sample
 
 OPS = registered_ops()
 CASES = [(name, number) for name, op in OPS.items() for number in range(len(samples_of(op)))]
@@ -147,6 +148,84 @@ def test_op_vjp_is_linear_in_the_upstream(sample, rng):
     for x, u, v, w in zip(inputs, da, db, dsum, strict=True):
         size = np.abs(u.numpy()).sum() + 2 * np.abs(v.numpy()).sum()
         np.testing.assert_allclose(w.numpy(), u.numpy() + 2 * v.numpy(), rtol=0, atol=64 * eps * (size + 1), err_msg=x)
+
+
+def test_op_gradient_of_one_input_alone(sample, rng):
+    """Where the others need no gradient: the same numbers, from kernels and from rules."""
+    inputs = leaves(sample)
+    y = sample.function(*inputs)
+    c = mt.from_numpy(np.asarray(rng.standard_normal(y.shape))).to(y.dtype)
+    together = gradients(sample, inputs, c)
+    for i, expected in enumerate(together):
+        for create_graph in (False, True):
+            alone = [x if i == j else x.detach() for j, x in enumerate(leaves(sample))]
+            y = sample.function(*alone)
+            (found,) = mt.grad(y, [alone[i]], c, create_graph=create_graph)
+            np.testing.assert_allclose(found.detach().numpy(), expected.numpy(), rtol=1e-11, atol=1e-11)
+
+
+LN2, SELU = np.log(2), 1.7580993408473768
+KINKS = {
+    "relu": (mt.relu, [0.0], [0]),
+    "leaky_relu": (lambda x: mt.leaky_relu(x, 0.1), [0.0], [0.1]),
+    "elu": (lambda x: mt.nn.functional.elu(x, 1.3), [0.0], [1.3]),
+    "selu": (mt.selu, [0.0], [SELU]),
+    "softplus at the threshold": (lambda x: mt.softplus(x, 2.0, 3.0), [1.5], [1 / (1 + np.exp(-3.0))]),
+    "softplus above the threshold": (lambda x: mt.softplus(x, 2.0, 3.0), [2.0], [1]),
+    "abs": (mt.abs, [0.0], [0]),
+    "maximum": (mt.maximum, [0.3, 0.3], [0.5, 0.5]),
+    "minimum": (mt.minimum, [0.3, 0.3], [0.5, 0.5]),
+    "clamp at min": (lambda x: mt.clamp(x, -0.5, 0.75), [-0.5], [1]),
+    "clamp at max": (lambda x: mt.clamp(x, -0.5, 0.75), [0.75], [1]),
+    "amax": (lambda a, b: mt.stack([a, b]).amax(), [0.3, 0.3], [0.5, 0.5]),
+    "max along a dim": (lambda a, b: mt.stack([a, b]).max(0)[0], [0.3, 0.3], [1, 0]),
+    "pow of 0 by 0": (mt.pow, [0.0, 0.0], [0, 0]),
+    "pow of 0 by 1/2": (lambda b: mt.pow(0.0, b), [0.5], [0]),
+    "pow of 0 by 2": (mt.pow, [0.0, 2.0], [0, 0]),
+    "pow of 2 by 0": (mt.pow, [2.0, 0.0], [0, LN2]),
+    "l1_loss": (lambda a, b: mt.nn.functional.l1_loss(a, b, "sum"), [0.3, 0.3], [0, 0]),
+    "binary_cross_entropy, right": (lambda a, b: mt.nn.functional.binary_cross_entropy(a, b), [0.0, 0.0], [0, 100]),
+    "binary_cross_entropy, cut": (
+        lambda b: mt.nn.functional.binary_cross_entropy(mt.from_numpy(np.array(np.exp(-100.5))), b), [0.5], [100],
+    ),
+    "binary_cross_entropy, not yet cut": (
+        lambda b: mt.nn.functional.binary_cross_entropy(mt.from_numpy(np.array(np.exp(-99.5))), b), [0.5], [99.5],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("name", KINKS)
+def test_op_gradient_at_kinks(name, create_graph):
+    """Where the registry's samples may not go: the conventions, the same in kernels and rules."""
+    function, values, expected = KINKS[name]
+    inputs = [mt.from_numpy(np.array(value)).requires_grad_() for value in values]
+    found = mt.grad(function(*inputs), inputs, mt.from_numpy(np.array(0.7)), create_graph=create_graph)
+    np.testing.assert_allclose([d.item() for d in found], [0.7 * d for d in expected], rtol=1e-14)
+
+
+# Of each op, what backward does not read: inputs 0 or 1, given which of them need a gradient.
+UNREAD = [
+    (mt.mul, (0,), 0), (mt.mul, (1,), 1), (mt.div, (0,), 0), (mt.matmul, (0,), 0), (mt.matmul, (1,), 1),
+    (mt.add, (0, 1), 0), (mt.sub, (0, 1), 1), (mt.linear, (0,), 0), (mt.linear, (1,), 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "needing", "unread"), UNREAD)
+def test_op_lets_what_backward_does_not_read_be_written(function, needing, unread, rng):
+    inputs = [mt.from_numpy(rng.uniform(1, 2, (3, 3))) for _ in range(2)]
+    marked = [x.requires_grad_() if i in needing else x for i, x in enumerate(inputs)]
+    working = [x * 1 for x in marked]               # not leaves, which may be written
+    y = function(*working)
+    with mt.no_grad():
+        working[unread].fill_(7.0)
+    mt.grad(y, [marked[i] for i in needing], mt.from_numpy(rng.standard_normal((3, 3))))
+
+
+def test_nan_in_a_gradient_passes_no_check():
+    """sqrt'(0) is inf, and times the 0 that where sends there it is nan."""
+    sample = Sample(lambda x: mt.where(x > 0, mt.sqrt(x), 0 * x), [np.array([0.0, 1.0])], None)
+    assert kernel_error(sample) == rule_error(sample) == single_error(sample) == np.inf
 
 
 def test_op_without_samples_is_refused():
