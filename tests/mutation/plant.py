@@ -21,8 +21,8 @@ WALKS = {
     "tiling_of", "tile_outputs", "tile_y", "tile_x", "count_elements", "block_of", "rows_per_block", "count_blocks",
     "group_of", "count_strips",
 }  # fmt: skip
-# Conditions on these choose how work is shared, not what is computed.
-SHARING = re.compile(r"\b(RELEASE_\w+|release|threads_for|num_threads|parts == 1|PARALLEL_ELEMENTS)\b")
+# What has these divides the work among threads.
+SHARING = re.compile(r"\b(RELEASE_\w+|release|threads_for|num_threads|parts == 1|PARALLEL_ELEMENTS|share)\b")
 
 NUMBER_TYPES = r"real|float|double|int|char|void|bint|long long|Py_ssize_t|size_t|uint32_t|uint64_t"
 CAST = re.compile(rf"<(?:const )?(?:{NUMBER_TYPES}|Tensor|Op|object|ndarray|Dims|str|tuple|list)\s*\**>")
@@ -252,8 +252,8 @@ class Edits:
         blank = self.blank[self.statement.start : self.statement.end]
         if SHARING.search(blank) or re.fullmatch(r"return \d", blank):
             return []
-        if self.function.name not in ENTRIES and re.search(r"op\.apply\(", blank):
-            if "return op.apply(" in blank:
+        if self.function.header.startswith("def ") and self.function.name != "rule":
+            if blank.startswith("return op.apply("):
                 self._kept(blank)
             return self.found
         declaration = re.match(rf"cdef (?:const )?[\w ]*?(?:{NUMBER_TYPES}|ndarray|Axes|Block|Group)\s*\** ", blank)
@@ -390,9 +390,12 @@ class Edits:
                 body_end = self.blank.index("if", place(node.body)[1])
                 orelse_start = self.blank.index("else", place(node.test)[1]) + len("else")
                 body, orelse = self.text[start:body_end], self.text[orelse_start:end]
+                if "NULL" in (body.strip(), orelse.strip()):
+                    continue                                        # an array that is absent where it is not read
                 if not isinstance(node.body, ast.Constant) or not isinstance(node.orelse, ast.Constant):
                     self._add("condition", start, body_end, orelse.strip() + " ")
-                    self._add("condition", orelse_start, end, " " + body.strip())
+                    if orelse.strip() != "None":                    # that is "needs" already
+                        self._add("condition", orelse_start, end, " " + body.strip())
             elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
                 self._constant(node, start, end)
             elif isinstance(node, ast.Subscript):
@@ -448,7 +451,7 @@ class Edits:
         if isinstance(node.value, int):
             self._add("constant", start, end, str(1 - node.value if node.value < 2 else node.value + 1))
         elif node.value < 1e9:
-            self._add("constant", start, end, f"(2 * {text})")
+            self._add("constant", start, end, f"(2 * {text})" if node.value else "1.0")
 
     def _arguments(self, node, place):
         """Neighbouring arguments of one kind exchanged; a gradient or a saved array taken for another."""

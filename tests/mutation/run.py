@@ -16,6 +16,7 @@ import collections
 import importlib
 import json
 import os
+import re
 import resource
 import shlex
 import shutil
@@ -33,11 +34,12 @@ HERE = Path(__file__).parent
 EQUIVALENT = HERE / "equivalent.json"
 FIRST = "test_ops.py"
 WIDER = (
-    "test_arithmetic.py", "test_shape.py", "test_reduce.py", "test_losses.py", "test_layers.py", "test_engine.py",
-    "test_tensor.py", "test_kernels_sweep.py", "test_threads.py",
+    "test_arithmetic.py", "test_shape.py", "test_reduce.py", "test_losses.py", "test_kernels_sweep.py", "test_layers.py",
+    "test_engine.py", "test_tensor.py", "test_threads.py",
 )  # fmt: skip
+ASIDE = "not fork and not multiprocessing and not environment and not affinity"  # about processes, not kernels
 BATCH_SECONDS = 50
-TEST_SECONDS = 120  # of processor time for one mutant: more is an endless loop
+OWN_SECONDS, WIDER_SECONDS = 10, 120  # of processor time for one mutant: more is an endless loop
 BEGIN, END = "<!-- the table: tests/mutation/run.py writes it -->", "<!-- end of the table -->"
 
 
@@ -56,6 +58,9 @@ def build(folder, sources, mutants, through):
         chosen = [mutant for mutant in mutants if mutant.file == name]
         if chosen:
             (folder / "microtensor" / "ops" / name).write_text(plant.planted(source, chosen))
+    # Forks compute on one thread, as their parent's team is gone; here the parent never has one.
+    threads = folder / "microtensor" / "threads.pyx"
+    threads.write_text(threads.read_text().replace("os.register_at_fork(after_in_child=_after_fork)", "pass"))
     setup = folder / "setup.py"
     setup.write_text(setup.read_text().replace('"-O3"', '"-O1"'))
     command = [*through, sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
@@ -109,7 +114,8 @@ class ForkForEachMutant:
         if child == 0:
             os.close(reading)
             signal.signal(signal.SIGXCPU, signal.SIG_DFL)
-            resource.setrlimit(resource.RLIMIT_CPU, (TEST_SECONDS, TEST_SECONDS))
+            limit = WIDER_SECONDS if mutant["wider"] else OWN_SECONDS
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit) if mutant["number"] else (-1, -1))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             if not self.verbose:
                 silent = os.open(os.devnull, os.O_WRONLY)
@@ -118,7 +124,8 @@ class ForkForEachMutant:
             if mutant["number"]:
                 name = mutant["file"].removesuffix(".pyx")
                 importlib.import_module(f"microtensor.ops.{name}")._select_mutant(mutant["number"])
-            items = in_order(session.items, mutant["ops"])
+            own, wider = tests_for(session.items, mutant["ops"])
+            items = wider if mutant["wider"] else own
             for item, following in zip(items, [*items[1:], None], strict=True):
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
                 if self.failed:
@@ -135,22 +142,23 @@ class ForkForEachMutant:
         return failed
 
 
-def in_order(items, ops):
-    """The tests for a mutant of these ops: the ops' own rows in the registry's tests, then those of other files.
+def tests_for(items, ops):
+    """The tests for a mutant of these ops, in order: the ops' own rows in the registry's tests, and all other files'.
 
-    Without ops, for the unmutated code: all.
+    Without ops, for the unmutated code: all rows. A test whose parameters name ops is left out if none is among these.
     """
+    from microtensor.ops.registry import registered_ops
+
     own, wider = [], []
     for item in items:
-        if item.path.name != FIRST:
-            wider.append(item)
-        elif not ops or any(f"[{op}-" in item.name or f"-{op}-" in item.name for op in ops):
-            own.append(item)
+        named = set(re.split(r"[\[\]-]", item.name)) & set(registered_ops())
+        if not ops or not named or named & set(ops):
+            (own if item.path.name == FIRST else wider).append(item)
     order = {name: i for i, name in enumerate(WIDER)}
     names = [op.lower() for op in ops]
     wider.sort(key=lambda item: (not any(name in item.name.lower().replace("_", "") for name in names),
                                  order[item.path.name]))  # fmt: skip
-    return own + wider
+    return own, wider
 
 
 def work(folder, verbose):
@@ -163,31 +171,41 @@ def work(folder, verbose):
     asked = json.loads((folder / "asked.json").read_text())
     plugin = ForkForEachMutant(asked, time.monotonic() + BATCH_SECONDS, verbose)
     tests = [str(ROOT / "tests" / name) for name in (FIRST, *WIDER)]
-    pytest.main(["-q", "-s", "-m", "not slow", "-p", "no:cacheprovider", "--rootdir", str(ROOT), *tests], [plugin])
+    options = ["-q", "-s", "-m", "not slow", "-k", ASIDE, "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
+    pytest.main([*options, *tests], [plugin])
     (folder / "answer.json").write_text(json.dumps(plugin.results))
 
 
 def run_mutants(folder, mutants, through, verbose=False):
     """By what each mutant was killed, by number: a test, a crash, or "" for a survivor."""
-    left = [{"number": m.number, "file": m.file, "ops": m.ops} for m in mutants]
-    left = [{"number": 0, "file": "", "ops": []}, *left]  # first of all the tests must pass as things are
     results = {}
+    for wider in (False, True):
+        # First of all the tests must pass as things are.
+        left = [{"number": 0, "file": "", "ops": [], "wider": wider}]
+        left += [{"number": m.number, "file": m.file, "ops": m.ops, "wider": wider}
+                 for m in mutants if not results.get(m.number)]  # fmt: skip
+        while left:
+            answer = run_batch(folder, left, through, verbose)
+            left = [mutant for mutant in left if mutant["number"] not in answer]
+            if answer.pop(0, ""):
+                raise SystemExit("the tests fail without a mutant selected; with --verbose they say why")
+            results |= answer
+            (folder / "results.json").write_text(json.dumps(results))
+            print(f"{len(results)} of {len(mutants)} run, {list(results.values()).count('')} survive", flush=True)
+    return results
+
+
+def run_batch(folder, asked, through, verbose):
+    """Run as many of the mutants asked for as there is time for; at least one."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "MICROTENSOR_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
     environment.pop("MICROTENSOR_ISA", None)
-    while left:
-        (folder / "asked.json").write_text(json.dumps(left))
-        (folder / "answer.json").unlink(missing_ok=True)
-        command = [*through, sys.executable, str(HERE / "run.py"), "--work", str(folder), *["--verbose"] * verbose]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=not verbose, text=True)
-        if not (folder / "answer.json").exists():
-            raise SystemExit(f"the tests did not run:\n{done.stdout}\n{done.stderr}")
-        answer = {int(number): by for number, by in json.loads((folder / "answer.json").read_text()).items()}
-        if answer.pop(0, ""):
-            raise SystemExit("the tests fail without a mutant selected; with --verbose they say why")
-        results |= answer
-        left = [mutant for mutant in left if mutant["number"] != 0 and mutant["number"] not in results]
-        print(f"{len(results)} of {len(mutants)} run, {list(results.values()).count('')} survive", flush=True)
-    return results
+    (folder / "asked.json").write_text(json.dumps(asked))
+    (folder / "answer.json").unlink(missing_ok=True)
+    command = [*through, sys.executable, str(HERE / "run.py"), "--work", str(folder), *["--verbose"] * verbose]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=not verbose, text=True)
+    if not (folder / "answer.json").exists():
+        raise SystemExit(f"the tests did not run:\n{done.stdout}\n{done.stderr}")
+    return {int(number): by for number, by in json.loads((folder / "answer.json").read_text()).items()}
 
 
 # -- reporting ----------------------------------------------------------------------------------------------------

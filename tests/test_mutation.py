@@ -1,0 +1,124 @@
+"""The mutants of the backward code: how they are found and planted. The full run is tests/mutation/run.py's own."""
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from microtensor.ops.registry import registered_ops
+
+MUTATION = Path(__file__).parent / "mutation"
+
+
+@pytest.fixture
+def plant(monkeypatch):
+    monkeypatch.syspath_prepend(str(MUTATION))
+    return importlib.import_module("plant")
+
+
+def test_mutants_cover_every_op_and_family(plant):
+    sources = plant.read_sources()
+    mutants = plant.candidates(sources)
+    assert len(mutants) >= 300
+    covered = {op for mutant in mutants for op in mutant.ops}
+    assert covered >= set(registered_ops()) - {"Clone"}             # its backward has neither operator nor operand
+    assert {mutant.file for mutant in mutants} >= set(sources) - {"axes.pyx"}
+    assert {"sign", "operator", "dropped term", "dropped factor", "index", "bound", "comparison", "constant",
+            "wrong saved value", "needs"} <= {mutant.kind for mutant in mutants}
+
+
+def test_mutants_are_edits_of_one_statement(plant):
+    sources = plant.read_sources()
+    for mutant in plant.candidates(sources):
+        text, statement = sources[mutant.file].text, mutant.statement
+        assert statement.start <= mutant.start <= mutant.end <= statement.end
+        assert text.count("\n", 0, statement.start) + 1 == mutant.line
+        assert mutant.original != mutant.mutated
+
+
+def test_choice_is_seeded_and_reaches_every_function(plant):
+    mutants = plant.candidates()
+    functions = {(mutant.file, mutant.function) for mutant in mutants}
+    chosen = plant.choose(mutants, 300, seed=0)
+    assert chosen == plant.choose(mutants, 300, seed=0) != plant.choose(mutants, 300, seed=1)
+    assert len({mutant.key for mutant in chosen}) == len(chosen) == 300
+    assert {(mutant.file, mutant.function) for mutant in chosen} == functions
+    assert [mutant.number for mutant in chosen] == list(range(1, 301))
+
+
+SOURCE = '''
+cimport numpy as cnp
+
+cnp.import_array()
+
+
+cdef void scale_backward(const real* x, const real* g, real* dx, Py_ssize_t n, real s) noexcept nogil:
+    cdef Py_ssize_t i, m = n // 2
+    for i in range(n):
+        dx[i] = <real>1 - g[i] * s if x[i] > 0 else 0        # a comment with a * b
+
+
+cdef class Scale(Unary):
+    cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
+        scale_backward(<const float*>kept, <const float*>g, <float*>dx, n, self.s)
+
+    cdef int backward(self, ndarray g, Engine engine) except -1:
+        self.backward_loop(NULL, NULL, NULL, 0)
+        engine.give(self, 0, g)
+
+    def rule(self, Tensor g):
+        return (g * self.s,)
+'''
+
+
+def test_edits_of_a_loop(plant, tmp_path):
+    (tmp_path / "scale.pyx").write_text(SOURCE)
+    found = {mutant.mutated for mutant in plant.candidates(plant.read_sources(tmp_path))}
+    assert found >= {
+        "dx[i] = <real>1 + g[i] * s if x[i] > 0 else 0",
+        "dx[i] = <real>1 - g[i] / s if x[i] > 0 else 0",
+        "dx[i] = <real>1 - s if x[i] > 0 else 0",
+        "dx[i] = <real>1 - g[i + 1] * s if x[i] > 0 else 0",
+        "dx[i] = <real>1 - x[i] * s if x[i] > 0 else 0",
+        "dx[i] = <real>1 - g[i] * s if x[i] >= 0 else 0",
+        "dx[i] = 0 if x[i] > 0 else 0",
+        "dx[i] = <real>1 - g[i] * s if x[i] > 0 else <real>1 - g[i] * s",
+        "for i in range(n - 1):",
+        "for i in range(1, n):",
+        "scale_backward(<const float*>g, <const float*>g, <float*>dx, n, self.s)",
+        "engine.give(self, 1, g)",
+        "pass",
+        "return (g / self.s,)",
+    }
+
+
+def test_planted_source_holds_every_mutant_and_the_original(plant, tmp_path):
+    (tmp_path / "scale.pyx").write_text(SOURCE)
+    source = plant.read_sources(tmp_path)["scale.pyx"]
+    mutants = plant.candidates({"scale.pyx": source})
+    text = plant.planted(source, mutants)
+    for mutant in mutants:
+        assert text.count(f"_mutant == {mutant.number} ") + text.count(f"_mutant == {mutant.number}:") >= 1
+    assert "def _select_mutant(int number):" in text
+    assert plant.planted(source, []).replace(plant.SELECTOR, "") == SOURCE
+
+
+def test_known_equivalents_are_mutants_that_exist(plant):
+    keys = {mutant.key for mutant in plant.candidates()}
+    groups = json.loads((MUTATION / "equivalent.json").read_text())
+    for group in groups:
+        assert group["reason"]
+        for mutant in group["mutants"]:
+            assert (mutant["file"], mutant["function"], mutant["original"], mutant["mutated"]) in keys, mutant
+
+
+def test_list_names_the_mutants_of_an_op():
+    done = subprocess.run(
+        [sys.executable, str(MUTATION / "run.py"), "--list", "--op", "Sigmoid"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "sigmoid_backward" in done.stdout
+    assert "tanh_backward" not in done.stdout
