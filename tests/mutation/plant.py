@@ -1,9 +1,9 @@
 """Find places for mutations in the backward code of the ops, and plant them: see docs/mutation.md.
 
-Backward code is every method ``backward``, ``rule`` and ``keep`` of the op classes, and whatever function of
-microtensor/ops the former two of the three call, directly or not. A mutant is a small wrong edit of one statement there.
-Cython's statements are Python's but for casts and declarations. With these blanked out, of the same length, Python's
-own parser says where each operator and operand stands.
+Backward code is the methods ``backward``, ``rule`` and ``keep`` of the op classes, and every function of
+microtensor/ops that ``backward`` calls, directly or not. A mutant is a small wrong edit of one statement there.
+Cython's statements are Python's but for casts and declarations. With these blanked out, Python's own parser says
+where each operator and operand stands.
 """
 
 import ast
@@ -17,9 +17,9 @@ OPS = Path(__file__).parents[2] / "microtensor" / "ops"
 ENTRIES = {"backward", "rule", "keep"}
 # How much is done at a time and how memory is gone through: the same for forward, and swept by its own tests.
 WALKS = {
-    "make_plan", "start_walk", "next_run", "gather", "make_grid", "offset_of", "axes_of", "dims_of", "normal_dim", "share",
-    "tiling_of", "tile_outputs", "tile_y", "tile_x", "count_elements", "block_of", "rows_per_block", "count_blocks",
-    "group_of", "count_strips",
+    "make_plan", "start_walk", "next_run", "gather", "make_grid", "offset_of", "axes_of", "dims_of", "normal_dim",
+    "tiling_of", "tile_outputs", "tile_y", "tile_x", "count_elements", "block_of", "rows_per_block",
+    "count_blocks", "group_of", "count_strips",
 }  # fmt: skip
 # What has these divides the work among threads.
 SHARING = re.compile(r"\b(RELEASE_\w+|release|threads_for|num_threads|parts == 1|PARALLEL_ELEMENTS|share)\b")
@@ -28,9 +28,10 @@ NUMBER_TYPES = r"real|float|double|int|char|void|bint|long long|Py_ssize_t|size_
 CAST = re.compile(rf"<(?:const )?(?:{NUMBER_TYPES}|Tensor|Op|object|ndarray|Dims|str|tuple|list)\s*\**>")
 INTEGERS = r"(?:int|bint|long long|Py_ssize_t|size_t|uint32_t|uint64_t|Dims)"
 INTEGER_FIELDS = {
-    "outer", "inner", "length", "width", "step", "n", "start", "row", "row_step", "class_step", "outputs", "output_step",
-    "length_step", "rows", "channels", "channel", "size", "ndim", "count", "dim", "inputs", "reduced_count", "kept_count",
-    "reduced_groups", "kept_groups", "parts", "parts_of_tile", "per_row", "ignore_index",
+    "axes", "outer", "inner", "length", "width", "step", "n", "start", "row", "row_step", "class_step", "outputs",
+    "output_step", "length_step", "rows", "channels", "channel", "size", "ndim", "count", "dim", "inputs",
+    "reduced_count", "kept_count", "reduced_groups", "kept_groups", "parts", "parts_of_tile", "per_row",
+    "ignore_index",
 }  # fmt: skip
 SWAPS = {ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*"), ast.FloorDiv: ("//", "*")}
 COMPARISONS = {
@@ -124,7 +125,7 @@ class Source:
                     last += 1
                 header = " ".join(text.strip() for text in lines[number : last + 1])
                 end = last + 1
-                while end < len(lines) and (not lines[end].strip() or len(lines[end]) - len(lines[end].lstrip()) > indent):
+                while end < len(lines) and (not lines[end].strip() or _indent(lines[end]) > indent):
                     end += 1
                 if indent in (0, 4):
                     function = Function(self.name, owner if indent else "", found[2], header, range(last + 1, end))
@@ -165,6 +166,10 @@ def _without_comments_and_strings(text):
         return inside if docstring_or_comment else '"' + inside[1:-1] + '"'
 
     return pattern.sub(blank, text)
+
+
+def _indent(line):
+    return len(line) - len(line.lstrip())
 
 
 def _open(text):
@@ -231,13 +236,11 @@ class Edits:
         self.source, self.function, self.statement = source, function, statement
         self.text, self.blank = source.text, source.blank
         body = source.body(function)
-        declared = re.findall(rf"cdef {INTEGERS} ([^\n]*)", body) + [
-            name for name in re.findall(rf"{INTEGERS} (\w+)", function.header)
-        ]
-        self.integers = {
-            name for part in declared for name in re.findall(r"\b([A-Za-z]\w*)\b(?!\[)", re.sub(r"=[^,]*", "", part))
-        }
-        self.addresses = set(re.findall(r"\* ?(\w+)", function.header + body)) | set(re.findall(r"cdef \w+ (\w+)\[", body))
+        self.integers = set(re.findall(rf"{INTEGERS} (\w+)", function.header))
+        for names in re.findall(rf"cdef {INTEGERS} ([^\n]*)", body):
+            self.integers |= set(re.findall(r"\b([A-Za-z]\w*)\b(?!\[)", re.sub(r"=[^,]*", "", names)))
+        self.addresses = set(re.findall(r"\* ?(\w+)", function.header + body))
+        self.addresses |= set(re.findall(r"cdef \w+ (\w+)\[", body))
         self.pointers = {}  # from each argument that is one to the next of the same type
         kind = r"(Tensor )" if function.name == "keep" else rf"(const (?:{NUMBER_TYPES})\* )"
         by_type = {}
@@ -249,7 +252,8 @@ class Edits:
 
     def all(self):
         """The edits, each once."""
-        blank = self.blank[self.statement.start : self.statement.end]
+        statement = self.statement
+        blank = self.blank[statement.start : statement.end]
         if SHARING.search(blank) or re.fullmatch(r"return \d", blank):
             return []
         if self.function.header.startswith("def ") and self.function.name != "rule":
@@ -260,7 +264,7 @@ class Edits:
         header = re.match(r"(if|elif|while|return|for \w+ in range)\b", blank)
         if blank.startswith(("cdef", "else", "def", "cdef class", "pass", "break", "continue", "with", '"', "yield")):
             if declaration:
-                for start, end in self._initial_values(declaration.end()):
+                for start, end in _initial_values(self.source, statement, declaration.end()):
                     self._expression(start, end)
         elif header:
             start = self.statement.start + header.end()
@@ -281,19 +285,6 @@ class Edits:
         for name in re.finditer(r"\b(INPUT|OUTPUT)\b", blank):
             start = self.statement.start + name.start()
             self._add("wrong saved value", start, start + len(name[0]), KEPT[name[0]])
-
-    def _initial_values(self, offset):
-        """Where the values stand in `cdef type a = value, b = value`."""
-        depth, begin, at = 0, None, self.statement.start + offset
-        while at <= self.statement.end:
-            c = self.blank[at] if at < self.statement.end else ","
-            depth += (c in "([{") - (c in ")]}")
-            if depth == 0 and c == "=" and begin is None:
-                begin = at + 1
-            elif depth == 0 and c == "," and begin is not None:
-                yield begin, at
-                begin = None
-            at += 1
 
     def _simple(self, blank):
         """An assignment or a call."""
@@ -436,9 +427,11 @@ class Edits:
                 parent = [n for n in ast.walk(node) if isinstance(n, ast.Attribute) and leaf in ast.walk(n)]
                 if not parent:
                     return False
-            if isinstance(leaf, ast.Attribute) and leaf.attr not in INTEGER_FIELDS | {"axes"}:
+            if isinstance(leaf, ast.Attribute) and leaf.attr not in INTEGER_FIELDS:
                 return False
-            if isinstance(leaf, (ast.Call, ast.Subscript)) or (isinstance(leaf, ast.Constant) and type(leaf.value) is float):
+            if isinstance(leaf, (ast.Call, ast.Subscript)):
+                return False
+            if isinstance(leaf, ast.Constant) and type(leaf.value) is float:
                 return False
         return True
 
@@ -506,6 +499,20 @@ def renumbered(mutants):
     return [Mutant(**{**vars(mutant), "number": i}) for i, mutant in enumerate(ordered, 1)]
 
 
+def _initial_values(source, statement, offset):
+    """Where the values stand in `cdef type a = value, b = value`; the names begin at the offset."""
+    depth, begin, at = 0, None, statement.start + offset
+    while at <= statement.end:
+        c = source.blank[at] if at < statement.end else ","
+        depth += (c in "([{") - (c in ")]}")
+        if depth == 0 and c == "=" and begin is None:
+            begin = at + 1
+        elif depth == 0 and c == "," and begin is not None:
+            yield begin, at
+            begin = None
+        at += 1
+
+
 def _bracketed(text):
     """The text in brackets, unless it is one name, number, element or bracket anyhow."""
     return text if re.fullmatch(r"[\w.]+(\[\w+\])?|\([^()]*\)", text) else f"({text})"
@@ -548,8 +555,8 @@ def _choice(source, statement, mutants):
         lines = []
         for i, mutant in enumerate(mutants):
             wrong = original[: mutant.start - statement.start] + mutant.text + original[mutant.end - statement.start :]
-            lines.append(f"{indent if i else ''}{'elif' if i else 'if'} _mutant == {mutant.number}:\n{indent}    {wrong}\n")
-        return "".join(lines) + f"{indent}else:\n{indent}    {original}"
+            lines.append(f"{'elif' if i else 'if'} _mutant == {mutant.number}:\n{indent}    {wrong}\n")
+        return indent.join([*lines, f"else:\n{indent}    {original}"])
     # One conditional expression for the whole value, in which each mutant has its edit.
     values = {}
     for mutant in mutants:
@@ -608,9 +615,8 @@ def _value_around(source, statement, mutant):
         return statement.start + header.end(), statement.start + original.rindex(")")
     if header:
         return statement.start + header.end(), statement.end - 1
-    edits = Edits(source, Function("", "", "", "", range(0)), statement)
     declaration = re.match(r"cdef [^=,(\[]*?\w+\s*\** (?=\w+\s*(?:=|,))", original)
-    for start, end in edits._initial_values(declaration.end()):
+    for start, end in _initial_values(source, statement, declaration.end()):
         if start <= mutant.start and mutant.end <= end:
             return start, end
     raise ValueError(f"no value around {mutant}")

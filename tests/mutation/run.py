@@ -34,8 +34,8 @@ HERE = Path(__file__).parent
 EQUIVALENT = HERE / "equivalent.json"
 FIRST = "test_ops.py"
 WIDER = (
-    "test_arithmetic.py", "test_shape.py", "test_reduce.py", "test_losses.py", "test_kernels_sweep.py", "test_layers.py",
-    "test_engine.py", "test_tensor.py", "test_threads.py",
+    "test_arithmetic.py", "test_shape.py", "test_reduce.py", "test_losses.py", "test_kernels_sweep.py",
+    "test_layers.py", "test_engine.py", "test_tensor.py", "test_threads.py",
 )  # fmt: skip
 ASIDE = "not fork and not multiprocessing and not environment and not affinity"  # about processes, not kernels
 BATCH_SECONDS = 50
@@ -290,7 +290,7 @@ def main():
     parser.add_argument("--mutant", type=int, action="append", help="run only this one, and print why it fails")
     parser.add_argument("--op", help="run only the mutants of this op")
     parser.add_argument("--write", type=Path, help="the page whose table to replace")
-    parser.add_argument("--folder", type=Path, help="where to build; kept, and used again while the mutants are the same")
+    parser.add_argument("--folder", type=Path, help="where to build; kept, and used again for the same mutants")
     parser.add_argument("--through", default="", help="a command to run the build and each batch through, such as nice")
     parser.add_argument("--verbose", action="store_true", help="print the failing tests")
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
@@ -300,7 +300,8 @@ def main():
         return 0
     sources = plant.read_sources()
     mutants = plant.choose(plant.candidates(sources), args.count, args.seed)
-    selected = [m for m in mutants if (not args.mutant or m.number in args.mutant) and (not args.op or args.op in m.ops)]
+    selected = [mutant for mutant in mutants if not args.mutant or mutant.number in args.mutant]
+    selected = [mutant for mutant in selected if not args.op or args.op in mutant.ops]
     if not selected:
         parser.error("no mutant is selected: see --list")
     if args.list:
