@@ -837,8 +837,9 @@ cdef class CrossEntropy(ClassLoss):
                 [draw(*shape)],
                 lambda x, t=t, w=weight, e=smoothing, i=ignore, r=reduction: twin(x, t, np.ones(5) if w is None else w,
                                                                                   e, i, r))
-        yield Sample(lambda x: cross_entropy(x, wrap(np.asarray(2))), [draw(5)],
-                     lambda x: np.log(np.exp(x).sum()) - x[2])
+        for reduction in ("mean", "none"):
+            yield Sample(lambda x, r=reduction: cross_entropy(x, wrap(np.asarray(2)), reduction=r), [draw(5)],
+                         lambda x: np.log(np.exp(x).sum()) - x[2])
 
 
 def cross_entropy(Tensor input not None, Tensor target not None, Tensor weight=None, ignore_index=-100,
