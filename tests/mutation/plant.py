@@ -200,23 +200,29 @@ def backward_code(sources):
             owner = bases.get(owner, "")
         return None
 
-    found = {}
-    for op in ops:
-        stack = [f for f in (method(op, name) for name in sorted(ENTRIES)) if f is not None]
+    def reached(op, entries, forward):
+        """The functions behind some methods of an op; those of forward only if asked for."""
+        stack = [f for f in (method(op, name) for name in entries) if f is not None]
         met = set()
         while stack:
             f = stack.pop()
-            if f in met or f.name in WALKS or "forward" in f.name:
+            if f in met or f.name in WALKS or ("forward" in f.name and not forward):
                 continue
             met.add(f)
-            found.setdefault(f, set()).add(op)
             for dot, name in re.findall(r"(self\.|\.)?\b(\w+)(?:\[\w+\])?\(", sources[f.file].body(f)):
                 if dot == "self.":
                     stack += [m for m in [method(op, name)] if m is not None]
-                elif f.name != "rule" or dot == "":
-                    candidates = free.get(name, []) if f.name != "rule" or name == "channelwise" else []
-                    own = [c for c in candidates if c.file == f.file]
-                    stack += own or candidates
+                elif f.name != "rule":              # a rule calls ops, which have rules of their own
+                    candidates = free.get(name, [])
+                    stack += [c for c in candidates if c.file == f.file] or candidates
+        return met
+
+    found = {f: set() for op in ops for f in reached(op, sorted(ENTRIES), forward=False)}
+    for op in ops:
+        every = {name for (owner, name) in methods} - {"samples", "rule"}
+        for f in reached(op, sorted(every), forward=True) | reached(op, ["rule"], forward=True):
+            if f in found:
+                found[f].add(op)
     # What an op saves is chosen where it is applied.
     for f in functions:
         if re.search(r"op\.apply\([^)]*\b(INPUT|OUTPUT)\)", sources[f.file].body(f)):
