@@ -4,8 +4,10 @@ import importlib
 import json
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from microtensor.ops.registry import registered_ops
@@ -104,6 +106,31 @@ def test_planted_source_holds_every_mutant_and_the_original(plant, tmp_path):
         assert text.count(f"_mutant == {mutant.number} ") + text.count(f"_mutant == {mutant.number}:") >= 1
     assert "def _select_mutant(int number):" in text
     assert plant.planted(source, []).replace(plant.SELECTOR, "") == SOURCE
+
+
+@pytest.mark.parametrize(("name", "function"), [("tanh", np.tanh), ("sigmoid", lambda x: 1 / (1 + np.exp(-x)))])
+def test_every_mutant_of_a_loop_is_caught_by_finite_differences(plant, rng, name, function):
+    """Without a compiler: the loops of tanh and sigmoid are Python, once casts and declarations are gone."""
+    source = plant.read_sources()["activation.pyx"]
+    loop = next(f for f in source.functions if f.name == f"{name}_backward")
+    start, end = source.starts[loop.lines.start], source.starts[loop.lines.stop]
+    n, h = 7, 1e-6
+    x, g = rng.standard_normal(n), np.append(rng.standard_normal(n), np.nan)
+    numeric = g[:n] * (function(x + h) - function(x - h)) / (2 * h)
+
+    def caught(first, last, text):
+        """Whether dx is wrong with this text in place of the source's from first to last."""
+        body = plant.CAST.sub("", source.text[start:first] + text + source.text[last:end])
+        lines = [line for line in body.splitlines() if not line.strip().startswith("cdef")]
+        place = {"y": np.append(function(x), np.nan), "g": g, "dx": np.full(n + 1, np.nan), "n": n}
+        exec(textwrap.dedent("\n".join(lines)), place)
+        return not np.allclose(place["dx"][:n], numeric, rtol=1e-7, atol=1e-8)
+
+    assert not caught(end, end, "")
+    mutants = [mutant for mutant in plant.candidates() if mutant.function == loop.name]
+    assert {"sign", "operator", "dropped factor", "dropped term", "index", "bound"} <= {m.kind for m in mutants}
+    for mutant in mutants:
+        assert caught(mutant.start, mutant.end, mutant.text), mutant.mutated
 
 
 def test_known_equivalents_are_mutants_that_exist(plant):
