@@ -225,6 +225,7 @@ cdef class Expand(Op):
     def samples(draw):
         yield Sample(lambda x: expand(x, (3, 5)), [draw(3, 1)], lambda x: np.broadcast_to(x, (3, 5)))
         yield Sample(lambda x: expand(x, (2, -1, 5)), [draw(3, 1)], lambda x: np.broadcast_to(x, (2, 3, 5)))
+        yield Sample(lambda x: expand(x, (3, 5)), [draw(3, 5)], np.copy)
         yield Sample(lambda x: expand(x, (4,)), [draw()], lambda x: np.broadcast_to(x, (4,)))
         yield Sample(lambda x: expand(x, (0, 5)), [draw(1, 5)], lambda x: np.broadcast_to(x, (0, 5)),
                      zero_gradient=True)
