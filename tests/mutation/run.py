@@ -284,7 +284,7 @@ def write_page(path, text):
 def main():
     """Choose, build, run, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=600, help="how many mutants to plant (600)")
+    parser.add_argument("--count", type=int, default=500, help="how many mutants to plant (500)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice among the candidates (0)")
     parser.add_argument("--list", action="store_true", help="print the mutants; build nothing")
     parser.add_argument("--mutant", type=int, action="append", help="run only this one, and print why it fails")
