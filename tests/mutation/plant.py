@@ -477,8 +477,10 @@ def candidates(sources=None):
             for kind, start, end, text in Edits(source, function, statement).all():
                 whole = original[: start - statement.start] + text + original[end - statement.start :]
                 found.append(
-                    Mutant(len(found) + 1, function.file, statement.line, function.label, kind, _one_line(original),
-                           _one_line(whole), statement, start, end, text, ops)
+                    Mutant(
+                        len(found) + 1, function.file, statement.line, function.label, kind, _one_line(original),
+                        _one_line(whole), statement, start, end, text, ops,
+                    )
                 )  # fmt: skip
     return found
 
@@ -556,61 +558,55 @@ def _choice(source, statement, mutants):
     """A statement and its mutants: chosen by `if`, or in headers and declarations by conditional expressions."""
     original = source.text[statement.start : statement.end]
     if not re.match(r"(cdef|if|elif|while|for)\b", original):
-        column = statement.start - source.text.rindex("\n", 0, statement.start) - 1
-        indent = " " * column
-        lines = []
-        for i, mutant in enumerate(mutants):
-            wrong = original[: mutant.start - statement.start] + mutant.text + original[mutant.end - statement.start :]
-            lines.append(f"{'elif' if i else 'if'} _mutant == {mutant.number}:\n{indent}    {wrong}\n")
+        indent = " " * (statement.start - source.text.rindex("\n", 0, statement.start) - 1)
+        lines = [
+            f"{'elif' if i else 'if'} _mutant == {mutant.number}:\n"
+            f"{indent}    {_edited(original, statement.start, mutant)}\n"
+            for i, mutant in enumerate(mutants)
+        ]
         return indent.join([*lines, f"else:\n{indent}    {original}"])
-    # One conditional expression for the whole value, in which each mutant has its edit.
     values = {}
     for mutant in mutants:
         values.setdefault(_value_around(source, statement, mutant), []).append(mutant)
     for (start, end), inside in sorted(values.items(), reverse=True):
         value = source.text[start:end]
-        choice = value.strip()
-        if not re.match(r"for\b", original):
-            for mutant in inside:
-                wrong = value[: mutant.start - start] + mutant.text + value[mutant.end - start :]
-                choice = f"({wrong.strip()}) if _mutant == {mutant.number} else {choice}"
-            choice = f"({choice})"
-        else:
+        if original.startswith("for"):
             choice = _bounds(value, start, inside)
-        pad = value[: len(value) - len(value.lstrip())]
-        original = original[: start - statement.start] + pad + choice + original[end - statement.start :]
+        else:
+            choice = value.strip()
+            for mutant in inside:
+                choice = f"({_edited(value, start, mutant).strip()}) if _mutant == {mutant.number} else {choice}"
+            choice = f" ({choice})"
+        original = original[: start - statement.start] + choice + original[end - statement.start :]
     return original
 
 
+def _edited(text, origin, mutant):
+    """A part of the file's text, from the origin on, with the mutant's edit."""
+    return text[: mutant.start - origin] + mutant.text + text[mutant.end - origin :]
+
+
 def _bounds(value, start, mutants):
-    """The arguments of range, each chosen apart."""
-    args = _split(value)
-    alternatives = []
+    """The arguments of range, each chosen apart: range itself is no value that C could choose."""
+    original = _range_arguments(value)
+    chosen = original[:]
     for mutant in mutants:
-        wrong = _split(value[: mutant.start - start] + mutant.text + value[mutant.end - start :])
-        alternatives.append((mutant.number, ["0", *wrong] if len(wrong) == 1 else wrong))
-    args = ["0", *args] if len(args) == 1 else args
-    for number, wrong in alternatives:
-        for i, arg in enumerate(wrong):
-            if arg.strip() != _split_original(value)[i].strip():
-                args[i] = f"({arg.strip()}) if _mutant == {number} else {args[i].strip()}"
-    return ", ".join(f"({arg.strip()})" if "_mutant" in arg else arg.strip() for arg in args)
+        for i, wrong in enumerate(_range_arguments(_edited(value, start, mutant))):
+            if wrong != original[i]:
+                chosen[i] = f"({wrong}) if _mutant == {mutant.number} else {chosen[i]}"
+    return ", ".join(f"({argument})" if "_mutant" in argument else argument for argument in chosen)
 
 
-def _split_original(value):
-    args = _split(value)
-    return ["0", *args] if len(args) == 1 else args
-
-
-def _split(text):
-    """A list of arguments at its commas."""
+def _range_arguments(text):
+    """First and last, and the step if there is one."""
     parts, depth, last = [], 0, 0
     for i, c in enumerate(text):
         depth += (c in "([{") - (c in ")]}")
         if c == "," and depth == 0:
-            parts.append(text[last:i])
+            parts.append(text[last:i].strip())
             last = i + 1
-    return [*parts, text[last:]]
+    parts.append(text[last:].strip())
+    return ["0", *parts] if len(parts) == 1 else parts
 
 
 def _value_around(source, statement, mutant):

@@ -24,6 +24,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 
@@ -259,10 +260,18 @@ def table(mutants, results, seed):
               f"{totals['killed']} are killed: {100 * share:.1f} %. (Seed {seed}.)", ""]  # fmt: skip
     lines += ["| killed by | mutants |", "|---|---|"]
     lines += [f"| {killer} | {count} |" for killer, count in sorted(killers.items(), key=lambda k: (-k[1], k[0]))]
+    reasons = collections.defaultdict(list)
+    for mutant in mutants:
+        if fate(mutant, results, known) == "equivalent":
+            reasons[known[mutant.key]].append(mutant)
+    lines += ["", "### Equivalent mutants", ""]
+    for reason, group in reasons.items():
+        lines += [f"- {mutant.function} ({mutant.file}): `{mutant.mutated}` for `{mutant.original}`" for mutant in group]
+        lines += ["", *textwrap.wrap(f"  {reason}", 120, subsequent_indent="  "), ""]
     survivors = [mutant for mutant in mutants if fate(mutant, results, known) == "survives"]
     if survivors:
-        lines += ["", "Survivors:", "", "```", *[describe(mutant) for mutant in survivors], "```"]
-    return "\n".join(lines)
+        lines += ["### Survivors", "", "```", *[describe(mutant) for mutant in survivors], "```"]
+    return "\n".join(lines).rstrip()
 
 
 def fate(mutant, results, known):
