@@ -266,7 +266,8 @@ def table(mutants, results, seed):
             reasons[known[mutant.key]].append(mutant)
     lines += ["", "### Equivalent mutants", ""]
     for reason, group in reasons.items():
-        lines += [f"- {mutant.function} ({mutant.file}): `{mutant.mutated}` for `{mutant.original}`" for mutant in group]
+        for mutant in group:
+            lines.append(f"- {mutant.function} ({mutant.file}): `{mutant.mutated}` for `{mutant.original}`")
         lines += ["", *textwrap.wrap(f"  {reason}", 120, subsequent_indent="  "), ""]
     survivors = [mutant for mutant in mutants if fate(mutant, results, known) == "survives"]
     if survivors:
