@@ -46,7 +46,7 @@ def test_choice_is_seeded_and_reaches_every_function(plant):
     functions = {(mutant.file, mutant.function) for mutant in mutants}
     chosen = plant.choose(mutants, 300, seed=0)
     assert chosen == plant.choose(mutants, 300, seed=0) != plant.choose(mutants, 300, seed=1)
-    assert len({mutant.key for mutant in chosen}) == len(chosen) == 300
+    assert len({(mutant.file, mutant.start, mutant.end, mutant.text) for mutant in chosen}) == len(chosen) == 300
     assert {(mutant.file, mutant.function) for mutant in chosen} == functions
     assert [mutant.number for mutant in chosen] == list(range(1, 301))
 

@@ -160,10 +160,8 @@ def _without_comments_and_strings(text):
     pattern = re.compile(r'"""(?:.|\n)*?"""|"(?:\\.|[^"\\\n])*"|#[^\n]*')
 
     def blank(match):
-        kept = match[0] if match[0].startswith("#") else '"' + match[0][1:-1] + '"'
-        inside = re.sub(r"[^\n]", " ", kept)
-        docstring_or_comment = match[0].startswith(("#", '"""'))
-        return inside if docstring_or_comment else '"' + inside[1:-1] + '"'
+        spaces = re.sub(r"[^\n]", " ", match[0])
+        return spaces if match[0].startswith(("#", '"""')) else '"' + spaces[1:-1] + '"'
 
     return pattern.sub(blank, text)
 
