@@ -22,7 +22,7 @@ PACKAGES = (
     "microtensor", "numpy", "torch", "jax", "jaxlib", "scikit-learn", "autograd", "mygrad", "micrograd", "matplotlib"
 )
 
-PAUSE = 0.01  # seconds before a turn: after its last call a library's team of threads spins for a while
+PAUSE = 0.12  # seconds before a turn: after its last call OpenBLAS's team of threads spins for a tenth of a second
 
 
 # -- arguments --------------------------------------------------------------------------------------------------------

@@ -1,7 +1,5 @@
 """Report: what a check found, as a truth value, as text, as a table, as JSON and as a picture."""
 
-import html
-import json
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -142,10 +140,14 @@ class Report:
 
     def to_json(self, indent=2):
         """The report as JSON; a number that JSON does not know, such as nan, as a string."""
+        import json  # on first use, like html below: they take a thirtieth of an import of microtensor
+
         return json.dumps(_plain(self.to_dict()), indent=indent, allow_nan=False)
 
     def _repr_html_(self):
         """A table for notebooks."""
+        import html
+
         head = "".join(f"<th>{title}</th>" for title in
                        ("", "input", "wrong", "worst element", "yours", "numeric", "relative error", "hint"))
         rows = []
