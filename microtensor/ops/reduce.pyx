@@ -677,9 +677,8 @@ cdef class LogSumExp(Reduction):
         self.save(x, None, y)
 
     def rule(self, Tensor g):
-        y = self.output()
-        y = where(y.detach() == -simd.INFINITY, 0.0, y)         # all x are -inf: the gradient is 0, as the kernel's
-        return (self.spread(g) * exp(self.input(0) - self.spread(y)),)
+        y = self.spread(self.output())
+        return (self.spread(g) * exp(self.input(0) - where(y.detach() == -np.inf, 0.0, y)),)    # all x -inf: 0, not nan
 
     @staticmethod
     def samples(draw):
