@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import microtensor as mt
-from microtensor.gradcheck import GradcheckError
+from microtensor.gradcheck import GradcheckError, check_function
 
 
 def random_input(rng, *shape, dtype=np.float64, requires_grad=True):
@@ -500,3 +500,18 @@ def test_leaf_that_is_not_contiguous_is_checked_in_place(rng):
 def test_options_without_meaning_are_refused(options, rng):
     with pytest.raises(ValueError, match=next(iter(options))):
         mt.gradcheck(mt.tanh, random_input(rng, 3), **options)
+
+
+def test_function_that_is_infinite_on_one_side_is_nonfinite():
+    report = check_function(lambda x: np.where(x > 1, np.inf, x), lambda g, x: g, [np.array([0.5, 1.0, 0.2])],
+                            raise_exception=False)
+    assert report.verdict == "NONFINITE"
+    assert report.inputs[0].wrong == 1 and report.inputs[0].index == (1,)
+
+
+def test_elements_compared_beside_a_kink_are_said_and_not_called_wrong():
+    # relu's kink is so near to 1 that no step there is short enough to see much.
+    x = mt.tensor([0.3, 1 + 2.0**-30, 2.0], dtype=mt.float64, requires_grad=True)
+    report = mt.gradcheck(lambda x: mt.relu(x - 1) * 3 + x, [x], raise_exception=False)
+    assert report, str(report)
+    assert report.inputs[0].wrong == 0

@@ -76,7 +76,7 @@ def compare(run, k, found, places):
     distance = np.abs(ours - numeric)
     excess = np.where(distance == 0, 0, distance / tolerance)
     excess = np.where(np.isnan(excess) | ~np.isfinite(numeric), np.inf, excess)
-    state = np.where(np.any(excess > 1, axis=0), "wrong", "")
+    state = np.where(np.any(excess > 1, axis=0), "wrong", "").astype("U9")      # room for "nonfinite"
     resolution = tolerance / np.fmax(np.fmax(np.abs(numeric), size), np.finfo(float).tiny)
     # Nothing but zeros, within what can be seen, on both sides.
     zero = bool(np.all(np.abs(numeric) <= tolerance) and np.all(np.abs(run.analytic[k]) <= np.max(tolerance)))
