@@ -79,6 +79,7 @@ cdef Late late
 cdef bint is_float(ndarray array) noexcept
 cdef bint is_single(ndarray array) noexcept
 cdef Tensor wrap(ndarray array)
+cdef Tensor holding(ndarray one, double value)
 cdef Tensor view_of(Tensor base, ndarray array)
 cdef Tensor record(Op op, ndarray y, Tensor a, Tensor b=*, Tensor c=*)
 cdef Tensor record_all(Op op, ndarray y, list inputs)

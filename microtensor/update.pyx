@@ -11,7 +11,7 @@ from libc.stdlib cimport free, realloc
 from numpy cimport ndarray
 
 from microtensor cimport simd
-from microtensor.core cimport Tensor, contiguous, empty, empty_like, is_float, is_single, wrap
+from microtensor.core cimport Tensor, contiguous, empty, empty_like, holding, is_float, is_single, wrap
 from microtensor.runs cimport larger, sum_squares_run
 from microtensor.simd cimport real
 from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
@@ -342,12 +342,7 @@ def total_norm(list tensors not None, double norm_type=2):
 
 def number_like(double number, Tensor like not None):
     """A 0-d tensor of the float tensor's dtype; inf where float32 ends."""
-    cdef ndarray array = empty(0, NULL, cnp.PyArray_TYPE(like.array))
-    if is_single(array):
-        (<float*>cnp.PyArray_DATA(array))[0] = <float>number
-    else:
-        (<double*>cnp.PyArray_DATA(array))[0] = number
-    return wrap(array)
+    return holding(empty(0, NULL, cnp.PyArray_TYPE(like.array)), number)
 
 
 # -- in place -----------------------------------------------------------------------------------------------------

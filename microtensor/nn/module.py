@@ -153,9 +153,11 @@ class Module(ModuleBase):
 
     def _named_tensors(self, own, prefix, recurse, remove_duplicate):
         seen = set()
-        modules = self._named_modules(set() if remove_duplicate else None, prefix)
-        if not recurse:
-            modules = modules[:1]
+        if recurse:
+            modules = self._named_modules(set() if remove_duplicate else None, prefix)
+        else:
+            self._refuse_hidden_parts()
+            modules = [(prefix, self)]
         for path, module in modules:
             for name, tensor in own(module):
                 if not remove_duplicate or tensor not in seen:
