@@ -121,7 +121,7 @@ class BuildLevels(build_ext):
         return Extension(
             name,
             extension.sources,
-            include_dirs=[numpy.get_include(), str(PACKAGE)],
+            include_dirs=[numpy.get_include(), str(PACKAGE / "kernels")],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
             extra_compile_args=[*flags, *openmp],
             extra_link_args=[*openmp, *([f"-fsanitize={SANITIZE}"] if SANITIZE else [])],

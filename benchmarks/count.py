@@ -98,7 +98,7 @@ def combination():
     """What a count of instructions depends on."""
     import numpy
 
-    from microtensor import threads
+    from microtensor.kernels import threads
 
     python = ".".join(platform.python_version_tuple()[:2])
     return f"Python {python}, NumPy {numpy.__version__}, {threads.compiler_version()}"

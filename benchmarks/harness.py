@@ -168,7 +168,8 @@ def machine():
     """Everything about the machine that a reader of the figures may ask for."""
     import numpy
 
-    from microtensor import __version__, _cpu, _isa_path, threads
+    from microtensor import __version__, _cpu, _isa_path
+    from microtensor.kernels import threads
 
     return {
         "processor": _first_line_after("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),

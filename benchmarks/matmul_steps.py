@@ -40,7 +40,7 @@ def compile_steps(folder):
     """The steps as a shared library, compiled with the flags of the product."""
     library = Path(folder) / "steps.so"
     compiler = os.environ.get("CC", "cc").split()
-    include = f"-I{Path(mt.__file__).parent}"
+    include = f"-I{Path(mt.__file__).parent}/kernels"
     subprocess.run([*compiler, *FLAGS, include, str(HERE / "steps" / "matmul.c"), "-o", str(library)], check=True)
     return ctypes.CDLL(str(library))
 

@@ -43,11 +43,11 @@ from microtensor.creation import (
     zeros_like,
 )
 from microtensor.gradcheck import gradcheck, gradgradcheck
-from microtensor.memory import empty_cache
+from microtensor.kernels.memory import empty_cache
+from microtensor.kernels.threads import get_num_threads, set_num_threads
 from microtensor.ops import *
 from microtensor.random import Generator, default_generator, manual_seed
 from microtensor.serialization import load, save
-from microtensor.threads import get_num_threads, set_num_threads
 
 float32, float64 = _np.dtype(_np.float32), _np.dtype(_np.float64)
 uint8, int8, int16, int32, int64 = (_np.dtype(name) for name in ("uint8", "int8", "int16", "int32", "int64"))

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 import microtensor as mt
-from microtensor import _isa_path, datasets, threads, training
+from microtensor import _isa_path, datasets, training
+from microtensor.kernels import threads
 
 
 def main(arguments=None):

@@ -21,8 +21,8 @@ cimport cython
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from microtensor.memory cimport new_array
-from microtensor.simd cimport real
+from microtensor.kernels.memory cimport new_array
+from microtensor.kernels.simd cimport real
 
 import numpy as np
 

@@ -10,7 +10,8 @@ import pytest
 from microtensor._cpu import supported_levels
 
 import microtensor as mt
-from microtensor import _isa_path, gemm
+from microtensor import _isa_path
+from microtensor.kernels import gemm
 
 # Around every edge: of tiles (rows 6, 12, columns 4 to 32), of eight tiles (48, 96 rows), of blocks (256 deep), of
 # steps that are far (64 or 128 elements).

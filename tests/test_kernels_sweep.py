@@ -15,7 +15,8 @@ import pytest
 from microtensor._cpu import supported_levels
 
 import microtensor as mt
-from microtensor import _isa_path, gemm
+from microtensor import _isa_path
+from microtensor.kernels import gemm
 from microtensor.ops.registry import registered_ops
 
 # -- memory with a fence ---------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 import microtensor as mt
-from microtensor import gemm
+from microtensor.kernels import gemm
 
 MIB = 2**20
 

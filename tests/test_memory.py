@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from microtensor.memory import idle_bytes
+from microtensor.kernels.memory import idle_bytes
 
 import microtensor as mt
 

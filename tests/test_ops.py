@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import microtensor as mt
-from microtensor.gradcheck.registry import (
+from microtensor.gradcheck.op import (
     LIMITS,
     gradients,
     kernel_error,

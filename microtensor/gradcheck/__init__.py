@@ -2,8 +2,8 @@
 
 from microtensor.gradcheck.check import check_function, gradcheck, gradgradcheck
 from microtensor.gradcheck.module import check_module
+from microtensor.gradcheck.op import OpResult, check_op
 from microtensor.gradcheck.optimizer import check_clipping, check_optimizer
-from microtensor.gradcheck.registry import OpResult, check_op
 from microtensor.gradcheck.report import GradcheckError, InputReport, Report
 
 __all__ = [

@@ -17,8 +17,8 @@ import microtensor
 from microtensor import nn, ops, optim
 from microtensor.core import from_numpy
 from microtensor.gradcheck.check import gradcheck
+from microtensor.gradcheck.op import LIMITS, check_op
 from microtensor.gradcheck.optimizer import check_clipping, check_optimizer
-from microtensor.gradcheck.registry import LIMITS, check_op
 from microtensor.ops.registry import registered_ops, samples_of
 
 ROOT = Path(microtensor.__file__).parent

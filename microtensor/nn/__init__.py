@@ -1,5 +1,9 @@
 """Neural networks: modules, layers, losses, initial values, clipping."""
 
+from microtensor import _isa_path
+
+_isa_path.extend(__path__, "nn")
+
 from microtensor.nn import functional, init, utils
 from microtensor.nn.activation import ELU, SELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from microtensor.nn.batchnorm import BatchNorm1d

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from microtensor import creation, ops, update
+from microtensor import creation, foreach, ops
 from microtensor.core import float32
 from microtensor.nn import init
 from microtensor.nn.module import Module
@@ -76,7 +76,7 @@ class BatchNorm1d(Module):
         output = ops.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias,
                                 self.training or not tracked, momentum, self.eps)
         if self.training and tracked:
-            update.increment_(self.num_batches_tracked)
+            foreach.increment_(self.num_batches_tracked)
         return output
 
     def extra_repr(self):

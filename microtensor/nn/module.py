@@ -18,9 +18,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from microtensor import ops, update
+from microtensor import foreach, ops
 from microtensor.core import Tensor, float32, float64, no_grad
-from microtensor.module_base import ModuleBase
+from microtensor.nn._call import ModuleBase
 from microtensor.nn.parameter import Parameter
 
 IncompatibleKeys = namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
@@ -234,7 +234,7 @@ class Module(ModuleBase):
 
     def zero_grad(self, set_to_none=True):
         """Forget every parameter's gradient, or set it to 0."""
-        update.zero_grad(list(self.parameters()), set_to_none)
+        foreach.zero_grad(list(self.parameters()), set_to_none)
 
     def apply(self, fn):
         """Call ``fn(module)`` for all modules inside and then this one; returns the module.

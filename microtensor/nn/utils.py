@@ -3,7 +3,7 @@
 import math
 import warnings
 
-from microtensor import update
+from microtensor import foreach
 from microtensor.core import Tensor
 from microtensor.creation import tensor
 
@@ -42,14 +42,14 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
         raise ValueError(f"max_norm must be at least 0, got {max_norm}")
     if not grads:
         return tensor(0.0)
-    norm = update.total_norm(grads, float(norm_type))
+    norm = foreach.total_norm(grads, float(norm_type))
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(f"the gradients' norm of order {norm_type} is {norm}, so they cannot be clipped: "
                            "lower the learning rate, or pass error_if_nonfinite=False")
     factor = max_norm / (norm + 1e-6)
     if not factor >= 1:         # a nan factor is applied: better gradients that are all nan than some
-        update.scale_(grads, factor)
-    return update.number_like(norm, grads[0])
+        foreach.scale_(grads, factor)
+    return foreach.number_like(norm, grads[0])
 
 
 def clip_grad_value_(parameters, clip_value):
@@ -74,7 +74,7 @@ def clip_grad_value_(parameters, clip_value):
     grads = _gradients(parameters)
     if not clip_value >= 0:
         raise ValueError(f"clip_value must be at least 0, got {clip_value}")
-    update.clamp_(grads, float(clip_value))
+    foreach.clamp_(grads, float(clip_value))
 
 
 def _gradients(parameters):
@@ -83,4 +83,4 @@ def _gradients(parameters):
     if not parameters:
         warnings.warn("no parameters, so no gradients to clip: a generator such as net.parameters() gives "
                       "them only once", stacklevel=3)
-    return update.gradients(parameters)
+    return foreach.gradients(parameters)

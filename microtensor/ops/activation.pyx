@@ -8,12 +8,12 @@ cimport numpy as cnp
 from cython.parallel cimport prange
 from numpy cimport ndarray
 
-from microtensor cimport simd
+from microtensor.kernels cimport simd
 from microtensor.core cimport Engine, Op, Tensor, contiguous, empty_like, is_single, record
 from microtensor.ops.elementwise cimport INPUT, OUTPUT, Unary, as_float
 from microtensor.ops.axes cimport Axes, axes_of, normal_dim
-from microtensor.simd cimport real
-from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
+from microtensor.kernels.simd cimport real
+from microtensor.kernels.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
 
 import numpy as np
 

@@ -8,14 +8,14 @@ cimport cython
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from microtensor cimport simd
+from microtensor.kernels cimport simd
 from microtensor.core cimport (
     Engine, Tensor, empty_like, is_float, is_single, late, operand, record, wrap,
 )
 from microtensor.ops.elementwise cimport (
     FORWARD, INPUT, NOTHING, OUTPUT, Binary, Plan, Unary, Walk, empty_broadcast, next_run, promote, start_walk,
 )
-from microtensor.simd cimport real
+from microtensor.kernels.simd cimport real
 
 import numpy as np
 

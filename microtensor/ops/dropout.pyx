@@ -11,8 +11,8 @@ from numpy cimport ndarray
 
 from microtensor.core cimport Engine, Op, Tensor, contiguous, empty_like, is_single, record, wrap
 from microtensor.ops.elementwise cimport as_float
-from microtensor.simd cimport real
-from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
+from microtensor.kernels.simd cimport real
+from microtensor.kernels.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
 
 import numpy as np
 

@@ -10,10 +10,10 @@ from cython.parallel cimport prange
 from numpy cimport ndarray
 
 from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, is_float, is_single, late, record, wrap
-from microtensor.gemm cimport THREAD_WORK, Layout, gemm
+from microtensor.kernels.gemm cimport THREAD_WORK, Layout, gemm
 from microtensor.ops.elementwise cimport MAX_DIMS
-from microtensor.simd cimport real
-from microtensor.threads cimport share, threads_for
+from microtensor.kernels.simd cimport real
+from microtensor.kernels.threads cimport share, threads_for
 
 import numpy as np
 

@@ -9,13 +9,13 @@ cimport numpy as cnp
 from cython.parallel cimport prange
 from numpy cimport ndarray
 
-from microtensor cimport simd
+from microtensor.kernels cimport simd
 from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record, wrap
 from microtensor.ops.axes cimport Axes, axes_of
 from microtensor.ops.elementwise cimport Binary
-from microtensor.runs cimport larger, max_run, sum_run
-from microtensor.simd cimport real
-from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
+from microtensor.kernels.sums cimport larger, max_run, sum_run
+from microtensor.kernels.simd cimport real
+from microtensor.kernels.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
 
 import numpy as np
 

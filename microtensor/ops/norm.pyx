@@ -8,11 +8,11 @@ cimport numpy as cnp
 from cython.parallel cimport prange
 from numpy cimport ndarray
 
-from microtensor cimport simd
+from microtensor.kernels cimport simd
 from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record, wrap
 from microtensor.ops.axes cimport Axes, axes_of
-from microtensor.simd cimport real
-from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
+from microtensor.kernels.simd cimport real
+from microtensor.kernels.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
 
 import numpy as np
 

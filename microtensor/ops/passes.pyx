@@ -12,12 +12,12 @@ cimport numpy as cnp
 from cython.parallel cimport prange
 from numpy cimport ndarray
 
-from microtensor cimport simd
+from microtensor.kernels cimport simd
 from microtensor.core cimport is_single
 from microtensor.ops.axes cimport Dims, Grid, make_grid, offset_of
-from microtensor.runs cimport larger, max_run, sum_run, sum_squares_run
-from microtensor.simd cimport real
-from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
+from microtensor.kernels.sums cimport larger, max_run, sum_run, sum_squares_run
+from microtensor.kernels.simd cimport real
+from microtensor.kernels.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
 
 cnp.import_array()
 

@@ -10,14 +10,14 @@ cimport numpy as cnp
 from cython.parallel cimport prange
 from numpy cimport ndarray
 
-from microtensor cimport simd
+from microtensor.kernels cimport simd
 from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, is_float, is_single, late, record, wrap
 from microtensor.ops.axes cimport Axes, Dims, axes_of, dims_of, normal_dim
 from microtensor.ops.elementwise cimport as_float
 from microtensor.ops.passes cimport EXPONENTIALS, LARGEST, SQUARES, SUM, Kind, reduce_array, spread_array
-from microtensor.runs cimport max_run
-from microtensor.simd cimport real
-from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
+from microtensor.kernels.sums cimport max_run
+from microtensor.kernels.simd cimport real
+from microtensor.kernels.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
 
 import warnings
 

@@ -1,6 +1,6 @@
 """Optimizer: parameter groups with their options, and state per parameter."""
 
-from microtensor import update
+from microtensor import foreach
 from microtensor.core import Tensor
 
 
@@ -83,7 +83,7 @@ class Optimizer:
     def zero_grad(self, set_to_none=True):
         """Forget the gradients, or set them to 0."""
         for group in self.param_groups:
-            update.zero_grad(group["params"], set_to_none)
+            foreach.zero_grad(group["params"], set_to_none)
 
     def state_dict(self):
         """Options and state, with parameters replaced by their numbers 0, 1, 2, ... through all groups."""

@@ -1,6 +1,6 @@
 """Stochastic gradient descent."""
 
-from microtensor import update
+from microtensor import foreach
 from microtensor.core import enable_grad
 from microtensor.optim.optimizer import Optimizer
 
@@ -56,5 +56,5 @@ class SGD(Optimizer):
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        update.sgd_step(self.param_groups, self.state)
+        foreach.sgd_step(self.param_groups, self.state)
         return loss

@@ -60,7 +60,7 @@ def build(folder, sources, mutants, through):
         if chosen:
             (folder / "microtensor" / "ops" / name).write_text(plant.planted(source, chosen))
     # Forks compute on one thread, as their parent's team is gone; here the parent never has one.
-    threads = folder / "microtensor" / "threads.pyx"
+    threads = folder / "microtensor" / "kernels" / "threads.pyx"
     threads.write_text(threads.read_text().replace("os.register_at_fork(after_in_child=_after_fork)", "pass"))
     setup = folder / "setup.py"
     setup.write_text(setup.read_text().replace('"-O3"', '"-O1"'))

@@ -20,8 +20,8 @@ needs none.
 
 from cython.parallel cimport prange
 
-from microtensor.simd cimport real
-from microtensor.threads cimport share, threads_for
+from microtensor.kernels.simd cimport real
+from microtensor.kernels.threads cimport share, threads_for
 
 import numpy as np
 

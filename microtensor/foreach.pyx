@@ -10,11 +10,11 @@ from cython.parallel cimport prange
 from libc.stdlib cimport free, realloc
 from numpy cimport ndarray
 
-from microtensor cimport simd
+from microtensor.kernels cimport simd
 from microtensor.core cimport Tensor, contiguous, empty, empty_like, holding, is_float, is_single, wrap
-from microtensor.runs cimport larger, sum_squares_run
-from microtensor.simd cimport real
-from microtensor.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
+from microtensor.kernels.sums cimport larger, sum_squares_run
+from microtensor.kernels.simd cimport real
+from microtensor.kernels.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
 
 import numpy as np
 

@@ -5,8 +5,8 @@ run goes through FEW of them, and then the lanes are added up in pairs. Sums are
 ten million elements is right to its last digit.
 """
 
-from microtensor cimport simd
-from microtensor.simd cimport real
+from microtensor.kernels cimport simd
+from microtensor.kernels.simd cimport real
 
 cdef enum:
     LANES = 32

@@ -1,6 +1,6 @@
 """The matrix product: see gemm.pyx."""
 
-from microtensor.simd cimport real
+from microtensor.kernels.simd cimport real
 
 
 cdef enum:
