@@ -23,25 +23,39 @@ cdef class Tensor:
     cdef void after_write(self)
 
 
+cdef enum:                          # what an op's backward reads, as a set: record drops the rest
+    NOTHING = 0
+    INPUT = 1                       # a
+    OTHER = 2                       # b, the second input
+    OUTPUT = 4                      # y
+    CONTEXT = 8
+
+
 @cython.no_gc
 cdef class Op:
     # -- the graph
     cdef tuple edges                # per input, where its gradient goes: an Op, a leaf Tensor, or None
     cdef tuple input_shapes         # the inputs' shapes, kept only if one of them was broadcast
+    # -- what forward computes with, and backward after it
+    cdef ndarray a, b, y            # the first input, the second input, the output
+    cdef object context             # whatever else
+    cdef object g                   # dL/dy so far: an ndarray, or a Tensor under create_graph; only during a pass
+    cdef ndarray da, db, dc         # the gradients of up to three inputs; only until the engine has them
     # -- saved for backward
-    cdef ndarray a, b, y            # the first input, the second input, the output: those that backward reads
-    cdef object context             # whatever else backward reads; freed together with a, b, y
     cdef Version version_a, version_b, version_y
-    cdef Py_ssize_t writes          # what the three versions added up to when they were saved
+    cdef Py_ssize_t writes          # what the three versions added up to when the arrays were saved
     cdef bint saved, freed
     cdef Py_ssize_t recorded        # the time of forward
     # -- while the engine runs
-    cdef object incoming            # dL/dy so far: an ndarray, or a Tensor under create_graph
-    cdef bint owned                 # incoming may be written into
+    cdef bint owned                 # g may be written into
     cdef Py_ssize_t pending         # gradients still to come
-    cdef Py_ssize_t walk            # the last walk that met this op
+    cdef Py_ssize_t pass_id         # the last pass that met this op
 
-    cdef int backward(self, ndarray g, Engine engine) except -1
+    cdef int run_forward(self) except -1
+    cdef int allocate_gradients(self) except -1
+    cdef int run_backward(self) except -1
+    cdef int give_gradients(self, Engine engine) except -1
+    cdef int reads(self) noexcept
     cdef bint needs(self, Py_ssize_t i) noexcept
     cdef void save(self, Tensor a, Tensor b, Tensor y)
     cdef int check_saved(self) except -1
@@ -56,9 +70,9 @@ cdef class Engine:
     cdef bint create_graph
 
     cdef int run(self, list roots, list gradients, bint retain_graph) except -1
-    cdef list count(self, Py_ssize_t walk, list roots)
+    cdef list count_gradients(self, Py_ssize_t pass_id, list roots)
     cdef int check_leaf(self, Tensor leaf, Op op) except -1
-    cdef int send(self, list ready, bint retain_graph) except -1
+    cdef int run_in_order(self, list ready, bint retain_graph) except -1
     cdef int run_rule(self, Op op, Tensor g) except -1
     cdef int give(self, Op op, Py_ssize_t i, ndarray dx) except -1
     cdef int lend(self, Op op, Py_ssize_t i, ndarray dx) except -1
@@ -70,19 +84,20 @@ cdef class Engine:
 # Tensor's operators are made of ops, and ops are made of Tensors: the ops fill this table in when they load.
 ctypedef Tensor (*binary_function)(Tensor a, Tensor b)
 
-cdef struct Late:
+cdef struct Operators:
     binary_function add, sub, mul, div, pow, matmul
     ndarray (*sum_to)(ndarray array, tuple shape)
 
-cdef Late late
+cdef Operators operators
 
 cdef bint is_float(ndarray array) noexcept
 cdef bint is_single(ndarray array) noexcept
 cdef Tensor wrap(ndarray array)
+cdef void set_number(ndarray one, double value) noexcept
 cdef Tensor holding(ndarray one, double value)
 cdef Tensor view_of(Tensor base, ndarray array)
-cdef Tensor record(Op op, ndarray y, Tensor a, Tensor b=*, Tensor c=*)
-cdef Tensor record_all(Op op, ndarray y, list inputs)
+cdef Tensor record(Op op, Tensor a, Tensor b=*, Tensor c=*)
+cdef Tensor record_all(Op op, list inputs)
 cdef Tensor operand(object value, Tensor like)
 cdef ndarray empty(int ndim, Py_ssize_t* shape, int typenum)
 cdef ndarray empty_like(ndarray array)

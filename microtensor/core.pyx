@@ -1,10 +1,10 @@
-"""Tensor, Op and Engine: the graph, and the walk back through it.
+"""Tensor, Op and Engine: the graph, and the pass back through it.
 
 A training step, as the data sees it:
 
     forward     y = f(x)     an Op computes y's array; if gradients are recorded, y.op = that Op, and the Op
                              keeps edges to what made its inputs and the arrays its backward will read
-    backward    loss.backward()      the Engine walks the Ops from the loss to the leaves, outputs before
+    backward    loss.backward()      the Engine goes through the Ops from the loss to the leaves, outputs before
                              inputs, hands each Op its dL/dy, and takes the dL/dx it gives back
     update      the leaves now hold .grad; an optimiser writes new numbers into their arrays
 
@@ -176,12 +176,23 @@ include "tensor.pxi"
 # -- ops ------------------------------------------------------------------------------------------------------
 
 cdef object ops = None      # the module microtensor.ops, once it has loaded
+cdef object observer = None     # called after each run of an op: see observe
 
 
 def bind_ops(module):
     """Let Tensor's methods find their functions; called once, by microtensor.ops."""
     global ops
     ops = module
+
+
+def observe(function):
+    """Call function(op, backward) after each run of an op, forward or backward; None: no more. Returns the one before.
+
+    The op still holds all arrays then: ``op.results(backward)`` shows them, ``op.run_again(backward)`` repeats the run.
+    """
+    global observer
+    before, observer = observer, function
+    return before
 
 
 # An op that dies takes with it the ops of its inputs, and they take theirs. From some depth on they wait in a list
@@ -192,9 +203,11 @@ cdef list _dying = []
 cdef int _depth = 0
 
 
-cdef Tensor record(Op op, ndarray y, Tensor a, Tensor b=None, Tensor c=None):
-    """A tensor around the op's output y; linked to the op if gradients are recorded for any of its inputs."""
-    cdef Tensor tensor = wrap(y)
+cdef Tensor record(Op op, Tensor a, Tensor b=None, Tensor c=None):
+    """The op's output as a tensor, linked to the op if gradients are recorded for any of its inputs."""
+    if observer is not None:
+        observer(op, False)
+    cdef Tensor y = wrap(op.y)
     if recording and (a.needs_gradient or (b is not None and b.needs_gradient)
                       or (c is not None and c.needs_gradient)):
         if b is None:
@@ -203,21 +216,19 @@ cdef Tensor record(Op op, ndarray y, Tensor a, Tensor b=None, Tensor c=None):
             op.edges = (_edge(a), _edge(b))
         else:
             op.edges = (_edge(a), _edge(b), _edge(c))
-        op.recorded = _replacements
-        tensor.op = op
-        tensor.needs_gradient = True
-    return tensor
+        op.save(a, b, y)
+    return y
 
 
-cdef Tensor record_all(Op op, ndarray y, list inputs):
-    """record for any number of inputs."""
-    cdef Tensor tensor = wrap(y)
+cdef Tensor record_all(Op op, list inputs):
+    """record for any number of inputs, none of which backward reads."""
+    if observer is not None:
+        observer(op, False)
+    cdef Tensor y = wrap(op.y)
     if recording and any([(<Tensor>x).needs_gradient for x in inputs]):
         op.edges = tuple([_edge(<Tensor>x) for x in inputs])
-        op.recorded = _replacements
-        tensor.op = op
-        tensor.needs_gradient = True
-    return tensor
+        op.save(None, None, y)
+    return y
 
 
 cdef inline object _edge(Tensor x):
@@ -230,8 +241,17 @@ cdef inline object _edge(Tensor x):
 cdef class Op:
     """A node of the graph: one computation, with what its backward needs. Each op is a subclass.
 
-    A subclass gives ``backward`` (kernels on arrays: fast), ``rule`` (the same in Tensor language: for
-    create_graph) and ``samples`` (inputs to verify both on).
+    Its life has four steps. A subclass, or the family of ops that it belongs to (microtensor/ops/base.pyx), gives each:
+
+        check      the arguments, and bring them to one dtype
+        allocate   the output y
+        run        the loops: run_forward computes y from a, b and the op's options
+        record     link the output to the op, and drop what backward does not read (``reads`` says what it does)
+
+    On the way back the engine checks that what was saved is as it was, and calls allocate_gradients, run_backward and
+    give_gradients. A run reads and writes the arrays in the op's fields and nothing else, so it can be watched, timed
+    and done again. ``rule`` is the backward once more, in Tensor language, for create_graph; ``samples`` are inputs to
+    verify both on.
     """
 
     def __dealloc__(self):
@@ -248,9 +268,31 @@ cdef class Op:
                 _dying.pop()
                 _depth = 0
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        """Give the engine dL/dx for every input that needs one. g = dL/dy: y's shape and dtype, C-contiguous."""
-        raise NotImplementedError(f"{type(self).__name__}.backward")
+    cdef int run_forward(self) except -1:
+        """Compute y."""
+        raise NotImplementedError(f"{type(self).__name__}.run_forward")
+
+    cdef int allocate_gradients(self) except -1:
+        """Make da, db and dc, those of them that are needed; by default run_backward makes them itself."""
+        return 0
+
+    cdef int run_backward(self) except -1:
+        """Compute the gradients from g = dL/dy, which has y's shape and dtype and is C-contiguous."""
+        return 0
+
+    cdef int give_gradients(self, Engine engine) except -1:
+        """Hand the gradients to the engine, which may write into them from then on."""
+        if self.da is not None:
+            engine.give(self, 0, self.da)
+        if self.db is not None:
+            engine.give(self, 1, self.db)
+        if self.dc is not None:
+            engine.give(self, 2, self.dc)
+        return 0
+
+    cdef int reads(self) noexcept:
+        """What backward reads: a set of INPUT, OTHER, OUTPUT and CONTEXT."""
+        return NOTHING
 
     def rule(self, Tensor g):
         """dL/dx for every input as a tuple of tensors, None where it is not needed, made of differentiable ops."""
@@ -266,18 +308,28 @@ cdef class Op:
         return self.edges[i] is not None
 
     cdef void save(self, Tensor a, Tensor b, Tensor y):
-        """Keep the arrays of the first input, the second input and the output, or of those that are not None."""
-        self.writes = 0
-        if a is not None:
-            self.a, self.version_a = a.array, a.get_version()
+        """Link the output y to the op, and of what forward computed with keep what backward reads."""
+        cdef int reads = self.reads()
+        self.recorded = _replacements
+        y.op, y.needs_gradient = self, True
+        self.saved = reads != NOTHING
+        if reads & INPUT:
+            self.version_a = a.get_version()
             self.writes += self.version_a.writes
-        if b is not None:
-            self.b, self.version_b = b.array, b.get_version()
+        else:
+            self.a = None
+        if reads & OTHER:
+            self.version_b = b.get_version()
             self.writes += self.version_b.writes
-        if y is not None:
-            self.y, self.version_y = y.array, y.get_version()
+        else:
+            self.b = None
+        if reads & OUTPUT:
+            self.version_y = y.get_version()
             self.writes += self.version_y.writes
-        self.saved = True
+        else:
+            self.y = None
+        if not reads & CONTEXT:
+            self.context = None
 
     cdef int check_saved(self) except -1:
         """Raise if the saved arrays are gone or no longer hold what they held in forward."""
@@ -310,8 +362,8 @@ cdef class Op:
 
     cpdef Tensor input(self, Py_ssize_t i):
         """The saved input 0 or 1 as a tensor in its place in the graph: what rules compute with."""
-        cdef ndarray array = self.a if i == 0 else self.b
-        if not 0 <= i < 2 or array is None:
+        cdef ndarray array = self.a if i == 0 else self.b if i == 1 else None
+        if array is None or i >= len(self.edges):
             raise IndexError(f"{type(self).__name__} keeps no input {i}")
         edge = self.edges[i]
         if isinstance(edge, Tensor):
@@ -326,6 +378,17 @@ cdef class Op:
         if self.y is None:
             raise IndexError(f"{type(self).__name__} keeps no output")
         return _in_graph(self.y, self, self.version_y)
+
+    def run_again(self, bint backward=False):
+        """Repeat the loops of forward or backward on the arrays that the op holds, for an observer of runs."""
+        if backward:
+            self.run_backward()
+        else:
+            self.run_forward()
+
+    def results(self, bint backward=False):
+        """The arrays that forward or backward has just filled in: [y], or the gradients that were needed."""
+        return [array for array in ((self.da, self.db, self.dc) if backward else (self.y,)) if array is not None]
 
     @property
     def name(self):
@@ -352,7 +415,7 @@ cdef Tensor _in_graph(ndarray array, object edge, Version version):
 
 # -- the engine -----------------------------------------------------------------------------------------------
 
-cdef Py_ssize_t _walks = 0          # numbers the walks
+cdef Py_ssize_t _passes = 0         # numbers the passes
 cdef set _running = set()           # those that are under way: more than one only with threads
 
 
@@ -360,9 +423,9 @@ cdef set _running = set()           # those that are under way: more than one on
 @cython.no_gc
 @cython.freelist(4)
 cdef class Engine:
-    """One backward pass.
+    """One backward pass, in topological order (Kahn's algorithm): an op runs when its output's gradients are all there.
 
-    1. Walk from the roots over all edges: count for each op how many gradients it will be sent, and check that
+    1. Go from the roots over all edges: count for each op how many gradients it will be sent, and check that
        what it saved is still good, so that an error comes before anything is changed.
     2. Ops that have been sent all their gradients are ready. Take one, let it send gradients to its inputs,
        free what it saved, repeat.
@@ -372,29 +435,29 @@ cdef class Engine:
 
     cdef int run(self, list roots, list gradients, bint retain_graph) except -1:
         """Send a gradient to each root (an Op or a leaf), and on to all leaves behind them."""
-        global _walks
-        _walks += 1
-        cdef Py_ssize_t walk = _walks, i
+        global _passes
+        _passes += 1
+        cdef Py_ssize_t pass_id = _passes, i
         cdef list start
-        _running.add(walk)
+        _running.add(pass_id)
         try:
-            start = self.count(walk, roots)
+            start = self.count_gradients(pass_id, roots)
             for i in range(len(roots)):
                 seed = gradients[i] if self.create_graph else contiguous((<Tensor>gradients[i]).array)
                 self.deliver(roots[i], seed, False)
             # A root that lies behind another one is ready later.
-            self.send([root for root in start if (<Op>root).pending == 0], retain_graph)
+            self.run_in_order([root for root in start if (<Op>root).pending == 0], retain_graph)
         finally:
-            _running.discard(walk)
+            _running.discard(pass_id)
         return 0
 
-    cdef list count(self, Py_ssize_t walk, list roots):
+    cdef list count_gradients(self, Py_ssize_t pass_id, list roots):
         """Step 1. Returns the roots that are Ops, each once."""
         cdef list start = [], found
-        cdef Op op = None, source, following            # the next op is kept at hand: most have one input to go on to
+        cdef Op op = None, source, following            # the next op, without a trip through the list
         for root in roots:
-            if isinstance(root, Op) and (<Op>root).walk != walk:
-                _meet(<Op>root, walk)
+            if isinstance(root, Op) and (<Op>root).pass_id != pass_id:
+                _meet(<Op>root, pass_id)
                 start.append(root)
         found = start[:]
         while op is not None or found:
@@ -405,8 +468,8 @@ cdef class Engine:
             for edge in op.edges:
                 if isinstance(edge, Op):
                     source = <Op>edge
-                    if source.walk != walk:
-                        _meet(source, walk)
+                    if source.pass_id != pass_id:
+                        _meet(source, pass_id)
                         if following is None:
                             following = source
                         else:
@@ -431,20 +494,24 @@ cdef class Engine:
                                "None")
         return 0
 
-    cdef int send(self, list ready, bint retain_graph) except -1:
+    cdef int run_in_order(self, list ready, bint retain_graph) except -1:
         """Step 2."""
         cdef Op op = None, source, following
         while op is not None or ready:
             if op is None:
                 op = <Op>ready.pop()
-            g, op.incoming = op.incoming, None
             if self.captured is not None and op in self.captured:
-                self.captured[op] = None if g is None else self.copied(g)
-            if g is not None:
+                self.captured[op] = None if op.g is None else self.copied(op.g)
+            if op.g is not None:
                 if self.create_graph:
-                    self.run_rule(op, g)
+                    self.run_rule(op, <Tensor>op.g)
                 else:
-                    op.backward(<ndarray>g, self)
+                    op.allocate_gradients()
+                    op.run_backward()
+                    if observer is not None:
+                        observer(op, True)
+                    op.give_gradients(self)
+                op.g = op.da = op.db = op.dc = None
             if not retain_graph:
                 op.free_saved()
             following = None
@@ -463,14 +530,14 @@ cdef class Engine:
     cdef int give(self, Op op, Py_ssize_t i, ndarray dx) except -1:
         """Send dx to where input i came from. The array is the engine's from now on."""
         if op.input_shapes is not None and op.edges[i] is not None:
-            dx = late.sum_to(dx, op.input_shapes[i])
+            dx = operators.sum_to(dx, op.input_shapes[i])
         return self.deliver(op.edges[i], dx, True)
 
     cdef int lend(self, Op op, Py_ssize_t i, ndarray dx) except -1:
         """Send dx, which others hold too (it is g itself, or a view of it), so the engine may not write into it."""
         cdef ndarray summed
         if op.input_shapes is not None and op.edges[i] is not None:
-            summed = late.sum_to(dx, op.input_shapes[i])
+            summed = operators.sum_to(dx, op.input_shapes[i])
             if summed is not dx:
                 return self.deliver(op.edges[i], summed, True)
         return self.deliver(op.edges[i], dx, False)
@@ -495,14 +562,14 @@ cdef class Engine:
         if not isinstance(edge, Op):
             return self.deliver_to_leaf(<Tensor>edge, dx, owned)
         op = <Op>edge
-        if op.incoming is None:
-            op.incoming, op.owned = dx, owned
+        if op.g is None:
+            op.g, op.owned = dx, owned
         elif self.create_graph:
-            op.incoming = op.incoming + dx
+            op.g = op.g + dx
         elif op.owned:
-            add_into(<ndarray>op.incoming, <ndarray>dx)
+            add_into(<ndarray>op.g, <ndarray>dx)
         else:
-            op.incoming, op.owned = _sum(<ndarray>op.incoming, <ndarray>dx), True
+            op.g, op.owned = _sum(<ndarray>op.g, <ndarray>dx), True
         return 0
 
     cdef int deliver_to_leaf(self, Tensor leaf, object dx, bint owned) except -1:
@@ -536,14 +603,14 @@ cdef class Engine:
         return ops.clone(gradient) if self.create_graph else copy_of(<ndarray>gradient)
 
 
-cdef inline int _meet(Op op, Py_ssize_t walk) except -1:
-    """Claim an op for this walk."""
-    if len(_running) > 1 and op.walk in _running:
+cdef inline int _meet(Op op, Py_ssize_t pass_id) except -1:
+    """Claim an op for this pass."""
+    if len(_running) > 1 and op.pass_id in _running:
         raise RuntimeError(f"backward through {type(op).__name__} while another thread goes through it: a graph is for "
                            "one thread at a time")
-    op.walk = walk
+    op.pass_id = pass_id
     op.pending = 0
-    op.incoming = None
+    op.g = None
     return 0
 
 

@@ -6,57 +6,89 @@ Everything is checked before anything is changed.
 
 cimport cython
 cimport numpy as cnp
-from cython.parallel cimport prange
 from libc.stdlib cimport free, realloc
 from numpy cimport ndarray
 
-from microtensor.kernels cimport simd
 from microtensor.core cimport Tensor, contiguous, empty, empty_like, holding, is_float, is_single, wrap
-from microtensor.kernels.sums cimport larger, sum_squares_run
+from microtensor.kernels cimport simd
 from microtensor.kernels.simd cimport real
-from microtensor.kernels.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
+from microtensor.kernels.sums cimport larger, sum_squares_run
+from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, MAX_PARTS, UNIT, parallel_for, parts_of
 
 import numpy as np
 
 cnp.import_array()
 
-cdef enum:
-    UNIT = 16           # elements: threads split arrays at whole cache lines
-    MAX_PARTS = 64      # threads with a partial result each
+# A loop over n elements of one piece: x, and for SGD its gradient and velocity. Returns what a norm adds up, or 0.
+ctypedef double (*piece_loop_float)(float* x, const float* g, float* v, bint first, Py_ssize_t n,
+                                    const double* options) noexcept nogil
+ctypedef double (*piece_loop_double)(double* x, const double* g, double* v, bint first, Py_ssize_t n,
+                                     const double* options) noexcept nogil
+
+cdef struct PieceLoops:
+    piece_loop_float loop_float
+    piece_loop_double loop_double
 
 
 cdef struct Piece:
-    void* x             # the parameter or gradient
-    const void* g       # for SGD: its gradient,
-    void* v             # and its velocity, NULL without momentum
+    char* x             # the parameter or gradient
+    const char* g       # for SGD: its gradient,
+    char* v             # and its velocity, NULL without momentum
     bint first          # whether v is empty yet
     bint single         # float32, not float64
     Py_ssize_t n
 
 
+cdef struct PieceJob:
+    const PieceLoops* loops
+    const double* options
+    const Piece* piece
+    bint largest                    # join the results of a part's pieces by the larger, not by the sum
+    double results[MAX_PARTS]       # of each part
+
+
+cdef void piece_part(void* job_pointer, Py_ssize_t number, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef PieceJob* job = <PieceJob*>job_pointer
+    cdef const Piece* piece = job.piece
+    cdef Py_ssize_t start = first * (4 if piece.single else 8)
+    cdef char* x = piece.x + start
+    cdef const char* g = piece.g + start if piece.g != NULL else NULL
+    cdef char* v = piece.v + start if piece.v != NULL else NULL
+    cdef double result
+    if piece.single:
+        result = job.loops.loop_float(<float*>x, <const float*>g, <float*>v, piece.first, last - first, job.options)
+    else:
+        result = job.loops.loop_double(<double*>x, <const double*>g, <double*>v, piece.first, last - first, job.options)
+    job.results[number] = larger(job.results[number], result) if job.largest else job.results[number] + result
+
+
+@cython.final
 @cython.no_gc
 cdef class Update:
     """One loop over many arrays; the arrays come one after the other, and threads share the elements of a long one."""
 
+    cdef const PieceLoops* loops
+    cdef double[8] options
     cdef Piece* pieces
-    cdef Py_ssize_t count, total        # pieces, and elements in all of them
+    cdef Py_ssize_t count, longest      # pieces, and elements of the longest
+    cdef double result                  # the loops' results, added up or, if largest, the largest
+    cdef bint largest
     cdef list arrays                    # what the pieces point into
-    cdef list copies                    # (array, its contiguous copy) to copy back
+    cdef list copies                    # (array, its contiguous copy) to copy back; None where there is none
 
     def __cinit__(self):
         self.arrays = []
-        self.copies = []
 
     def __dealloc__(self):
         free(self.pieces)
 
-    cdef void* address(self, ndarray array, bint written) except? NULL:
+    cdef char* address(self, ndarray array, bint written) except? NULL:
         """Where the array's elements are, or those of a contiguous copy; copied back after run, if it is written."""
         cdef ndarray straight = contiguous(array)
         self.arrays.append(straight)
         if written and straight is not array:
-            self.copies.append((array, straight))
-        return cnp.PyArray_DATA(straight)
+            self.copies = [*(self.copies or []), (array, straight)]
+        return <char*>cnp.PyArray_DATA(straight)
 
     cdef Piece* add(self, ndarray x, bint written=True) except NULL:
         cdef Piece* pieces
@@ -71,36 +103,34 @@ cdef class Update:
         piece.first = False
         piece.single = is_single(x)
         piece.n = cnp.PyArray_SIZE(x)
+        self.longest = max(self.longest, piece.n)
         self.count += 1
-        self.total += piece.n
         return piece
 
     cdef int run(self) except -1:
-        if self.total < RELEASE_ELEMENTS:
-            self.run_pieces()
-        else:
-            with nogil:
-                self.run_pieces()
-        for array, copy in self.copies:
-            np.copyto(array, copy)
+        cdef PieceJob job
+        cdef Py_ssize_t k, part, parts = parts_of(self.longest, ELEMENTS_PER_THREAD)
+        job.loops, job.options, job.largest = self.loops, self.options, self.largest
+        for part in range(parts):
+            job.results[part] = 0
+        for k in range(self.count):
+            job.piece = self.pieces + k
+            parallel_for(piece_part, &job, job.piece.n, UNIT, ELEMENTS_PER_THREAD)
+        for part in range(parts):
+            self.result = larger(self.result, job.results[part]) if self.largest else self.result + job.results[part]
+        if self.copies is not None:
+            for array, copy in self.copies:
+                np.copyto(array, copy)
         return 0
 
-    cdef void run_pieces(self) noexcept nogil:
-        cdef Py_ssize_t k, n, part, parts
-        for k in range(self.count):
-            n = self.pieces[k].n
-            parts = min(threads_for(n, PARALLEL_ELEMENTS), MAX_PARTS)
-            if parts == 1:
-                self.loop(self.pieces + k, 0, n, 0)
-                continue
-            for part in prange(parts, num_threads=<int>parts, schedule="static"):
-                self.loop(self.pieces + k, share(part, parts, n, UNIT), share(part + 1, parts, n, UNIT), part)
 
-    cdef void loop(self, const Piece* piece, Py_ssize_t first, Py_ssize_t last, Py_ssize_t part) noexcept nogil:
-        """The work on a piece's elements first to last, by the thread that does this part."""
+cdef Update update_with(const PieceLoops* loops):
+    cdef Update update = Update.__new__(Update)
+    update.loops = loops
+    return update
 
 
-cdef Tensor checked(str name, object tensor):
+cdef inline Tensor checked(str name, object tensor):
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} takes tensors, got a {type(tensor).__name__}")
     return tensor
@@ -119,7 +149,7 @@ cdef int check_writeable(str name, Tensor tensor) except -1:
     return 0
 
 
-cdef bint alike(Tensor a, Tensor b) noexcept:
+cdef inline bint alike(Tensor a, Tensor b) noexcept:
     """Whether two tensors have one shape and dtype."""
     return cnp.PyArray_SAMESHAPE(a.array, b.array) and cnp.PyArray_TYPE(a.array) == cnp.PyArray_TYPE(b.array)
 
@@ -155,11 +185,12 @@ def gradients(list parameters not None):
 #     p <- p - lr v;   with Nesterov's lookahead  p <- p - lr (g + mu v);   without momentum  p <- p - lr g
 # Source: PyTorch's convention, Sutskever et al. 2013, with lr outside the velocity.
 
-cdef void sgd_loop(real* p, const real* g, real* v, bint first, Py_ssize_t n, real lr, real mu, real kept, real decay,
-                   real sign, bint nesterov) noexcept nogil:
-    """kept = 1 - dampening; sign = -1 to maximize; v is NULL without momentum."""
+cdef double sgd_loop(real* p, const real* g, real* v, bint first, Py_ssize_t n, const double* options) noexcept nogil:
+    """options: lr, momentum, undampened = 1 - dampening, weight decay, sign (-1 to maximize), whether Nesterov's."""
     cdef Py_ssize_t i
-    cdef real step
+    cdef real lr = <real>options[0], mu = <real>options[1], undampened = <real>options[2], decay = <real>options[3]
+    cdef real sign = <real>options[4], step
+    cdef bint nesterov = options[5] != 0
     if v == NULL:
         for i in range(n):
             p[i] -= lr * (sign * g[i] + decay * p[i])
@@ -171,27 +202,12 @@ cdef void sgd_loop(real* p, const real* g, real* v, bint first, Py_ssize_t n, re
     else:
         for i in range(n):
             step = sign * g[i] + decay * p[i]
-            v[i] = mu * v[i] + kept * step
+            v[i] = mu * v[i] + undampened * step
             p[i] -= lr * (step + mu * v[i] if nesterov else v[i])
+    return 0
 
 
-@cython.final
-@cython.no_gc
-cdef class SGDUpdate(Update):
-    """The step of one group of parameters."""
-
-    cdef double lr, momentum, kept, weight_decay, sign
-    cdef bint nesterov
-
-    cdef void loop(self, const Piece* piece, Py_ssize_t first, Py_ssize_t last, Py_ssize_t part) noexcept nogil:
-        if piece.single:
-            sgd_loop(<float*>piece.x + first, <const float*>piece.g + first,
-                     <float*>piece.v + first if piece.v != NULL else NULL, piece.first, last - first, <float>self.lr,
-                     <float>self.momentum, <float>self.kept, <float>self.weight_decay, <float>self.sign, self.nesterov)
-        else:
-            sgd_loop(<double*>piece.x + first, <const double*>piece.g + first,
-                     <double*>piece.v + first if piece.v != NULL else NULL, piece.first, last - first, self.lr,
-                     self.momentum, self.kept, self.weight_decay, self.sign, self.nesterov)
+cdef PieceLoops SGD_LOOPS = PieceLoops(sgd_loop[float], sgd_loop[double])
 
 
 cdef Tensor velocity(dict state, Tensor p):
@@ -200,12 +216,11 @@ cdef Tensor velocity(dict state, Tensor p):
     return None if own is None else own.get("momentum_buffer")
 
 
-cdef SGDUpdate update_of(dict group):
+cdef Update update_of(dict group):
     """The update of a group, with its options and no pieces yet."""
-    cdef SGDUpdate update = SGDUpdate.__new__(SGDUpdate)
-    update.lr, update.momentum, update.kept = group["lr"], group["momentum"], 1 - <double>group["dampening"]
-    update.weight_decay, update.nesterov = group["weight_decay"], group["nesterov"]
-    update.sign = -1 if group["maximize"] else 1
+    cdef Update update = update_with(&SGD_LOOPS)
+    update.options = [group["lr"], group["momentum"], 1 - <double>group["dampening"], group["weight_decay"],
+                      -1 if group["maximize"] else 1, group["nesterov"], 0, 0]
     return update
 
 
@@ -220,7 +235,7 @@ def sgd_step(list groups not None, dict state not None):
         ValueError: if a parameter, its gradient and its velocity differ in shape or dtype; nothing is changed then.
     """
     cdef Tensor p, v
-    cdef SGDUpdate update
+    cdef Update update
     cdef Piece* piece
     cdef list updates = [], written = [], new = []
     for group in groups:
@@ -238,7 +253,7 @@ def sgd_step(list groups not None, dict state not None):
             piece = update.add(p.array)
             piece.g = update.address(p.gradient.array, False)
             written.append(p)
-            if update.momentum == 0:
+            if update.options[1] == 0:
                 continue
             v = velocity(state, p)
             if v is None:
@@ -261,7 +276,8 @@ def sgd_step(list groups not None, dict state not None):
 # -- norms --------------------------------------------------------------------------------------------------------
 # |x|_q = (sum |x_i|^q)^(1/q);  |x|_inf = max |x_i|;  |x|_0 = the number of elements that are not 0
 
-cdef double largest_magnitude(const real* x, Py_ssize_t n) noexcept nogil:
+cdef double largest_loop(real* x, const real* g, real* v, bint first, Py_ssize_t n,
+                         const double* options) noexcept nogil:
     cdef Py_ssize_t i
     cdef real m = 0
     for i in range(n):
@@ -269,41 +285,24 @@ cdef double largest_magnitude(const real* x, Py_ssize_t n) noexcept nogil:
     return m
 
 
-cdef double sum_of_powers(const real* x, Py_ssize_t n, double q) noexcept nogil:
+cdef double squares_loop(real* x, const real* g, real* v, bint first, Py_ssize_t n,
+                         const double* options) noexcept nogil:
+    return sum_squares_run(x, 0, n)
+
+
+cdef double powers_loop(real* x, const real* g, real* v, bint first, Py_ssize_t n,
+                        const double* options) noexcept nogil:
+    """The sum of |x|^q, q the first option."""
     cdef Py_ssize_t i
     cdef double total = 0
     for i in range(n):
-        total += simd.power(<double>simd.fabs(x[i]), q) if x[i] != 0 else 0
+        total += simd.power(<double>simd.fabs(x[i]), options[0]) if x[i] != 0 else 0
     return total
 
 
-cdef double norm_loop(const real* x, Py_ssize_t n, double q) noexcept nogil:
-    """What a run of elements adds to the norm: the sum of |x|^q, or the largest |x|."""
-    if q == 2:
-        return sum_squares_run(x, 0, n)
-    if q == simd.INFINITY:
-        return largest_magnitude(x, n)
-    return sum_of_powers(x, n, q)
-
-
-@cython.final
-@cython.no_gc
-cdef class Norm(Update):
-    """Adds up the pieces' norms to the power of q."""
-
-    cdef double q
-    cdef double[MAX_PARTS] results      # each thread's part of the sum, or largest
-
-    cdef void loop(self, const Piece* piece, Py_ssize_t first, Py_ssize_t last, Py_ssize_t part) noexcept nogil:
-        cdef double result
-        if piece.single:
-            result = norm_loop(<const float*>piece.x + first, last - first, self.q)
-        else:
-            result = norm_loop(<const double*>piece.x + first, last - first, self.q)
-        self.results[part] = self.joined(self.results[part], result)
-
-    cdef double joined(self, double a, double b) noexcept nogil:
-        return larger(a, b) if self.q == simd.INFINITY else a + b
+cdef PieceLoops LARGEST_LOOPS = PieceLoops(largest_loop[float], largest_loop[double])
+cdef PieceLoops SQUARES_LOOPS = PieceLoops(squares_loop[float], squares_loop[double])
+cdef PieceLoops POWERS_LOOPS = PieceLoops(powers_loop[float], powers_loop[double])
 
 
 def total_norm(list tensors not None, double norm_type=2):
@@ -323,21 +322,18 @@ def total_norm(list tensors not None, double norm_type=2):
     """
     if not norm_type >= 0:
         raise ValueError(f"the norm's type must be at least 0 or inf, got {norm_type}")
-    cdef Norm norm = Norm.__new__(Norm)
-    cdef double total = 0
-    cdef Py_ssize_t part
-    norm.q = norm_type
+    cdef bint largest = norm_type == simd.INFINITY
+    cdef Update norm = update_with(&SQUARES_LOOPS if norm_type == 2 else &LARGEST_LOOPS if largest else &POWERS_LOOPS)
+    norm.options[0], norm.largest = norm_type, largest
     cdef Tensor tensor
     for item in tensors:
         tensor = checked("total_norm", item)
         check_float("total_norm", tensor)
         norm.add(tensor.array, written=False)
     norm.run()
-    for part in range(MAX_PARTS):
-        total = norm.joined(total, norm.results[part])
-    if norm_type == simd.INFINITY or norm_type == 0 or norm_type == 1:
-        return total
-    return simd.sqrt(total) if norm_type == 2 else simd.power(total, 1 / norm_type)
+    if largest or norm_type == 0 or norm_type == 1:
+        return norm.result
+    return simd.sqrt(norm.result) if norm_type == 2 else simd.power(norm.result, 1 / norm_type)
 
 
 def number_like(double number, Tensor like not None):
@@ -347,49 +343,31 @@ def number_like(double number, Tensor like not None):
 
 # -- in place -----------------------------------------------------------------------------------------------------
 
-cdef void scale_loop(real* x, Py_ssize_t n, real factor) noexcept nogil:
+cdef double scale_loop(real* x, const real* g, real* v, bint first, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
+    cdef real factor = <real>options[0]
     for i in range(n):
         x[i] *= factor
+    return 0
 
 
-cdef void clamp_loop(real* x, Py_ssize_t n, real limit) noexcept nogil:
+cdef double clamp_loop(real* x, const real* g, real* v, bint first, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
+    cdef real limit = <real>options[0]
     for i in range(n):
         x[i] = limit if x[i] > limit else -limit if x[i] < -limit else x[i]
+    return 0
 
 
-@cython.final
-@cython.no_gc
-cdef class Scale(Update):
-    """x factor."""
-
-    cdef double factor
-
-    cdef void loop(self, const Piece* piece, Py_ssize_t first, Py_ssize_t last, Py_ssize_t part) noexcept nogil:
-        if piece.single:
-            scale_loop(<float*>piece.x + first, last - first, <float>self.factor)
-        else:
-            scale_loop(<double*>piece.x + first, last - first, self.factor)
+cdef PieceLoops SCALE_LOOPS = PieceLoops(scale_loop[float], scale_loop[double])
+cdef PieceLoops CLAMP_LOOPS = PieceLoops(clamp_loop[float], clamp_loop[double])
 
 
-@cython.final
-@cython.no_gc
-cdef class Clamp(Update):
-    """x, limited to [-limit, limit]."""
-
-    cdef double limit
-
-    cdef void loop(self, const Piece* piece, Py_ssize_t first, Py_ssize_t last, Py_ssize_t part) noexcept nogil:
-        if piece.single:
-            clamp_loop(<float*>piece.x + first, last - first, <float>self.limit)
-        else:
-            clamp_loop(<double*>piece.x + first, last - first, self.limit)
-
-
-cdef int run_on(Update update, str name, list tensors) except -1:
+cdef int run_on(const PieceLoops* loops, double option, str name, list tensors) except -1:
     """Check the tensors, write to all of them, and count the writes."""
+    cdef Update update = update_with(loops)
     cdef Tensor tensor
+    update.options[0] = option
     for item in tensors:
         tensor = checked(name, item)
         check_float(name, tensor)
@@ -403,16 +381,12 @@ cdef int run_on(Update update, str name, list tensors) except -1:
 
 def scale_(list tensors not None, double factor):
     """Multiply every element of every float tensor by a factor, in place."""
-    cdef Scale update = Scale.__new__(Scale)
-    update.factor = factor
-    run_on(update, "scale_", tensors)
+    run_on(&SCALE_LOOPS, factor, "scale_", tensors)
 
 
 def clamp_(list tensors not None, double limit):
     """Limit every element of every float tensor to [-limit, limit], in place."""
-    cdef Clamp update = Clamp.__new__(Clamp)
-    update.limit = limit
-    run_on(update, "clamp_", tensors)
+    run_on(&CLAMP_LOOPS, limit, "clamp_", tensors)
 
 
 def increment_(Tensor counter not None):

@@ -45,12 +45,17 @@ def check_dtype(dtype):
                         "for example with .astype('float32')")
 
 
-cdef Tensor holding(ndarray one, double value):
-    """A tensor around an array of one float32 or float64, which is set to a value."""
+cdef void set_number(ndarray one, double value) noexcept:
+    """Set an array of one float32 or float64 to a value."""
     if is_single(one):
         (<float*>cnp.PyArray_DATA(one))[0] = <float>value
     else:
         (<double*>cnp.PyArray_DATA(one))[0] = value
+
+
+cdef Tensor holding(ndarray one, double value):
+    """A tensor around an array of one float32 or float64, which is set to a value."""
+    set_number(one, value)
     return wrap(one)
 
 
@@ -432,65 +437,65 @@ cdef class Tensor:
         return self.copy_(result.detach())
 
     def __iadd__(self, other):
-        return self._in_place(_operate(late.add, self, other))
+        return self._in_place(_operate(operators.add, self, other))
 
     def __isub__(self, other):
-        return self._in_place(_operate(late.sub, self, other))
+        return self._in_place(_operate(operators.sub, self, other))
 
     def __imul__(self, other):
-        return self._in_place(_operate(late.mul, self, other))
+        return self._in_place(_operate(operators.mul, self, other))
 
     def __itruediv__(self, other):
-        return self._in_place(_operate(late.div, self, other))
+        return self._in_place(_operate(operators.div, self, other))
 
     # -- operators
 
     def __add__(self, other):
-        result = _operate(late.add, self, other)
+        result = _operate(operators.add, self, other)
         return NotImplemented if result is None else result
 
     def __radd__(self, other):
-        result = _operate(late.add, self, other, True)
+        result = _operate(operators.add, self, other, True)
         return NotImplemented if result is None else result
 
     def __sub__(self, other):
-        result = _operate(late.sub, self, other)
+        result = _operate(operators.sub, self, other)
         return NotImplemented if result is None else result
 
     def __rsub__(self, other):
-        result = _operate(late.sub, self, other, True)
+        result = _operate(operators.sub, self, other, True)
         return NotImplemented if result is None else result
 
     def __mul__(self, other):
-        result = _operate(late.mul, self, other)
+        result = _operate(operators.mul, self, other)
         return NotImplemented if result is None else result
 
     def __rmul__(self, other):
-        result = _operate(late.mul, self, other, True)
+        result = _operate(operators.mul, self, other, True)
         return NotImplemented if result is None else result
 
     def __truediv__(self, other):
-        result = _operate(late.div, self, other)
+        result = _operate(operators.div, self, other)
         return NotImplemented if result is None else result
 
     def __rtruediv__(self, other):
-        result = _operate(late.div, self, other, True)
+        result = _operate(operators.div, self, other, True)
         return NotImplemented if result is None else result
 
     def __pow__(self, other, modulo):
-        result = _operate(late.pow, self, other)
+        result = _operate(operators.pow, self, other)
         return NotImplemented if result is None else result
 
     def __rpow__(self, other, modulo):
-        result = _operate(late.pow, self, other, True)
+        result = _operate(operators.pow, self, other, True)
         return NotImplemented if result is None else result
 
     def __matmul__(self, other):
-        result = _operate(late.matmul, self, other)
+        result = _operate(operators.matmul, self, other)
         return NotImplemented if result is None else result
 
     def __rmatmul__(self, other):
-        result = _operate(late.matmul, self, other, True)
+        result = _operate(operators.matmul, self, other, True)
         return NotImplemented if result is None else result
 
     def __neg__(self):

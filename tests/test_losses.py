@@ -472,3 +472,49 @@ def test_cross_entropy_of_probabilities_refuses():
     for weight in (mt.ones(2), mt.ones(4)):
         with pytest.raises(ValueError, match=r"weight|\(3,\)"):
             mt.cross_entropy(x, mt.full((4, 3), 1 / 3), weight)
+
+
+# -- a class that is masked out by a score of -inf -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"reduction": "none"}, {"weight": True}, {"ignore_index": 1}])
+@pytest.mark.parametrize("kind", ["indices", "indices of more dims", "probabilities", "nll_loss"])
+def test_masked_score_gives_no_nan(kind, options, rng):
+    """-inf for a class that no row wants: the loss and all gradients are those without that class."""
+    x, masked, t = rng.standard_normal((6, 4)), rng.standard_normal((6, 5)), rng.integers(0, 4, 6)
+    masked[:, :4], masked[:, 4] = x, -np.inf
+    weight = rng.uniform(0.5, 2, 5) if "weight" in options and kind != "probabilities" else None
+
+    def loss_and_gradient(scores):
+        classes = scores.shape[1]
+        input = mt.from_numpy(scores.copy()).requires_grad_()
+        w = None if weight is None else mt.from_numpy(weight[:classes].copy())
+        settings = {name: value for name, value in options.items() if name != "weight"}
+        if kind == "probabilities":
+            settings.pop("ignore_index", None)
+            q = np.zeros((6, classes))
+            q[:, :4] = 0.1 + 0.6 * (np.arange(4) == t[:, None])
+            loss = mt.cross_entropy(input, mt.from_numpy(q), **settings)
+        elif kind == "nll_loss":
+            loss = mt.nll_loss(mt.log_softmax(input, 1), mt.from_numpy(t), w, **settings)
+        elif kind == "indices":
+            loss = mt.cross_entropy(input, mt.from_numpy(t), w, **settings)
+        else:
+            loss = mt.cross_entropy(input.reshape(2, 3, classes).transpose(1, 2), mt.from_numpy(t.reshape(2, 3)), w,
+                                    **settings)
+        upstream = np.random.default_rng(5).standard_normal(loss.shape)
+        loss.backward(mt.from_numpy(np.asarray(upstream)))
+        return loss.detach().numpy(), input.grad.numpy()
+
+    loss, gradient = loss_and_gradient(x)
+    masked_loss, masked_gradient = loss_and_gradient(masked)
+    np.testing.assert_allclose(masked_loss, loss, rtol=1e-14)
+    np.testing.assert_allclose(masked_gradient[:, :4], gradient, rtol=1e-13, atol=1e-15)
+    assert (masked_gradient[:, 4] == 0).all()
+
+
+def test_smoothed_loss_of_a_masked_score_is_infinite_and_not_nan(rng):
+    """With label smoothing every class is wanted a little, a masked one too."""
+    x = mt.from_numpy(np.array([[0.5, -np.inf, 1.0]])).requires_grad_()
+    loss = mt.cross_entropy(x, mt.tensor([0]), label_smoothing=0.1)
+    assert loss.item() == np.inf

@@ -20,7 +20,7 @@ import sympy as sp
 from sympy.parsing import sympy_parser
 
 import microtensor as mt
-from microtensor.ops import elementwise
+from microtensor.ops import base
 from microtensor.ops.registry import registered_ops
 from microtensor.ops.sample import Draw
 
@@ -310,7 +310,7 @@ def test_elementwise_derivative_equals_that_of_the_formula(name, seed, rng):
 
 
 def test_every_elementwise_op_has_a_row():
-    kinds = (elementwise.Unary, elementwise.Binary)
+    kinds = (base.Unary, base.Binary)
     assert set(ROWS) == {name for name, op in registered_ops().items() if issubclass(op, kinds)} | {"Where"}
 
 

@@ -16,7 +16,7 @@ import pytest
 import microtensor as mt
 from microtensor import nn, optim
 
-openmp = pytest.mark.skipif(not mt.threads.has_openmp(), reason="built without OpenMP: always one thread")
+openmp = pytest.mark.skipif(not mt.kernels.threads.has_openmp(), reason="built without OpenMP: always one thread")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 LIMIT = 120                         # seconds that a child process may take on a busy machine
 

@@ -55,7 +55,7 @@ class DataLoader:
 
     Args:
         dataset: has a length, and gives a batch for an array of int64 row numbers, as TensorDataset does.
-        batch_size: the number of examples per batch; the last batch holds what is left.
+        batch_size: the number of examples per batch; the last batch holds the rest.
         shuffle: a new order for every pass.
         drop_last: leave out a last batch of fewer than batch_size examples: batch normalisation cannot train
             on a batch of one.

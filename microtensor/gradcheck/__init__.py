@@ -1,4 +1,4 @@
-"""Gradients held against differences: ``gradcheck`` for any function, and what it can be asked about besides."""
+"""Gradients compared with differences: ``gradcheck`` for any function, and checks of modules, optimisers and ops."""
 
 from microtensor.gradcheck.check import check_function, gradcheck, gradgradcheck
 from microtensor.gradcheck.module import check_module

@@ -69,8 +69,8 @@ def compare(run, k, found, places):
     if len(places) < point.size:            # a few elements: the size is that of all
         size = np.fmax(size, np.sqrt(np.mean(run.analytic[k].reshape(len(run.probes), -1) ** 2, axis=1))[:, None])
     if run.derived:
-        spread = run.spread[k][(slice(None), *at)].reshape(numeric.shape)
-        tolerance = 8 * error + 16 * spread + run.rounding(numeric)
+        alpha = run.alpha[k][(slice(None), *at)].reshape(numeric.shape)
+        tolerance = 8 * error + 16 * alpha + run.rounding(numeric)
     else:
         tolerance = run.atol + run.rtol * np.abs(numeric)
     distance = np.abs(ours - numeric)
@@ -83,7 +83,7 @@ def compare(run, k, found, places):
     if run.derived:
         # Also where they agree: across a jump the difference is so uncertain that anything would.
         for j in np.flatnonzero(np.any((excess > 1) | (resolution > GUARD), axis=0)):
-            state[j] = second_look(run, k, found, ladders[j], places[j], ours[:, j], spread[:, j], excess[:, j],
+            state[j] = second_look(run, k, found, ladders[j], places[j], ours[:, j], alpha[:, j], excess[:, j],
                                    size[:, 0], state[j])
         if not zero:
             look_beside(run, k, places, state, resolution, size)
@@ -164,7 +164,7 @@ def keep_arrays(found, point, places, ours, numeric, tolerance):
         found.tolerances[place] = tolerance[0, j]
 
 
-def second_look(run, k, found, ladder, place, ours, spread, excess, size, state):
+def second_look(run, k, found, ladder, place, ours, alpha, excess, size, state):
     """Why an element disagrees, or jumps under a rounding: its state."""
     if not np.all(np.isfinite(ladder.best()[0])):
         return "nonfinite"
@@ -178,7 +178,7 @@ def second_look(run, k, found, ladder, place, ours, spread, excess, size, state)
             return "noisy"
         low_value, low_error = ladder.lowest(GUARD * size)
         differs = np.abs(low_value - value) > 8 * (low_error + error)
-        if np.all((excess <= 1) | (differs & (np.abs(ours - low_value) <= 8 * low_error + 16 * spread))):
+        if np.all((excess <= 1) | (differs & (np.abs(ours - low_value) <= 8 * low_error + 16 * alpha))):
             return ""
     kind = find_kink(ladder, size)
     if np.any(kind == "jump"):
@@ -215,15 +215,15 @@ def beside(run, k, place, shift, size):
         value, error = ladder.refine(0.001 * GUARD * size)
         ours = run.subject.pull_back(run.probes)[k][at]
         point[place] *= 1 + 2 * UNIT
-        spread = np.abs(run.subject.pull_back(run.probes)[k][at] - ours)
+        alpha = np.abs(run.subject.pull_back(run.probes)[k][at] - ours)
     except Exception:
         return "weak"           # outside of the function's domain
     finally:
         point[place] = start
-    tolerance = 8 * error + 16 * np.fmax(spread, np.median(spread)) + 64 * UNIT * np.max(np.abs(value))
+    tolerance = 8 * error + 16 * np.fmax(alpha, np.median(alpha)) + 64 * UNIT * np.max(np.abs(value))
     tolerance = np.fmax(tolerance, hidden(ladder))
     distance = np.abs(ours - value)
-    if not np.all(distance <= 8 * tolerance):       # not one, as noise and spread were not measured here
+    if not np.all(distance <= 8 * tolerance):       # not one, as noise and alpha were not measured here
         return "wrong"
     resolved = (distance <= tolerance) & (tolerance <= GUARD * np.fmax(np.abs(value), size))
     return "agree" if np.all(resolved) else "weak"

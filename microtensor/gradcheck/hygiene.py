@@ -56,7 +56,7 @@ def _granted(run, k):
     size, largest = (max(np.max(np.abs(d[:2]), initial=0) for d in gradients)
                      for gradients in ([run.analytic[k]], run.analytic))
     terms = np.max(np.abs(run.probes[:2]), initial=0) * 2.0**-47
-    return 1e-9 * size + 1e-12 * largest + 64 * np.max(run.spread[k], initial=0) + terms
+    return 1e-9 * size + 1e-12 * largest + 64 * np.max(run.alpha[k], initial=0) + terms
 
 
 def _linear(run):
@@ -105,7 +105,7 @@ SECOND_BACKWARD = ("a second backward gives another gradient of {}: backward cha
 
 
 def _gradients(subject, row, tensors=None, leaves=None):
-    """A graph's leaves, outputs and upstream gradients, and a function that walks it; tensors replace the inputs."""
+    """A graph's leaves, outputs, upstream gradients, and a function that goes back; tensors replace inputs."""
     subject.reset()
     tensors = subject.tensors if tensors is None else tensors
     leaves = [x for x in tensors if x.requires_grad] if leaves is None else leaves
@@ -116,22 +116,22 @@ def _gradients(subject, row, tensors=None, leaves=None):
     pairs = [(y, c) for y, c in zip(outputs, rows, strict=True) if y.requires_grad]
     outputs, rows = [y for y, _ in pairs], [c for _, c in pairs]
 
-    def walk(times=1):
+    def go_back(times=1):
         if not outputs:
             return [None] * len(leaves)
         found = grad(outputs * times, leaves, rows * times, retain_graph=True, allow_unused=True)
         return [None if d is None else d.detach().numpy() for d in found]
 
-    return leaves, outputs, rows, walk
+    return leaves, outputs, rows, go_back
 
 
 def _backward_twice(run):
     """Bytes, shapes, memory; a second backward; one from outputs that are used twice."""
     faults, subject = [], run.subject
-    leaves, outputs, rows, walk = _gradients(subject, run.probes[0])
+    leaves, outputs, rows, go_back = _gradients(subject, run.probes[0])
     watched = [t.detach().numpy() for t in (*leaves, *outputs, *rows)]
     before = [array.tobytes() for array in watched]
-    first, second, twice = walk(), walk(), walk(2)
+    first, second, twice = go_back(), go_back(), go_back(2)
     if [array.tobytes() for array in watched] != before:
         faults.append(Fault("unchanged", "", "backward writes into an input, an output or an upstream gradient"))
     seen = []
@@ -277,7 +277,7 @@ def _asymmetric(run, count):
     uhv = sum(np.sum(d * w) for d, w in zip(by_u, v, strict=True))
     vhu = sum(np.sum(d * w) for d, w in zip(by_v, u, strict=True))
     size = sum(np.sum(np.abs(d * w)) for d, w in zip(by_u, v, strict=True))
-    room = 64 * sum(float(np.sum(s)) for s in run.spread)
+    room = 64 * sum(float(np.sum(s)) for s in run.alpha)
     if np.isfinite(uhv) and not abs(uhv - vhu) <= 1e-9 * size + room:
         return [Fault("symmetric", "", f"the second derivative is not symmetric: uHv = {uhv:.10g}, vHu = {vhu:.10g}")]
     return []

@@ -6,7 +6,7 @@ from microtensor.gradcheck.difference import Ladder, output_noise
 
 UNIT = 2.0**-53
 GUARD = 1e-7        # a PASS resolves this share of a gradient
-FULL = 4096         # up to so many entries the whole Jacobian is compared
+FULL = 4096         # up to this number of entries the whole Jacobian is compared
 SINGLES = 8         # elements of each input that fast mode compares one by one
 
 
@@ -24,7 +24,7 @@ class Run:
         full: whether probes[2:] is the identity, so that the whole Jacobian is compared.
         analytic: the gradients (P, *shape) of every point.
         noise: of every output (m,).
-        spread: alpha, for every element of analytic.
+        alpha: how far each element of analytic moves when all inputs move by one rounding.
         kinks: (k, index) of every kink that was met.
     """
 
@@ -39,7 +39,7 @@ class Run:
         self.probes = self.draw_probes()
         self.analytic = subject.pull_back(self.probes)
         self.noise = output_noise(subject, centre, self.random) if self.derived else np.zeros(centre.shape)
-        self.spread = self.measure_spread()
+        self.alpha = self.measure_alpha()
         self.kinks = []
 
     def draw_probes(self):
@@ -49,22 +49,22 @@ class Run:
         gaussian = np.round(self.random.standard_normal((2, outputs)) * 2**16) / 2**16
         return np.vstack([gaussian, np.eye(outputs)]) if self.full else gaussian
 
-    def measure_spread(self):
+    def measure_alpha(self):
         """alpha: how far each gradient moves when all inputs move by one rounding."""
-        spread = [np.zeros(d.shape) for d in self.analytic]
+        alpha = [np.zeros(d.shape) for d in self.analytic]
         if not self.derived:
-            return spread
+            return alpha
         before = [point.copy() for point in self.subject.points]
         for _ in range(3):
             for point, x in zip(self.subject.points, before, strict=True):
                 point[...] = x * (1 + self.random.choice([-2, 2], x.shape) * UNIT)
-            for room, moved, d in zip(spread, self.subject.pull_back(self.probes), self.analytic, strict=True):
+            for room, moved, d in zip(alpha, self.subject.pull_back(self.probes), self.analytic, strict=True):
                 if moved.shape == d.shape:
                     room[...] = np.fmax(room, np.abs(moved - d))
         for point, x in zip(self.subject.points, before, strict=True):
             point[...] = x
         # Three moves may leave one element as it was by chance: half of the elements move at least as far as this.
-        return [np.fmax(room, np.median(room)) if room.size else room for room in spread]
+        return [np.fmax(room, np.median(room)) if room.size else room for room in alpha]
 
     def choose_places(self, point):
         """The indices to compare: all, or a random choice."""

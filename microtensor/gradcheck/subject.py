@@ -144,7 +144,7 @@ class TensorFunction(Subject):
             return self.flat([y.detach().numpy() for y in self.outputs()])
 
     def pull_back(self, upstreams):
-        """As Subject.pull_back; the graph is recorded once and walked once for each upstream gradient."""
+        """As Subject.pull_back; the graph is recorded once, with a pass back for each upstream gradient."""
         with enable_grad():
             outputs = self.outputs()
         self.flat([y.detach().numpy() for y in outputs])

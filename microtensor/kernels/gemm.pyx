@@ -1,8 +1,8 @@
 """The matrix product C = A B, or C += A B:  c_ij = sum_p a_ip b_pj.
 
 A is (m, k), B (k, n), C (m, n). A and B may have any strides, so that x W^T, g W and g^T x need no transposed copies;
-C's rows are contiguous. ``naive_gemm`` is the definition, and what the tests hold ``gemm`` against. docs/matmul.md
-climbs from the one to the other, step by measured step.
+C's rows are contiguous. ``naive_gemm`` is the definition; the tests compare ``gemm`` with it, and docs/matmul.md
+derives the one from the other, step by measured step.
 
 How gemm gets fast: everything that is loaded is used many times before it has to be loaded again.
 
@@ -18,10 +18,8 @@ Multiplication, 2008) with A and B in each other's place, as rows of C are conti
 needs none.
 """
 
-from cython.parallel cimport prange
-
 from microtensor.kernels.simd cimport real
-from microtensor.kernels.threads cimport share, threads_for
+from microtensor.kernels.threads cimport PRODUCTS_PER_THREAD, parallel_for, parts_of, share
 
 import numpy as np
 
@@ -91,25 +89,27 @@ cdef enum:
 
 # -- the definition --------------------------------------------------------------------------------------------
 
-cdef void naive_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Layout a_step, const real* b,
-                     Layout b_step, const real* start, Py_ssize_t start_row, real* c,
+cdef void naive_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matrix b, Matrix start, real* c,
                      Py_ssize_t c_row) noexcept nogil:
     """Each element of C, one after the other."""
+    cdef const real* a_data = <const real*>a.data
+    cdef const real* b_data = <const real*>b.data
+    cdef const real* start_data = <const real*>start.data
     cdef Py_ssize_t i, j, p
     cdef real total
     for i in range(m):
         for j in range(n):
-            total = start[i * start_row + j] if start != NULL else 0
+            total = start_data[i * start.row + j] if start_data != NULL else 0
             for p in range(k):
-                total += a[i * a_step.row + p * a_step.column] * b[p * b_step.row + j * b_step.column]
+                total += a_data[i * a.row + p * a.column] * b_data[p * b.row + j * b.column]
             c[i * c_row + j] = total
 
 
 # -- tile by tile ----------------------------------------------------------------------------------------------
 
-cdef inline Py_ssize_t next_part(Py_ssize_t left, Py_ssize_t most) noexcept nogil:
-    """How many of the things left to take next: so many, but two middling parts rather than a small last one."""
-    return most if left >= 2 * most else left if left <= most else (left + 1) // 2
+cdef inline Py_ssize_t next_part(Py_ssize_t remaining, Py_ssize_t most) noexcept nogil:
+    """The size of the next part of what remains: the most, but two middling parts rather than a small last one."""
+    return most if remaining >= 2 * most else remaining if remaining <= most else (remaining + 1) // 2
 
 
 cdef inline const real* start_at(const real* start, Py_ssize_t start_row, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
@@ -120,7 +120,7 @@ cdef inline const real* start_at(const real* start, Py_ssize_t start_row, Py_ssi
 
 
 cdef inline bint far_apart(Py_ssize_t step, Py_ssize_t bytes, Py_ssize_t tiles) noexcept nogil:
-    """Whether to pack what the tile would read by so large a step, for so many tiles.
+    """Whether to pack what the tile would read with a step of that many bytes, for that number of tiles.
 
     Lines that far apart lie in few of L1's sets, which then holds few of them: A's are to stay there. B's come from L2,
     which bears more, up to where each row is in a page of its own: there prefetching ends, and every row costs an entry
@@ -129,16 +129,16 @@ cdef inline bint far_apart(Py_ssize_t step, Py_ssize_t bytes, Py_ssize_t tiles) 
     return step >= bytes and tiles >= REUSE
 
 
-cdef inline void tile(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const real* a, Layout a_step,
-                      const real* b, Py_ssize_t b_row, const real* start, Py_ssize_t start_row, real* c,
-                      Py_ssize_t c_row) noexcept nogil:
+cdef inline void tile(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const real* a, Py_ssize_t a_row,
+                      Py_ssize_t a_column, const real* b, Py_ssize_t b_row, const real* start, Py_ssize_t start_row,
+                      real* c, Py_ssize_t c_row) noexcept nogil:
     if real is float:
-        float_tile(rows, columns, depth, a, a_step.row, a_step.column, b, b_row, start, start_row, c, c_row)
+        float_tile(rows, columns, depth, a, a_row, a_column, b, b_row, start, start_row, c, c_row)
     else:
-        double_tile(rows, columns, depth, a, a_step.row, a_step.column, b, b_row, start, start_row, c, c_row)
+        double_tile(rows, columns, depth, a, a_row, a_column, b, b_row, start, start_row, c, c_row)
 
 
-cdef void pack_rows(const real* a, Layout step, Py_ssize_t rows, Py_ssize_t depth, real* packed) noexcept nogil:
+cdef void pack_rows(const real* a, Matrix step, Py_ssize_t rows, Py_ssize_t depth, real* packed) noexcept nogil:
     """A tile's rows of A, (rows, depth), column after column, PADDED_ROWS from one to the next."""
     cdef Py_ssize_t i, p
     if step.row != 1:
@@ -151,7 +151,7 @@ cdef void pack_rows(const real* a, Layout step, Py_ssize_t rows, Py_ssize_t dept
         double_copy(depth, rows, a, step.column, packed, PADDED_ROWS)
 
 
-cdef void pack_columns(const real* b, Layout step, Py_ssize_t depth, Py_ssize_t columns, real* packed,
+cdef void pack_columns(const real* b, Matrix step, Py_ssize_t depth, Py_ssize_t columns, real* packed,
                        Py_ssize_t packed_row) noexcept nogil:
     """A tile's columns of B, (depth, columns), row after row."""
     cdef Py_ssize_t j, p
@@ -171,26 +171,25 @@ cdef void pack_columns(const real* b, Layout step, Py_ssize_t depth, Py_ssize_t 
                 packed[p * packed_row + j] = b[p * step.row + j * step.column]
 
 
-cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Layout a_step, const real* b,
-                       Layout b_step, const real* start, Py_ssize_t start_row, real* c,
+cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matrix b, Matrix start, real* c,
                        Py_ssize_t c_row) noexcept nogil:
     """One thread's product: the blocks of B one after the other, and for each the tiles of C row by row."""
     cdef Py_ssize_t tile_columns = float_tile_columns if sizeof(real) == sizeof(float) else double_tile_columns
     cdef Py_ssize_t block_columns = BLOCK_BYTES // sizeof(real)
     cdef Py_ssize_t i, j, p, first, last, depth, height, width
-    cdef bint packs_a = a_step.column != 1 and far_apart(a_step.column * sizeof(real), A_FAR, n // tile_columns)
-    cdef bint packs_b = b_step.column != 1 or far_apart(b_step.row * sizeof(real), B_FAR, m // TILE_ROWS)
+    cdef bint packs_a = a.column != 1 and far_apart(a.column * sizeof(real), A_FAR, n // tile_columns)
+    cdef bint packs_b = b.column != 1 or far_apart(b.row * sizeof(real), B_FAR, m // TILE_ROWS)
     cdef real* packed_a = NULL
     cdef real* packed_b = NULL
     cdef real* packed
     cdef const real* rows                   # where the tile finds A, (height, depth), ...
     cdef const real* columns                # ... and B, (depth, width)
-    cdef Layout rows_step = Layout(1, PADDED_ROWS) if packs_a else a_step
-    cdef Py_ssize_t columns_step = tile_columns if packs_b else b_step.row
+    cdef Py_ssize_t rows_row = 1 if packs_a else a.row, rows_column = PADDED_ROWS if packs_a else a.column
+    cdef Py_ssize_t columns_step = tile_columns if packs_b else b.row
     if packs_a or packs_b:
         packed_a = <real*>get_workspace(DEPTH * (PADDED_ROWS * sizeof(double) + BLOCK_BYTES))
         if packed_a == NULL:                # no memory for the copies: the definition needs none
-            naive_gemm(m, n, k, a, a_step, b, b_step, start, start_row, c, c_row)
+            naive_gemm(m, n, k, a, b, start, c, c_row)
             return
         packed_b = packed_a + DEPTH * PADDED_ROWS
     p = 0
@@ -202,26 +201,25 @@ cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, 
             i = 0
             while i < m:
                 height = next_part(m - i, TILE_ROWS)
-                rows = a + i * a_step.row + p * a_step.column
+                rows = <const real*>a.data + i * a.row + p * a.column
                 if packs_a:
-                    pack_rows(rows, a_step, height, depth, packed_a)
+                    pack_rows(rows, a, height, depth, packed_a)
                     rows = packed_a
                 j = first
                 while j < last:
                     width = min(tile_columns, last - j)
-                    columns = b + p * b_step.row + j * b_step.column
+                    columns = <const real*>b.data + p * b.row + j * b.column
                     if packs_b:
                         packed = packed_b + (j - first) * depth
                         if i == 0:          # packed when first needed, and in L1 when first used
-                            pack_columns(columns, b_step, depth, width, packed, tile_columns)
+                            pack_columns(columns, b, depth, width, packed, tile_columns)
                         columns = packed
-                    tile(height, width, depth, rows, rows_step, columns, columns_step,
-                         start_at(start, start_row, i, j), start_row, c + i * c_row + j, c_row)
+                    tile(height, width, depth, rows, rows_row, rows_column, columns, columns_step,
+                         start_at(<const real*>start.data, start.row, i, j), start.row, c + i * c_row + j, c_row)
                     j += width
                 i += height
             first = last
-        start = c                           # what is there so far
-        start_row = c_row
+        start.data, start.row = c, c_row    # the sum up to here
         p += depth
 
 
@@ -245,28 +243,54 @@ cdef int rows_of_threads(int threads, Py_ssize_t m, Py_ssize_t n, Py_ssize_t til
     return best
 
 
-cdef void gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const real* a, Layout a_step, const real* b, Layout b_step,
-               const real* start, Py_ssize_t start_row, real* c, Py_ssize_t c_row) noexcept nogil:
-    """C = start + A B. The threads share C, and each computes its part alone."""
+cdef struct GemmJob:
+    bint single
+    Py_ssize_t m, n, k
+    Matrix a, b, start, c
+    Py_ssize_t rows, columns    # of parts, as which threads share C
+
+
+cdef void part_of_c(const GemmJob* job, Py_ssize_t number, real* c) noexcept nogil:
+    """One part of C, by one thread."""
     cdef Py_ssize_t tile_columns = float_tile_columns if sizeof(real) == sizeof(float) else double_tile_columns
-    cdef Py_ssize_t i, j, height, width
-    cdef int part, rows, columns, threads = threads_for(m * n * k, THREAD_WORK)
-    if k == 0:                              # nothing to add: C = start
-        naive_gemm(m, n, k, a, a_step, b, b_step, start, start_row, c, c_row)
-        return
-    if threads == 1:
-        blocked_gemm(m, n, k, a, a_step, b, b_step, start, start_row, c, c_row)
-        return
-    rows = rows_of_threads(threads, m, n, tile_columns)
-    columns = threads // rows
-    for part in prange(threads, num_threads=threads, schedule="static"):
-        i = share(part // columns, rows, m, 1)
-        height = share(part // columns + 1, rows, m, 1) - i
-        j = share(part % columns, columns, n, tile_columns)
-        width = share(part % columns + 1, columns, n, tile_columns) - j
-        if height > 0 and width > 0:
-            blocked_gemm(height, width, k, a + i * a_step.row, a_step, b + j * b_step.column, b_step,
-                         start_at(start, start_row, i, j), start_row, c + i * c_row + j, c_row)
+    cdef Py_ssize_t row, column, i = 0, j = 0, height = job.m, width = job.n
+    cdef Matrix a = job.a, b = job.b, start = job.start
+    if job.rows * job.columns > 1:
+        row, column = number // job.columns, number % job.columns
+        i, j = share(row, job.rows, job.m, 1), share(column, job.columns, job.n, tile_columns)
+        height = share(row + 1, job.rows, job.m, 1) - i
+        width = share(column + 1, job.columns, job.n, tile_columns) - j
+        a.data = <real*>a.data + i * a.row
+        b.data = <real*>b.data + j * b.column
+        start.data = <void*>start_at(<const real*>start.data, start.row, i, j)
+        c += i * job.c.row + j
+    if job.k == 0:                          # nothing to add: C = start
+        naive_gemm(height, width, 0, a, b, start, c, job.c.row)
+    elif height > 0 and width > 0:
+        blocked_gemm(height, width, job.k, a, b, start, c, job.c.row)
+
+
+cdef void gemm_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef GemmJob* job = <GemmJob*>job_pointer
+    cdef Py_ssize_t number
+    for number in range(first, last):
+        if job.single:
+            part_of_c(job, number, <float*>job.c.data)
+        else:
+            part_of_c(job, number, <double*>job.c.data)
+
+
+cdef void gemm(bint single, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matrix b, Matrix start,
+               Matrix c) noexcept nogil:
+    """C = start + A B. The threads share C, and each computes its part alone."""
+    cdef GemmJob job
+    cdef Py_ssize_t threads = parts_of(m * n * k, PRODUCTS_PER_THREAD)
+    job.single, job.m, job.n, job.k, job.a, job.b, job.start, job.c = single, m, n, k, a, b, start, c
+    job.rows = 1
+    if threads > 1:
+        job.rows = rows_of_threads(<int>threads, m, n, float_tile_columns if single else double_tile_columns)
+    job.columns = threads // job.rows
+    parallel_for(gemm_part, &job, threads, 1, max(PRODUCTS_PER_THREAD // max(m * n * k // threads, 1), 1))
 
 
 # -- for tests and for reading ----------------------------------------------------------------------------------
@@ -295,25 +319,19 @@ def product(a, b, out=None, *, bint naive=False):
         out = np.empty((a.shape[0], b.shape[1]), a.dtype)
     if out.shape != (a.shape[0], b.shape[1]) or out.dtype != a.dtype or not out.flags.c_contiguous:
         raise ValueError(f"out must be C-contiguous {(a.shape[0], b.shape[1])} {a.dtype}, got {out.shape} {out.dtype}")
-    if a.dtype == np.float32:
-        _product[float](a, b, out, accumulate, naive)
-    elif a.dtype == np.float64:
-        _product[double](a, b, out, accumulate, naive)
-    else:
+    if a.dtype not in (np.float32, np.float64):
         raise ValueError(f"product needs float32 or float64, got {a.dtype}")
+    cdef Matrix c = matrix_of(out), start = c if accumulate else Matrix(NULL, 0, 1)
+    cdef Py_ssize_t m = a.shape[0], k = a.shape[1], n = b.shape[1]
+    if not naive:
+        gemm(a.dtype == np.float32, m, n, k, matrix_of(a), matrix_of(b), start, c)
+    elif a.dtype == np.float32:
+        naive_gemm(m, n, k, matrix_of(a), matrix_of(b), start, <float*>c.data, n)
+    else:
+        naive_gemm(m, n, k, matrix_of(a), matrix_of(b), start, <double*>c.data, n)
     return out
 
 
-cdef void _product(object a, object b, object out, bint accumulate, bint naive, real* _ = NULL):
-    cdef Layout a_step, b_step
-    cdef const real* a_data = <const real*><size_t>a.ctypes.data
-    cdef const real* b_data = <const real*><size_t>b.ctypes.data
-    cdef real* out_data = <real*><size_t>out.ctypes.data
-    cdef Py_ssize_t m = a.shape[0], k = a.shape[1], n = b.shape[1]
-    a_step.row, a_step.column = a.strides[0] // a.itemsize, a.strides[1] // a.itemsize
-    b_step.row, b_step.column = b.strides[0] // b.itemsize, b.strides[1] // b.itemsize
-    with nogil:
-        if naive:
-            naive_gemm(m, n, k, a_data, a_step, b_data, b_step, out_data if accumulate else NULL, n, out_data, n)
-        else:
-            gemm(m, n, k, a_data, a_step, b_data, b_step, out_data if accumulate else NULL, n, out_data, n)
+cdef Matrix matrix_of(object array):
+    cdef Py_ssize_t itemsize = array.itemsize
+    return Matrix(<void*><size_t>array.ctypes.data, array.strides[0] // itemsize, array.strides[1] // itemsize)

@@ -5,10 +5,9 @@ Handed back to the operating system in between, each page would be mapped and ze
 a fault of some 0.3 us for 4 KiB, more than computing what goes there. So the memory of a dead array waits here for
 the next array of its size.
 
-An array does not know of this: its ``base`` is a Block, and the Block's death gives the memory back. Sizes are rounded
-up to four classes per power of two. Blocks are aligned to cache lines, which are also the widest vectors. Only threads
-that hold the GIL come here. A build with the address sanitizer is told which bytes of a block are an array's at any
-time.
+An array does not know of this: its ``base`` is an Allocation, whose death gives the memory back. Sizes are rounded
+up to four classes per power of two, and aligned to cache lines, which are also the widest vectors. Only threads that
+hold the GIL come here. A build with the address sanitizer is told which bytes are an array's at any time.
 """
 
 cimport cython
@@ -37,6 +36,11 @@ cdef extern from *:
     #else
       static void trim(void) { }
     #endif
+    #if defined(__GNUC__)
+      #define highest_bit(n) (63 - __builtin_clzll(n))
+    #else
+      static int highest_bit(size_t n) { int bit = 0; while (n >>= 1) bit++; return bit; }
+    #endif
     #if defined(__SANITIZE_ADDRESS__)
       #include <sanitizer/asan_interface.h>
     #else
@@ -46,6 +50,7 @@ cdef extern from *:
     """
     void* allocate_aligned(size_t bytes) noexcept
     void free_aligned(void* memory) noexcept
+    int highest_bit(size_t n) noexcept  # the number of the highest bit that is set, n > 0
     void trim() noexcept                # glibc keeps what is freed until it is told
     void forbid "ASAN_POISON_MEMORY_REGION" (void* memory, size_t bytes) noexcept
     void allow "ASAN_UNPOISON_MEMORY_REGION" (void* memory, size_t bytes) noexcept
@@ -56,7 +61,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     TRACED = 389047             # the domain under which tracemalloc knows of NumPy's arrays, and so of these
-    LINE = 64                   # bytes of a cache line, and of the smallest block
+    LINE = 64                   # bytes of a cache line, and of the smallest class
     CLASSES = 4 * 62            # up to 2^64 bytes
     MAX_IDLE = 1 << 28          # bytes that may wait; what comes back beyond that is freed
 
@@ -69,13 +74,10 @@ cdef size_t _idle_bytes = 0
 
 
 cdef inline int size_class(size_t bytes) noexcept:
-    """The smallest class whose blocks hold so many bytes, over 4: with k = 4 s + t, blocks of (5 + t) 2^s bytes."""
+    """The smallest class with room for that many bytes, over 4: with k = 4 s + t, it has (5 + t) 2^s bytes."""
     cdef size_t last = bytes - 1
-    cdef int s = 0
-    while last > 7:
-        last >>= 1
-        s += 1
-    return 4 * s + <int>last - 4
+    cdef int s = highest_bit(last) - 2
+    return 4 * s + <int>(last >> s) - 4
 
 
 cdef inline size_t class_bytes(int k) noexcept:
@@ -85,7 +87,7 @@ cdef inline size_t class_bytes(int k) noexcept:
 @cython.final
 @cython.no_gc
 @cython.freelist(64)
-cdef class Block:
+cdef class Allocation:
     """The memory of one array."""
 
     cdef void* memory
@@ -117,21 +119,21 @@ cdef ndarray new_array(int ndim, Py_ssize_t* shape, int typenum):
         bytes *= shape[d]
     if typenum == cnp.NPY_FLOAT32:
         bytes //= 2
-    cdef Block block = Block.__new__(Block)
-    block.size_class = size_class(bytes if bytes > LINE else LINE)
-    block.memory = _idle[block.size_class]
-    if block.memory != NULL:
-        _idle[block.size_class] = _idle[block.size_class].next
-        _idle_bytes -= class_bytes(block.size_class)
+    cdef Allocation allocation = Allocation.__new__(Allocation)
+    allocation.size_class = size_class(bytes if bytes > LINE else LINE)
+    allocation.memory = _idle[allocation.size_class]
+    if allocation.memory != NULL:
+        _idle[allocation.size_class] = _idle[allocation.size_class].next
+        _idle_bytes -= class_bytes(allocation.size_class)
     else:
-        block.memory = allocate_aligned(class_bytes(block.size_class))
-        if block.memory == NULL:
+        allocation.memory = allocate_aligned(class_bytes(allocation.size_class))
+        if allocation.memory == NULL:
             raise MemoryError(f"no memory for an array of {bytes} bytes, shape {[shape[d] for d in range(ndim)]}")
-    PyTraceMalloc_Track(TRACED, <size_t>block.memory, bytes)
-    allow(block.memory, bytes)
-    forbid(<char*>block.memory + bytes, class_bytes(block.size_class) - bytes)
-    cdef ndarray array = cnp.PyArray_SimpleNewFromData(ndim, <cnp.npy_intp*>shape, typenum, block.memory)
-    cnp.set_array_base(array, block)
+    PyTraceMalloc_Track(TRACED, <size_t>allocation.memory, bytes)
+    allow(allocation.memory, bytes)
+    forbid(<char*>allocation.memory + bytes, class_bytes(allocation.size_class) - bytes)
+    cdef ndarray array = cnp.PyArray_SimpleNewFromData(ndim, <cnp.npy_intp*>shape, typenum, allocation.memory)
+    cnp.set_array_base(array, allocation)
     return array
 
 

@@ -209,7 +209,7 @@ cdef inline real sigmoid(real x) noexcept nogil:
 # and 2 s = f - s f, exactly: so the large part f is not rounded by the division.
 
 cdef inline real log_reduce(real x, real* n) noexcept nogil:
-    """The m and n of a normal x: the exponent, counted from sqrt(1/2), and what is left."""
+    """The m and n of a normal x: the exponent, counted from sqrt(1/2), and the mantissa."""
     cdef uint32_t bits
     cdef uint64_t wide
     if real is float:

@@ -1,36 +1,37 @@
-"""Sums and the largest of runs: n consecutive elements, taken in LANES partial results that vector registers hold.
+"""Sums and the largest of runs: n consecutive elements, in CHAINS partial results that stay in vector registers.
 
-One chain of additions would wait for each to finish before the next begins; LANES chains do not. What is left of the
-run goes through FEW of them, and then the lanes are added up in pairs. Sums are taken in double, so a float32 sum of
-ten million elements is right to its last digit.
+In one chain of additions each has to wait for the one before it; CHAINS independent chains do not. The remainder of the
+run goes through FEW chains, and at the end the chains are added up in pairs. Sums are taken in double, so a float32 sum
+of ten million elements is right to its last digit.
 """
 
 from microtensor.kernels cimport simd
 from microtensor.kernels.simd cimport real
 
 cdef enum:
-    LANES = 32
+    CHAINS = 32
     FEW = 8
 
 
 cdef inline double sum_terms(const real* x, double centre, bint squares, Py_ssize_t n) noexcept nogil:
     """The sum of x, or of (x - centre)^2 for squares, which is a constant where this is called."""
-    cdef double lanes[LANES]
+    cdef double chains[CHAINS]
     cdef double few[FEW]
     cdef double d, total = 0
     cdef Py_ssize_t i = 0, j
-    for j in range(FEW):
-        few[j] = 0
-    if n >= LANES:
-        for j in range(LANES):
-            lanes[j] = 0
-        while i + LANES <= n:
-            for j in range(LANES):
+    if n >= CHAINS:
+        for j in range(CHAINS):
+            chains[j] = 0
+        while i + CHAINS <= n:
+            for j in range(CHAINS):
                 d = x[i + j] - centre if squares else x[i + j]
-                lanes[j] += d * d if squares else d
-            i += LANES
+                chains[j] += d * d if squares else d
+            i += CHAINS
         for j in range(FEW):
-            few[j] = (lanes[j] + lanes[8 + j]) + (lanes[16 + j] + lanes[24 + j])
+            few[j] = (chains[j] + chains[8 + j]) + (chains[16 + j] + chains[24 + j])
+    elif n >= FEW:
+        for j in range(FEW):
+            few[j] = 0
     while i + FEW <= n:
         for j in range(FEW):
             d = x[i + j] - centre if squares else x[i + j]
@@ -55,6 +56,40 @@ cdef inline double sum_squares_run(const real* x, double centre, Py_ssize_t n) n
     return sum_terms(x, centre, True, n)
 
 
+cdef inline void add_rows(const real* x, Py_ssize_t rows, Py_ssize_t step, double* sums, Py_ssize_t n) noexcept nogil:
+    """sums += rows of n elements, a step apart: four rows for each time that the sums are loaded and stored."""
+    cdef Py_ssize_t j, row = 0
+    while row + 4 <= rows:
+        for j in range(n):
+            sums[j] += (<double>x[j] + x[step + j]) + (<double>x[2 * step + j] + x[3 * step + j])
+        x += 4 * step
+        row += 4
+    while row < rows:
+        for j in range(n):
+            sums[j] += x[j]
+        x += step
+        row += 1
+
+
+cdef inline double sum_products_run(const real* g, const real* x, real centre, Py_ssize_t n) noexcept nogil:
+    """g_1 (x_1 - centre) + ... + g_n (x_n - centre)."""
+    cdef double chains[FEW]
+    cdef double total = 0
+    cdef Py_ssize_t i = 0, j
+    for j in range(FEW):
+        chains[j] = 0
+    while i + FEW <= n:
+        for j in range(FEW):
+            chains[j] += g[i + j] * (x[i + j] - centre)
+        i += FEW
+    while i < n:
+        total += g[i] * (x[i] - centre)
+        i += 1
+    for j in range(FEW):
+        total += chains[j]
+    return total
+
+
 cdef inline real larger(real m, real v) noexcept nogil:
     """The larger of the two; nan if one is nan."""
     return v if (v > m) | (v != v) else m        # |, not or: it compiles to a blend
@@ -67,28 +102,28 @@ cdef inline real greater(real m, real v) noexcept nogil:
 
 cdef inline real max_run(const real* x, Py_ssize_t n) noexcept nogil:
     """The largest of x_1, ..., x_n: -inf for n = 0, nan if one is nan."""
-    cdef real lanes[LANES]
+    cdef real chains[CHAINS]
     cdef real few[FEW]
-    cdef int nans[LANES]
+    cdef int nans[CHAINS]
     cdef int any_nan = 0
     cdef real m = -<real>simd.INFINITY
     cdef Py_ssize_t i = 0, j
-    if n >= LANES:
-        for j in range(LANES):
-            lanes[j], nans[j] = m, 0
-        while i + LANES <= n:
-            for j in range(LANES):
-                lanes[j] = greater(lanes[j], x[i + j])
+    if n >= CHAINS:
+        for j in range(CHAINS):
+            chains[j], nans[j] = m, 0
+        while i + CHAINS <= n:
+            for j in range(CHAINS):
+                chains[j] = greater(chains[j], x[i + j])
                 nans[j] |= x[i + j] != x[i + j]
-            i += LANES
-        for j in range(LANES):
+            i += CHAINS
+        for j in range(CHAINS):
             any_nan |= nans[j]
         for j in range(FEW):
-            few[j] = greater(greater(lanes[j], lanes[8 + j]), greater(lanes[16 + j], lanes[24 + j]))
+            few[j] = greater(greater(chains[j], chains[8 + j]), greater(chains[16 + j], chains[24 + j]))
         m = greater(greater(greater(few[0], few[1]), greater(few[2], few[3])),
                     greater(greater(few[4], few[5]), greater(few[6], few[7])))
+        m = <real>simd.NAN if any_nan else m
     while i < n:
-        m = greater(m, x[i])
-        any_nan |= x[i] != x[i]
+        m = larger(m, x[i])
         i += 1
-    return <real>simd.NAN if any_nan else m
+    return m

@@ -1,12 +1,16 @@
-"""How many threads the kernels use.
+"""How many threads the kernels use, and the one loop that starts them.
 
-A kernel asks ``threads_for(work, least)`` and gets 1 where starting a team costs more than it saves. Elementwise
-results do not depend on the number; sums and matrix products are reproducible for a fixed number.
+A kernel describes its work in a struct, the job, and hands over a function for a part of it: ``parallel_for`` (in
+threads.pxd) calls that function for the whole, or in several threads for a part each, and releases the GIL meanwhile.
+Work in two phases is two calls. Elementwise results do not depend on the number of threads; sums and matrix products
+are reproducible for a fixed number.
 
 The number starts as MICROTENSOR_NUM_THREADS, else OMP_NUM_THREADS, else the processors this process may run on.
 Built without OpenMP, everything runs on one thread. A forked child runs on one thread too: the parent's team is
 not there any more, and waiting for it would hang.
 """
+
+from cython.parallel cimport prange
 
 import os
 
@@ -29,19 +33,31 @@ cdef extern from *:
     const char* COMPILER
 
 
-cdef int _threads = 1
+cdef Py_ssize_t num_threads = 1
 cdef bint _forked = False
 
 
-cdef int threads_for(Py_ssize_t work, Py_ssize_t least) noexcept nogil:
-    """How many threads to use for so much work, when a thread should have at least so much of it."""
-    cdef Py_ssize_t worth = work // least
-    return 1 if worth <= 1 else <int>min(worth, _threads)
+cdef void run_parts(Part part, void* job, Py_ssize_t n, Py_ssize_t unit, Py_ssize_t work_per_thread) noexcept nogil:
+    """parallel_for, for work that is worth releasing the GIL."""
+    cdef Py_ssize_t number, parts = parts_of(n, work_per_thread)
+    with nogil:                                     # does nothing where the GIL is not held (Cython 3.2)
+        if parts == 1:                              # a team of one is not free either
+            run_part(part, job, 0, 1, n, unit)
+        else:
+            for number in prange(parts, num_threads=<int>parts, schedule="static"):
+                run_part(part, job, number, parts, n, unit)
+
+
+cdef inline void run_part(Part part, void* job, Py_ssize_t number, Py_ssize_t parts, Py_ssize_t n,
+                          Py_ssize_t unit) noexcept nogil:
+    cdef Py_ssize_t first = share(number, parts, n, unit), last = share(number + 1, parts, n, unit)
+    if first < last:
+        part(job, number, first, last)
 
 
 def get_num_threads():
     """The number of threads that large kernels use."""
-    return _threads
+    return num_threads
 
 
 def set_num_threads(number):
@@ -54,14 +70,14 @@ def set_num_threads(number):
         ValueError: if number is below 1.
         RuntimeError: if it is above 1 in a forked process.
     """
-    global _threads
+    global num_threads
     number = int(number)
     if number < 1:
         raise ValueError(f"the number of threads must be at least 1, got {number}")
     if number > 1 and _forked:
         raise RuntimeError("a forked process runs on one thread, as its parent's team of threads is not there any "
                            "more: start the process with the 'spawn' method to use more")
-    _threads = number if MICROTENSOR_OPENMP else 1
+    num_threads = number if MICROTENSOR_OPENMP else 1
 
 
 def has_openmp():

@@ -120,7 +120,7 @@ ALWAYS_INLINE void NAME(store)(real *to, vector v, int count) {
 
 /* -- the tile ------------------------------------------------------------------------------------------------------ */
 
-/* c_ij = start_ij + sum over p of a_ip b_pj, for so many rows and vectors of C, the last vector with `last` columns.
+/* c_ij = start_ij + sum over p of a_ip b_pj, for a number of rows and vectors of C, the last vector with `last` columns.
    No start is a start of zeros.
 
    rows and vectors, and last where it is LANES, are constants where this is inlined: the loops over them are unrolled,

@@ -10,11 +10,9 @@ from microtensor.core import bind_ops
 from microtensor.ops.activation import (
     elu,
     leaky_relu,
-    log_softmax,
     relu,
     selu,
     sigmoid,
-    softmax,
     softplus,
     tanh,
 )
@@ -36,16 +34,14 @@ from microtensor.ops.arithmetic import (
     sub,
     where,
 )
+from microtensor.ops.base import result_type
 from microtensor.ops.dropout import dropout
-from microtensor.ops.elementwise import result_type
 from microtensor.ops.linear import linear, matmul
 from microtensor.ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
-    cross_entropy,
     l1_loss,
     mse_loss,
-    nll_loss,
 )
 from microtensor.ops.norm import batch_norm
 from microtensor.ops.reduce import (
@@ -78,6 +74,7 @@ from microtensor.ops.shape import (
     transpose,
     unsqueeze,
 )
+from microtensor.ops.softmax import cross_entropy, log_softmax, nll_loss, softmax
 
 __all__ = [name for name, value in globals().items() if callable(value) and name not in ("bind_ops", "result_type")]
 

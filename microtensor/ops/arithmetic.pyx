@@ -1,7 +1,12 @@
-"""Arithmetic, element by element: add, sub, mul, div, neg, pow, exp, log, sqrt, abs, maximum, minimum, clamp, where.
+"""Arithmetic, element by element: add, sub, mul, div, neg, pow, exp, log, sqrt, abs, sign, maximum, clamp, where, ...
 
-x, a, b are inputs, y the output, g = dL/dy, and dx, da, db the gradients; all of one shape inside the loops, since
-the Walk has broadcast them and the engine sums da and db back to their inputs' shapes.
+Functions of one input take a tensor x of any shape and return one of the same shape; where a function is not defined on
+integers and bools, they are converted to float32. Functions of two inputs take tensors a and b, or on one side an array
+or a number; they return a tensor of the shape that both broadcast to (ValueError if they do not), in the promoted dtype
+(see result_type), and raise TypeError if neither is a tensor.
+
+x, a, b are the inputs, y the output, g = dL/dy, and dx, da, db the gradients; all of one shape inside the loops, since
+the family (base.pyx) has broadcast them and the engine sums da and db back to the shapes of their inputs.
 """
 
 cimport cython
@@ -10,16 +15,17 @@ from numpy cimport ndarray
 
 from microtensor.kernels cimport simd
 from microtensor.core cimport (
-    Engine, Tensor, empty_like, is_float, is_single, late, operand, record, wrap,
+    CONTEXT, INPUT, NOTHING, OTHER, OUTPUT, Engine, Op, Tensor, empty_like, is_float, is_single, operand, operators,
+    record, wrap,
 )
-from microtensor.ops.elementwise cimport (
-    FORWARD, INPUT, NOTHING, OUTPUT, Binary, Plan, Unary, Walk, empty_broadcast, next_run, promote, start_walk,
-)
+from microtensor.kernels.broadcast cimport Cursor, Plan, make_plan, next_run, start_at
 from microtensor.kernels.simd cimport real
+from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, UNIT, parallel_for
+from microtensor.ops.base cimport Binary, BinaryLoops, Unary, UnaryLoops, binary, empty_broadcast, promote, unary
 
 import numpy as np
 
-from microtensor.ops.elementwise import result_type
+from microtensor.ops.base import result_type
 from microtensor.ops.sample import Sample, binary_samples, unary_samples
 
 cnp.import_array()
@@ -53,23 +59,23 @@ cdef void add_forward(const real* a, const real* b, real* y, Py_ssize_t n) noexc
         y[i] = a[i] + b[i]
 
 
+cdef BinaryLoops ADD_LOOPS = binary(add_forward[float], add_forward[double], NULL, NULL, NULL, NULL)
+
+
 @cython.final
 @cython.no_gc
 cdef class Add(Binary):
     """a + b."""
 
-    cdef void forward_loop(self, const void* a, const void* b, void* y, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            add_forward(<const float*>a, <const float*>b, <float*>y, n)
-        else:
-            add_forward(<const double*>a, <const double*>b, <double*>y, n)
+    cdef int reads(self) noexcept:
+        return NOTHING
 
-    cdef void keep(self, Tensor a, Tensor b, Tensor y):
-        pass
+    cdef int allocate_gradients(self) except -1:
+        return 0
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        engine.lend(self, 0, g)
-        engine.lend(self, 1, g)
+    cdef int give_gradients(self, Engine engine) except -1:
+        engine.lend(self, 0, self.g)
+        engine.lend(self, 1, self.g)
         return 0
 
     def rule(self, Tensor g):
@@ -84,21 +90,11 @@ cdef Tensor _add(Tensor a, Tensor b):
     if not is_float(a.array) and not is_float(b.array):
         return of_integers(np.add, a, b)
     cdef Add op = Add.__new__(Add)
-    return op.apply(a, b)
+    return op.apply(&ADD_LOOPS, a, b)
 
 
 def add(input, other):
     """a + b, broadcast.
-
-    Args:
-        input, other: a and b, tensors, or on one side an array or a number.
-
-    Returns:
-        A tensor of the broadcast shape and the promoted dtype.
-
-    Raises:
-        ValueError: if the shapes do not broadcast.
-        TypeError: if neither is a tensor.
 
     Formula: y = a + b
 
@@ -111,30 +107,28 @@ def add(input, other):
 
 
 # -- neg ------------------------------------------------------------------------------------------------------
-# d(-x)/dx = -1:   dx = -g                                             the forward loop on g
+# d(-x)/dx = -1:   dx = -g
 
-cdef void neg_forward(const real* x, real* y, Py_ssize_t n) noexcept nogil:
+cdef void neg_forward(const real* x, real* y, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         y[i] = -x[i]
+
+
+cdef void neg_backward(const real* _, const real* g, real* dx, Py_ssize_t n, const double* options) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dx[i] = -g[i]
+
+
+cdef UnaryLoops NEG_LOOPS = unary(
+    NOTHING, neg_forward[float], neg_forward[double], neg_backward[float], neg_backward[double])
 
 
 @cython.final
 @cython.no_gc
 cdef class Neg(Unary):
     """-x."""
-
-    cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            neg_forward(<const float*>x, <float*>y, n)
-        else:
-            neg_forward(<const double*>x, <double*>y, n)
-
-    cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            neg_forward(<const float*>g, <float*>dx, n)
-        else:
-            neg_forward(<const double*>g, <double*>dx, n)
 
     def rule(self, Tensor g):
         return (-g,)
@@ -148,17 +142,11 @@ cdef Tensor _neg(Tensor x):
     if not is_float(x.array):
         return wrap(np.asarray(np.negative(x.array)))
     cdef Neg op = Neg.__new__(Neg)
-    return op.apply(x, NOTHING)
+    return op.apply(&NEG_LOOPS, x)
 
 
 def neg(Tensor input not None):
     """-x.
-
-    Args:
-        input: x, any shape and dtype; integers stay integers.
-
-    Returns:
-        A tensor of x's shape.
 
     Formula: y = -x
 
@@ -170,7 +158,7 @@ def neg(Tensor input not None):
 
 
 # -- sub ------------------------------------------------------------------------------------------------------
-# d(a - b)/da = 1,  d(a - b)/db = -1:   da = g,  db = -g              db is neg's loop on g
+# d(a - b)/da = 1,  d(a - b)/db = -1:   da = g,  db = -g              g itself for a: there is no loop
 
 cdef void sub_forward(const real* a, const real* b, real* y, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
@@ -178,31 +166,34 @@ cdef void sub_forward(const real* a, const real* b, real* y, Py_ssize_t n) noexc
         y[i] = a[i] - b[i]
 
 
+cdef void sub_backward_b(const real* a, const real* b, const real* y, const real* g, real* db,
+                         Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        db[i] = -g[i]
+
+
+cdef BinaryLoops SUB_LOOPS = binary(
+    sub_forward[float], sub_forward[double], NULL, NULL, sub_backward_b[float], sub_backward_b[double])
+
+
 @cython.final
 @cython.no_gc
 cdef class Sub(Binary):
     """a - b."""
 
-    cdef void forward_loop(self, const void* a, const void* b, void* y, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            sub_forward(<const float*>a, <const float*>b, <float*>y, n)
-        else:
-            sub_forward(<const double*>a, <const double*>b, <double*>y, n)
+    cdef int reads(self) noexcept:
+        return NOTHING
 
-    cdef void keep(self, Tensor a, Tensor b, Tensor y):
-        pass
-
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        cdef ndarray db
-        cdef Py_ssize_t n = cnp.PyArray_SIZE(g)
-        engine.lend(self, 0, g)
+    cdef int allocate_gradients(self) except -1:
         if self.needs(1):
-            db = empty_like(g)
-            if self.single:
-                neg_forward(<const float*>cnp.PyArray_DATA(g), <float*>cnp.PyArray_DATA(db), n)
-            else:
-                neg_forward(<const double*>cnp.PyArray_DATA(g), <double*>cnp.PyArray_DATA(db), n)
-            engine.give(self, 1, db)
+            self.db = empty_like(<ndarray>self.g)
+        return 0
+
+    cdef int give_gradients(self, Engine engine) except -1:
+        engine.lend(self, 0, self.g)
+        if self.db is not None:
+            engine.give(self, 1, self.db)
         return 0
 
     def rule(self, Tensor g):
@@ -217,21 +208,11 @@ cdef Tensor _sub(Tensor a, Tensor b):
     if not is_float(a.array) and not is_float(b.array):
         return of_integers(np.subtract, a, b)
     cdef Sub op = Sub.__new__(Sub)
-    return op.apply(a, b)
+    return op.apply(&SUB_LOOPS, a, b)
 
 
 def sub(input, other):
     """a - b, broadcast.
-
-    Args:
-        input, other: a and b, tensors, or on one side an array or a number.
-
-    Returns:
-        A tensor of the broadcast shape and the promoted dtype.
-
-    Raises:
-        ValueError: if the shapes do not broadcast.
-        TypeError: if neither is a tensor.
 
     Formula: y = a - b
 
@@ -252,16 +233,23 @@ cdef void mul_forward(const real* a, const real* b, real* y, Py_ssize_t n) noexc
         y[i] = a[i] * b[i]
 
 
-cdef void mul_backward_a(const real* b, const real* g, real* da, Py_ssize_t n) noexcept nogil:
+cdef void mul_backward_a(const real* a, const real* b, const real* y, const real* g, real* da,
+                         Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         da[i] = g[i] * b[i]
 
 
-cdef void mul_backward_b(const real* a, const real* g, real* db, Py_ssize_t n) noexcept nogil:
+cdef void mul_backward_b(const real* a, const real* b, const real* y, const real* g, real* db,
+                         Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         db[i] = g[i] * a[i]
+
+
+cdef BinaryLoops MUL_LOOPS = binary(
+    mul_forward[float], mul_forward[double], mul_backward_a[float], mul_backward_a[double],
+    mul_backward_b[float], mul_backward_b[double])
 
 
 @cython.final
@@ -269,28 +257,8 @@ cdef void mul_backward_b(const real* a, const real* g, real* db, Py_ssize_t n) n
 cdef class Mul(Binary):
     """a * b."""
 
-    cdef void forward_loop(self, const void* a, const void* b, void* y, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            mul_forward(<const float*>a, <const float*>b, <float*>y, n)
-        else:
-            mul_forward(<const double*>a, <const double*>b, <double*>y, n)
-
-    cdef void keep(self, Tensor a, Tensor b, Tensor y):
-        self.save(a if self.needs(1) else None, b if self.needs(0) else None, None)
-
-    cdef void backward_loop_a(self, const void* a, const void* b, const void* y, const void* g, void* da,
-                              Py_ssize_t n) noexcept nogil:
-        if self.single:
-            mul_backward_a(<const float*>b, <const float*>g, <float*>da, n)
-        else:
-            mul_backward_a(<const double*>b, <const double*>g, <double*>da, n)
-
-    cdef void backward_loop_b(self, const void* a, const void* b, const void* y, const void* g, void* db,
-                              Py_ssize_t n) noexcept nogil:
-        if self.single:
-            mul_backward_b(<const float*>a, <const float*>g, <float*>db, n)
-        else:
-            mul_backward_b(<const double*>a, <const double*>g, <double*>db, n)
+    cdef int reads(self) noexcept:
+        return (INPUT if self.needs(1) else NOTHING) | (OTHER if self.needs(0) else NOTHING)
 
     def rule(self, Tensor g):
         return (g * self.input(1) if self.needs(0) else None, g * self.input(0) if self.needs(1) else None)
@@ -304,21 +272,11 @@ cdef Tensor _mul(Tensor a, Tensor b):
     if not is_float(a.array) and not is_float(b.array):
         return of_integers(np.multiply, a, b)
     cdef Mul op = Mul.__new__(Mul)
-    return op.apply(a, b)
+    return op.apply(&MUL_LOOPS, a, b)
 
 
 def mul(input, other):
     """a * b, broadcast.
-
-    Args:
-        input, other: a and b, tensors, or on one side an array or a number.
-
-    Returns:
-        A tensor of the broadcast shape and the promoted dtype.
-
-    Raises:
-        ValueError: if the shapes do not broadcast.
-        TypeError: if neither is a tensor.
 
     Formula: y = a b
 
@@ -351,16 +309,23 @@ cdef void div_forward(const real* a, const real* b, real* y, Py_ssize_t n) noexc
         y[i] = a[i] / b[i]
 
 
-cdef void div_backward_a(const real* b, const real* g, real* da, Py_ssize_t n) noexcept nogil:
+cdef void div_backward_a(const real* a, const real* b, const real* y, const real* g, real* da,
+                         Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         da[i] = g[i] / b[i]
 
 
-cdef void div_backward_b(const real* a, const real* b, const real* g, real* db, Py_ssize_t n) noexcept nogil:
+cdef void div_backward_b(const real* a, const real* b, const real* y, const real* g, real* db,
+                         Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         db[i] = -g[i] * (a[i] / b[i] / b[i])
+
+
+cdef BinaryLoops DIV_LOOPS = binary(
+    div_forward[float], div_forward[double], div_backward_a[float], div_backward_a[double],
+    div_backward_b[float], div_backward_b[double])
 
 
 @cython.final
@@ -368,28 +333,8 @@ cdef void div_backward_b(const real* a, const real* b, const real* g, real* db, 
 cdef class Div(Binary):
     """a / b."""
 
-    cdef void forward_loop(self, const void* a, const void* b, void* y, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            div_forward(<const float*>a, <const float*>b, <float*>y, n)
-        else:
-            div_forward(<const double*>a, <const double*>b, <double*>y, n)
-
-    cdef void keep(self, Tensor a, Tensor b, Tensor y):
-        self.save(a if self.needs(1) else None, b, None)
-
-    cdef void backward_loop_a(self, const void* a, const void* b, const void* y, const void* g, void* da,
-                              Py_ssize_t n) noexcept nogil:
-        if self.single:
-            div_backward_a(<const float*>b, <const float*>g, <float*>da, n)
-        else:
-            div_backward_a(<const double*>b, <const double*>g, <double*>da, n)
-
-    cdef void backward_loop_b(self, const void* a, const void* b, const void* y, const void* g, void* db,
-                              Py_ssize_t n) noexcept nogil:
-        if self.single:
-            div_backward_b(<const float*>a, <const float*>b, <const float*>g, <float*>db, n)
-        else:
-            div_backward_b(<const double*>a, <const double*>b, <const double*>g, <double*>db, n)
+    cdef int reads(self) noexcept:
+        return (INPUT if self.needs(1) else NOTHING) | OTHER
 
     def rule(self, Tensor g):
         b = self.input(1)
@@ -402,21 +347,11 @@ cdef class Div(Binary):
 
 cdef Tensor _div(Tensor a, Tensor b):
     cdef Div op = Div.__new__(Div)
-    return op.apply(a, b)
+    return op.apply(&DIV_LOOPS, a, b)
 
 
 def div(input, other):
     """a / b, broadcast; float32 for integers.
-
-    Args:
-        input, other: a and b, tensors, or on one side an array or a number.
-
-    Returns:
-        A tensor of the broadcast shape and the promoted dtype.
-
-    Raises:
-        ValueError: if the shapes do not broadcast.
-        TypeError: if neither is a tensor.
 
     Formula: y = a / b
 
@@ -452,7 +387,8 @@ cdef void pow_forward(const real* a, const real* b, real* y, Py_ssize_t n) noexc
             y[i] = a[i] * a[i] if b[i] == 2 else simd.power(a[i], b[i])
 
 
-cdef void pow_backward_a(const real* a, const real* b, const real* g, real* da, Py_ssize_t n) noexcept nogil:
+cdef void pow_backward_a(const real* a, const real* b, const real* y, const real* g, real* da,
+                         Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     if all_squares(b, n):
         for i in range(n):
@@ -469,33 +405,18 @@ cdef void pow_backward_b(const real* a, const real* b, const real* y, const real
         db[i] = 0 if a[i] == 0 and b[i] >= 0 else g[i] * y[i] * simd.log(a[i])
 
 
+cdef BinaryLoops POW_LOOPS = binary(
+    pow_forward[float], pow_forward[double], pow_backward_a[float], pow_backward_a[double],
+    pow_backward_b[float], pow_backward_b[double])
+
+
 @cython.final
 @cython.no_gc
 cdef class Pow(Binary):
     """a ** b."""
 
-    cdef void forward_loop(self, const void* a, const void* b, void* y, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            pow_forward(<const float*>a, <const float*>b, <float*>y, n)
-        else:
-            pow_forward(<const double*>a, <const double*>b, <double*>y, n)
-
-    cdef void keep(self, Tensor a, Tensor b, Tensor y):
-        self.save(a, b, y if self.needs(1) else None)
-
-    cdef void backward_loop_a(self, const void* a, const void* b, const void* y, const void* g, void* da,
-                              Py_ssize_t n) noexcept nogil:
-        if self.single:
-            pow_backward_a(<const float*>a, <const float*>b, <const float*>g, <float*>da, n)
-        else:
-            pow_backward_a(<const double*>a, <const double*>b, <const double*>g, <double*>da, n)
-
-    cdef void backward_loop_b(self, const void* a, const void* b, const void* y, const void* g, void* db,
-                              Py_ssize_t n) noexcept nogil:
-        if self.single:
-            pow_backward_b(<const float*>a, <const float*>b, <const float*>y, <const float*>g, <float*>db, n)
-        else:
-            pow_backward_b(<const double*>a, <const double*>b, <const double*>y, <const double*>g, <double*>db, n)
+    cdef int reads(self) noexcept:
+        return INPUT | OTHER | (OUTPUT if self.needs(1) else NOTHING)
 
     def rule(self, Tensor g):
         a, b = self.input(0), self.input(1)
@@ -518,21 +439,11 @@ cdef Tensor _pow(Tensor a, Tensor b):
     if not is_float(a.array) and not is_float(b.array):
         return of_integers(np.power, a, b)
     cdef Pow op = Pow.__new__(Pow)
-    return op.apply(a, b)
+    return op.apply(&POW_LOOPS, a, b)
 
 
 def pow(input, exponent):
     """a ** b, broadcast.
-
-    Args:
-        input, exponent: a and b, tensors, or on one side an array or a number.
-
-    Returns:
-        A tensor of the broadcast shape and the promoted dtype.
-
-    Raises:
-        ValueError: if the shapes do not broadcast.
-        TypeError: if neither is a tensor.
 
     Formula: y = a^b
 
@@ -548,34 +459,26 @@ def pow(input, exponent):
 # (e^x)' = e^x = y
 # dx = g y                                                              needs y, not x
 
-cdef void exp_forward(const real* x, real* y, Py_ssize_t n) noexcept nogil:
+cdef void exp_forward(const real* x, real* y, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         y[i] = simd.exp(x[i])
 
 
-cdef void exp_backward(const real* y, const real* g, real* dx, Py_ssize_t n) noexcept nogil:
+cdef void exp_backward(const real* y, const real* g, real* dx, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         dx[i] = g[i] * y[i]
+
+
+cdef UnaryLoops EXP_LOOPS = unary(
+    OUTPUT, exp_forward[float], exp_forward[double], exp_backward[float], exp_backward[double])
 
 
 @cython.final
 @cython.no_gc
 cdef class Exp(Unary):
     """e^x."""
-
-    cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            exp_forward(<const float*>x, <float*>y, n)
-        else:
-            exp_forward(<const double*>x, <double*>y, n)
-
-    cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            exp_backward(<const float*>kept, <const float*>g, <float*>dx, n)
-        else:
-            exp_backward(<const double*>kept, <const double*>g, <double*>dx, n)
 
     def rule(self, Tensor g):
         return (g * self.output(),)
@@ -588,12 +491,6 @@ cdef class Exp(Unary):
 def exp(Tensor input not None):
     """e to the power of each element.
 
-    Args:
-        input: x, any shape; integers and bools are converted to float32.
-
-    Returns:
-        A tensor of x's shape.
-
     Formula: y = e^x
 
     >>> import microtensor as mt
@@ -601,41 +498,33 @@ def exp(Tensor input not None):
     tensor([1.    , 2.7183])
     """
     cdef Exp op = Exp.__new__(Exp)
-    return op.apply(input, OUTPUT)
+    return op.apply(&EXP_LOOPS, input)
 
 
 # -- log ------------------------------------------------------------------------------------------------------
 # (ln x)' = 1/x
 # dx = g / x
 
-cdef void log_forward(const real* x, real* y, Py_ssize_t n) noexcept nogil:
+cdef void log_forward(const real* x, real* y, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         y[i] = simd.log(x[i])
 
 
-cdef void log_backward(const real* x, const real* g, real* dx, Py_ssize_t n) noexcept nogil:
+cdef void log_backward(const real* x, const real* g, real* dx, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         dx[i] = g[i] / x[i]
+
+
+cdef UnaryLoops LOG_LOOPS = unary(
+    INPUT, log_forward[float], log_forward[double], log_backward[float], log_backward[double])
 
 
 @cython.final
 @cython.no_gc
 cdef class Log(Unary):
     """The natural logarithm."""
-
-    cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            log_forward(<const float*>x, <float*>y, n)
-        else:
-            log_forward(<const double*>x, <double*>y, n)
-
-    cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            log_backward(<const float*>kept, <const float*>g, <float*>dx, n)
-        else:
-            log_backward(<const double*>kept, <const double*>g, <double*>dx, n)
 
     def rule(self, Tensor g):
         return (g / self.input(0),)
@@ -648,12 +537,6 @@ cdef class Log(Unary):
 def log(Tensor input not None):
     """The natural logarithm of each element: -inf at 0, nan below.
 
-    Args:
-        input: x, any shape; integers and bools are converted to float32.
-
-    Returns:
-        A tensor of x's shape.
-
     Formula: y = ln x
 
     >>> import microtensor as mt
@@ -661,41 +544,33 @@ def log(Tensor input not None):
     tensor([0.    , 0.6931])
     """
     cdef Log op = Log.__new__(Log)
-    return op.apply(input, INPUT)
+    return op.apply(&LOG_LOOPS, input)
 
 
 # -- sqrt -----------------------------------------------------------------------------------------------------
 # y^2 = x,  2 y y' = 1,  y' = 1 / (2 y)                                  (implicit differentiation)
 # dx = g / (2 y)                                                        inf at x = 0
 
-cdef void sqrt_forward(const real* x, real* y, Py_ssize_t n) noexcept nogil:
+cdef void sqrt_forward(const real* x, real* y, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         y[i] = simd.sqrt(x[i])
 
 
-cdef void sqrt_backward(const real* y, const real* g, real* dx, Py_ssize_t n) noexcept nogil:
+cdef void sqrt_backward(const real* y, const real* g, real* dx, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         dx[i] = g[i] / (y[i] + y[i])
+
+
+cdef UnaryLoops SQRT_LOOPS = unary(
+    OUTPUT, sqrt_forward[float], sqrt_forward[double], sqrt_backward[float], sqrt_backward[double])
 
 
 @cython.final
 @cython.no_gc
 cdef class Sqrt(Unary):
     """The square root."""
-
-    cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            sqrt_forward(<const float*>x, <float*>y, n)
-        else:
-            sqrt_forward(<const double*>x, <double*>y, n)
-
-    cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            sqrt_backward(<const float*>kept, <const float*>g, <float*>dx, n)
-        else:
-            sqrt_backward(<const double*>kept, <const double*>g, <double*>dx, n)
 
     def rule(self, Tensor g):
         return (g / (2 * self.output()),)
@@ -708,12 +583,6 @@ cdef class Sqrt(Unary):
 def sqrt(Tensor input not None):
     """The square root of each element: nan below 0.
 
-    Args:
-        input: x, any shape; integers and bools are converted to float32.
-
-    Returns:
-        A tensor of x's shape.
-
     Formula: y = x^(1/2)
 
     >>> import microtensor as mt
@@ -721,41 +590,33 @@ def sqrt(Tensor input not None):
     tensor([1., 2.])
     """
     cdef Sqrt op = Sqrt.__new__(Sqrt)
-    return op.apply(input, OUTPUT)
+    return op.apply(&SQRT_LOOPS, input)
 
 
 # -- abs ------------------------------------------------------------------------------------------------------
 # |x|' = sign x; at the kink x = 0 the subgradient 0 is taken (PyTorch's choice)
 # dx = g sign x
 
-cdef void abs_forward(const real* x, real* y, Py_ssize_t n) noexcept nogil:
+cdef void abs_forward(const real* x, real* y, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         y[i] = simd.fabs(x[i])
 
 
-cdef void abs_backward(const real* x, const real* g, real* dx, Py_ssize_t n) noexcept nogil:
+cdef void abs_backward(const real* x, const real* g, real* dx, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         dx[i] = g[i] if x[i] > 0 else -g[i] if x[i] < 0 else g[i] * x[i]
+
+
+cdef UnaryLoops ABS_LOOPS = unary(
+    INPUT, abs_forward[float], abs_forward[double], abs_backward[float], abs_backward[double])
 
 
 @cython.final
 @cython.no_gc
 cdef class Abs(Unary):
     """The absolute value."""
-
-    cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            abs_forward(<const float*>x, <float*>y, n)
-        else:
-            abs_forward(<const double*>x, <double*>y, n)
-
-    cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            abs_backward(<const float*>kept, <const float*>g, <float*>dx, n)
-        else:
-            abs_backward(<const double*>kept, <const double*>g, <double*>dx, n)
 
     def rule(self, Tensor g):
         return (g * sign(self.input(0)),)
@@ -768,12 +629,6 @@ cdef class Abs(Unary):
 def abs(Tensor input not None):
     """The absolute value of each element; its gradient at 0 is 0.
 
-    Args:
-        input: x, any shape and dtype; integers stay integers.
-
-    Returns:
-        A tensor of x's shape.
-
     Formula: y = |x|
 
     >>> import microtensor as mt
@@ -783,17 +638,11 @@ def abs(Tensor input not None):
     if not is_float(input.array):
         return wrap(np.asarray(np.abs(input.array)))
     cdef Abs op = Abs.__new__(Abs)
-    return op.apply(input, INPUT)
+    return op.apply(&ABS_LOOPS, input)
 
 
 def sign(Tensor input not None):
-    """-1, 0 or 1 for each element; has no gradient.
-
-    Args:
-        input: x, any shape; integers and bools are converted to float32.
-
-    Returns:
-        A tensor of x's shape.
+    """-1, 0 or 1 for each element, in x's own dtype; it has no gradient. Bools stay as they are.
 
     Formula: y = x / |x|, and 0 at 0
 
@@ -801,7 +650,8 @@ def sign(Tensor input not None):
     >>> mt.sign(mt.tensor([3.0, 0.0, -2.0]))
     tensor([ 1.,  0., -1.])
     """
-    return wrap(np.asarray(np.sign(input.array)))
+    array = <object>input.array
+    return wrap(np.array(array if array.dtype.kind == "b" else np.sign(array)))
 
 
 # -- maximum --------------------------------------------------------------------------------------------------
@@ -815,42 +665,29 @@ cdef void maximum_forward(const real* a, const real* b, real* y, Py_ssize_t n) n
         y[i] = b[i] if b[i] != b[i] else y[i]
 
 
-cdef void maximum_backward_a(const real* a, const real* b, const real* g, real* da, Py_ssize_t n) noexcept nogil:
+cdef void maximum_backward_a(const real* a, const real* b, const real* y, const real* g, real* da,
+                             Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         da[i] = g[i] if a[i] > b[i] else g[i] * <real>0.5 if a[i] == b[i] else 0
 
 
-cdef void maximum_backward_b(const real* a, const real* b, const real* g, real* db, Py_ssize_t n) noexcept nogil:
+cdef void maximum_backward_b(const real* a, const real* b, const real* y, const real* g, real* db,
+                             Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         db[i] = g[i] if b[i] > a[i] else g[i] * <real>0.5 if a[i] == b[i] else 0
+
+
+cdef BinaryLoops MAXIMUM_LOOPS = binary(
+    maximum_forward[float], maximum_forward[double], maximum_backward_a[float], maximum_backward_a[double],
+    maximum_backward_b[float], maximum_backward_b[double])
 
 
 @cython.final
 @cython.no_gc
 cdef class Maximum(Binary):
     """The larger of a and b; nan if either is nan."""
-
-    cdef void forward_loop(self, const void* a, const void* b, void* y, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            maximum_forward(<const float*>a, <const float*>b, <float*>y, n)
-        else:
-            maximum_forward(<const double*>a, <const double*>b, <double*>y, n)
-
-    cdef void backward_loop_a(self, const void* a, const void* b, const void* y, const void* g, void* da,
-                              Py_ssize_t n) noexcept nogil:
-        if self.single:
-            maximum_backward_a(<const float*>a, <const float*>b, <const float*>g, <float*>da, n)
-        else:
-            maximum_backward_a(<const double*>a, <const double*>b, <const double*>g, <double*>da, n)
-
-    cdef void backward_loop_b(self, const void* a, const void* b, const void* y, const void* g, void* db,
-                              Py_ssize_t n) noexcept nogil:
-        if self.single:
-            maximum_backward_b(<const float*>a, <const float*>b, <const float*>g, <float*>db, n)
-        else:
-            maximum_backward_b(<const double*>a, <const double*>b, <const double*>g, <double*>db, n)
 
     def rule(self, Tensor g):
         a, b = self.input(0).detach(), self.input(1).detach()
@@ -869,21 +706,11 @@ cdef Tensor _maximum(Tensor a, Tensor b):
     if not is_float(a.array) and not is_float(b.array):
         return of_integers(np.maximum, a, b)
     cdef Maximum op = Maximum.__new__(Maximum)
-    return op.apply(a, b)
+    return op.apply(&MAXIMUM_LOOPS, a, b)
 
 
 def maximum(input, other):
     """The larger of a and b, broadcast; nan if either is nan. A tie gives half the gradient to each.
-
-    Args:
-        input, other: a and b, tensors, or on one side an array or a number.
-
-    Returns:
-        A tensor of the broadcast shape and the promoted dtype.
-
-    Raises:
-        ValueError: if the shapes do not broadcast.
-        TypeError: if neither is a tensor.
 
     Formula: y = max(a, b)
 
@@ -897,16 +724,6 @@ def maximum(input, other):
 
 def minimum(input, other):
     """The smaller of a and b, broadcast; nan if either is nan. A tie gives half the gradient to each.
-
-    Args:
-        input, other: a and b, tensors, or on one side an array or a number.
-
-    Returns:
-        A tensor of the broadcast shape and the promoted dtype.
-
-    Raises:
-        ValueError: if the shapes do not broadcast.
-        TypeError: if neither is a tensor.
 
     Formula: y = min(a, b) = -max(-a, -b)
 
@@ -926,17 +743,23 @@ def minimum(input, other):
 # y' = 1 where low <= x <= high (the bounds included, PyTorch's choice), 0 outside
 # dx = g or 0
 
-cdef void clamp_forward(const real* x, real* y, Py_ssize_t n, real low, real high) noexcept nogil:
+cdef void clamp_forward(const real* x, real* y, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
+    cdef real low = <real>options[0], high = <real>options[1]
     for i in range(n):
         y[i] = low if x[i] < low else x[i]
         y[i] = high if y[i] > high else y[i]
 
 
-cdef void clamp_backward(const real* x, const real* g, real* dx, Py_ssize_t n, real low, real high) noexcept nogil:
+cdef void clamp_backward(const real* x, const real* g, real* dx, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
+    cdef real low = <real>options[0], high = <real>options[1]
     for i in range(n):
         dx[i] = g[i] if low <= x[i] and x[i] <= high else 0
+
+
+cdef UnaryLoops CLAMP_LOOPS = unary(
+    INPUT, clamp_forward[float], clamp_forward[double], clamp_backward[float], clamp_backward[double])
 
 
 @cython.final
@@ -944,23 +767,9 @@ cdef void clamp_backward(const real* x, const real* g, real* dx, Py_ssize_t n, r
 cdef class Clamp(Unary):
     """x limited to [low, high]."""
 
-    cdef double low, high
-
-    cdef void forward_loop(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            clamp_forward(<const float*>x, <float*>y, n, <float>self.low, <float>self.high)
-        else:
-            clamp_forward(<const double*>x, <double*>y, n, self.low, self.high)
-
-    cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
-        if self.single:
-            clamp_backward(<const float*>kept, <const float*>g, <float*>dx, n, <float>self.low, <float>self.high)
-        else:
-            clamp_backward(<const double*>kept, <const double*>g, <double*>dx, n, self.low, self.high)
-
     def rule(self, Tensor g):
-        x = self.input(0).detach()
-        return (g * ((x >= self.low) & (x <= self.high)).to(g.dtype),)
+        x, low, high = self.input(0).detach(), self.options[0], self.options[1]
+        return (g * ((x >= low) & (x <= high)).to(g.dtype),)
 
     @staticmethod
     def samples(draw):
@@ -974,11 +783,7 @@ def clamp(Tensor input not None, min=None, max=None):
     """x limited to [min, max]; the gradient passes where x is within, bounds included.
 
     Args:
-        input: x, any shape.
         min, max: numbers; one may be left out.
-
-    Returns:
-        A tensor of x's shape and dtype.
 
     Raises:
         ValueError: if neither bound is given.
@@ -1000,9 +805,9 @@ def clamp(Tensor input not None, min=None, max=None):
     if not is_float(input.array) and not isinstance(min, float) and not isinstance(max, float):
         return wrap(np.asarray(np.clip(input.array, min, max)))
     cdef Clamp op = Clamp.__new__(Clamp)
-    op.low = float("-inf") if min is None else min
-    op.high = float("inf") if max is None else max
-    return op.apply(input, INPUT)
+    op.options[0] = float("-inf") if min is None else min
+    op.options[1] = float("inf") if max is None else max
+    return op.apply(&CLAMP_LOOPS, input)
 
 
 # -- where ----------------------------------------------------------------------------------------------------
@@ -1026,9 +831,14 @@ cdef void where_backward_b(const char* c, const real* g, real* db, Py_ssize_t n)
         db[i] = 0 if c[i] else g[i]
 
 
-cdef void where_run(int side, const char* c, const real* first, const void* second, const void* third,
-                    Py_ssize_t n) noexcept nogil:
-    if side == FORWARD:
+cdef struct WhereJob:
+    Plan plan                   # of c, a, b, y, or of c, g, da or db
+    bint single
+    int side                    # forward: -1; backward: 0 for a, 1 for b
+
+
+cdef void where_run(int side, const char* c, const real* first, void* second, void* third, Py_ssize_t n) noexcept nogil:
+    if side < 0:
         where_forward(c, first, <const real*>second, <real*>third, n)
     elif side == 0:
         where_backward_a(c, first, <real*>second, n)
@@ -1036,40 +846,57 @@ cdef void where_run(int side, const char* c, const real* first, const void* seco
         where_backward_b(c, first, <real*>second, n)
 
 
+cdef void where_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef WhereJob* job = <WhereJob*>job_pointer
+    cdef Cursor at
+    start_at(&at, &job.plan, first, last)
+    while next_run(&at):
+        if job.single:
+            where_run(job.side, <const char*>at.run[0], <const float*>at.run[1], at.run[2], at.run[3], at.n)
+        else:
+            where_run(job.side, <const char*>at.run[0], <const double*>at.run[1], at.run[2], at.run[3], at.n)
+
+
 @cython.final
 @cython.no_gc
-cdef class Where(Binary):
+cdef class Where(Op):
     """a where the condition holds, b elsewhere."""
 
-    cdef Tensor select(self, Tensor condition, Tensor a, Tensor b):
+    cdef Tensor apply(self, Tensor condition, Tensor a, Tensor b):
         a, b = promote(a, b)
-        self.single = is_single(a.array)
-        cdef ndarray y_array = empty_broadcast(self, (condition.array, a.array, b.array))
-        self.run(FORWARD, (condition.array, a.array, b.array, y_array), y_array)
-        cdef Tensor y = record(self, y_array, a, b)
-        if y.op is not None:
-            self.input_shapes = (a.shape, b.shape)
-            self.save(None, None, None)
-            self.context = condition.array.copy()
-        return y
+        self.context = condition.array.copy()
+        self.a, self.b = a.array, b.array
+        self.y = empty_broadcast(self, (condition.array, a.array, b.array))
+        self.input_shapes = (a.shape, b.shape)
+        self.run_forward()
+        return record(self, a, b)
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        cdef ndarray dx
-        for side in range(2):
-            if self.needs(side):
-                dx = empty_like(g)
-                self.run(side, (self.context, g, dx), g)
-                engine.give(self, side, dx)
+    cdef int run_forward(self) except -1:
+        return self.run_side(-1, (self.context, self.a, self.b, self.y), self.y)
+
+    cdef int reads(self) noexcept:
+        return CONTEXT
+
+    cdef int allocate_gradients(self) except -1:
+        if self.needs(0):
+            self.da = empty_like(<ndarray>self.g)
+        if self.needs(1):
+            self.db = empty_like(<ndarray>self.g)
         return 0
 
-    cdef void run_part(self, int side, const Plan* plan, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-        cdef Walk walk
-        start_walk(&walk, plan, first, last)
-        while next_run(&walk):
-            if self.single:
-                where_run(side, <const char*>walk.run[0], <const float*>walk.run[1], walk.run[2], walk.run[3], walk.n)
-            else:
-                where_run(side, <const char*>walk.run[0], <const double*>walk.run[1], walk.run[2], walk.run[3], walk.n)
+    cdef int run_backward(self) except -1:
+        if self.da is not None:
+            self.run_side(0, (self.context, self.g, self.da), self.da)
+        if self.db is not None:
+            self.run_side(1, (self.context, self.g, self.db), self.db)
+        return 0
+
+    cdef int run_side(self, int side, tuple arrays, ndarray result) except -1:
+        cdef WhereJob job
+        make_plan(&job.plan, arrays, result)
+        job.side, job.single = side, is_single(result)
+        parallel_for(where_part, &job, job.plan.size, UNIT, ELEMENTS_PER_THREAD)
+        return 0
 
     def rule(self, Tensor g):
         condition = wrap(self.context)
@@ -1116,11 +943,11 @@ def where(Tensor condition not None, input, other):
         dtype = result_type(x, y)
         return wrap(np.asarray(np.where(condition.array, x.array.astype(dtype), y.array.astype(dtype))))
     cdef Where op = Where.__new__(Where)
-    return op.select(condition, x, y)
+    return op.apply(condition, x, y)
 
 
-late.add = _add
-late.sub = _sub
-late.mul = _mul
-late.div = _div
-late.pow = _pow
+operators.add = _add
+operators.sub = _sub
+operators.mul = _mul
+operators.div = _div
+operators.pow = _pow

@@ -6,13 +6,12 @@ backward computes it again, and any number of threads gets the same mask.
 
 cimport cython
 cimport numpy as cnp
-from cython.parallel cimport prange
 from numpy cimport ndarray
 
-from microtensor.core cimport Engine, Op, Tensor, contiguous, empty_like, is_single, record, wrap
-from microtensor.ops.elementwise cimport as_float
+from microtensor.core cimport Op, Tensor, contiguous, empty_like, is_single, record, wrap
 from microtensor.kernels.simd cimport real
-from microtensor.kernels.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
+from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, UNIT, parallel_for
+from microtensor.ops.base cimport as_float
 
 import numpy as np
 
@@ -24,10 +23,6 @@ cnp.import_array()
 cdef extern from "<stdint.h>":
     ctypedef unsigned int uint32_t
     ctypedef unsigned long long uint64_t
-
-cdef enum:
-    UNIT = 16                   # elements: threads split arrays at whole cache lines
-
 
 # -- dropout ----------------------------------------------------------------------------------------------------
 # m_i = 1 / (1 - p) with probability 1 - p, else 0, independently;  y = x m,  E[y] = x
@@ -47,13 +42,30 @@ cdef inline uint32_t random_bits(uint32_t i, uint32_t key0, uint32_t key1) noexc
     return i ^ (i >> 16)
 
 
-cdef void dropout_forward(const real* x, real* y, Py_ssize_t first, Py_ssize_t last, uint64_t key, uint32_t threshold,
-                          real scale) noexcept nogil:
-    """Elements first to last; those whose bits are below the threshold are dropped."""
+cdef struct DropoutJob:
+    bint single
+    const void* x
+    void* y
+    uint64_t key
+    uint32_t threshold          # elements whose bits are below it are dropped,
+    double scale                # and the others multiplied
+
+
+cdef void dropout_forward(const real* x, real* y, const DropoutJob* job, Py_ssize_t first,
+                          Py_ssize_t last) noexcept nogil:
     cdef Py_ssize_t i
-    cdef uint32_t key0 = <uint32_t>key, key1 = <uint32_t>(key >> 32)
+    cdef uint32_t key0 = <uint32_t>job.key, key1 = <uint32_t>(job.key >> 32), threshold = job.threshold
+    cdef real scale = <real>job.scale
     for i in range(first, last):
         y[i] = x[i] * scale if random_bits(<uint32_t>i, key0, key1 + <uint32_t>(i >> 32)) >= threshold else 0
+
+
+cdef void dropout_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef DropoutJob* job = <DropoutJob*>job_pointer
+    if job.single:
+        dropout_forward(<const float*>job.x, <float*>job.y, job, first, last)
+    else:
+        dropout_forward(<const double*>job.x, <double*>job.y, job, first, last)
 
 
 @cython.final
@@ -63,43 +75,37 @@ cdef class Dropout(Op):
 
     cdef double p
     cdef uint64_t key
-    cdef bint single
 
-    cdef ndarray apply_mask(self, ndarray x):
-        """x m: forward on x, backward on g."""
-        cdef ndarray y = empty_like(x)
-        cdef Py_ssize_t n = cnp.PyArray_SIZE(x)
-        cdef const void* x_data = cnp.PyArray_DATA(x)
-        cdef void* y_data = cnp.PyArray_DATA(y)
-        self.single = is_single(x)
-        if n < RELEASE_ELEMENTS:
-            self.loop(x_data, y_data, 0, n)
-        else:
-            with nogil:
-                self.run(x_data, y_data, n)
-        return y
+    cdef void mask(self, ndarray x, ndarray y):
+        """y = x m: forward on x, backward on g."""
+        cdef DropoutJob job
+        job.single, job.x, job.y, job.key = is_single(x), cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), self.key
+        job.threshold = <uint32_t>(self.p * 4294967296.0) if self.p < 1 else 0
+        job.scale = 1 / (1 - self.p) if self.p < 1 else 0
+        parallel_for(dropout_part, &job, cnp.PyArray_SIZE(x), UNIT, ELEMENTS_PER_THREAD)
 
-    cdef void run(self, const void* x, void* y, Py_ssize_t n) noexcept nogil:
-        cdef Py_ssize_t part, parts = threads_for(n, PARALLEL_ELEMENTS)
-        if parts == 1:
-            self.loop(x, y, 0, n)
-            return
-        for part in prange(parts, num_threads=<int>parts, schedule="static"):
-            self.loop(x, y, share(part, parts, n, UNIT), share(part + 1, parts, n, UNIT))
+    cdef Tensor apply(self, Tensor x):
+        self.a = x.array
+        self.y = empty_like(x.array)
+        self.run_forward()
+        return record(self, x)
 
-    cdef void loop(self, const void* x, void* y, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-        cdef uint32_t threshold = <uint32_t>(self.p * 4294967296.0) if self.p < 1 else 0
-        cdef double scale = 1 / (1 - self.p) if self.p < 1 else 0
-        if self.single:
-            dropout_forward(<const float*>x, <float*>y, first, last, self.key, threshold, <float>scale)
-        else:
-            dropout_forward(<const double*>x, <double*>y, first, last, self.key, threshold, scale)
+    cdef int run_forward(self) except -1:
+        self.mask(contiguous(self.a), self.y)
+        return 0
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        return engine.give(self, 0, self.apply_mask(g))
+    cdef int allocate_gradients(self) except -1:
+        self.da = empty_like(<ndarray>self.g)
+        return 0
+
+    cdef int run_backward(self) except -1:
+        self.mask(<ndarray>self.g, self.da)
+        return 0
 
     def rule(self, Tensor g):
-        return (g * wrap(self.apply_mask(np.ones_like(g.array))),)
+        cdef ndarray ones = np.ones(g.shape, g.dtype), factors = empty_like(ones)
+        self.mask(ones, factors)
+        return (g * wrap(factors),)
 
     @staticmethod
     def samples(draw):
@@ -141,8 +147,7 @@ def dropout(Tensor input not None, double p=0.5, bint training=True, generator=N
         raise ValueError(f"dropout: p is a probability from 0 to 1, got {p}")
     if not training or p == 0:
         return input
-    cdef Tensor x = as_float(input)
     cdef Dropout op = Dropout.__new__(Dropout)
     op.p = p
     op.key = (generator or default_generator()).bits()
-    return record(op, op.apply_mask(contiguous(x.array)), x)
+    return op.apply(as_float(input))

@@ -6,14 +6,17 @@ copied.
 
 cimport cython
 cimport numpy as cnp
-from cython.parallel cimport prange
 from numpy cimport ndarray
 
-from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, is_float, is_single, late, record, wrap
-from microtensor.kernels.gemm cimport THREAD_WORK, Layout, gemm
-from microtensor.ops.elementwise cimport MAX_DIMS
+from microtensor.core cimport (
+    INPUT, NOTHING, OTHER, Op, Tensor, contiguous, empty, is_float, is_single, operators, record, wrap,
+)
+from microtensor.kernels.broadcast cimport MAX_DIMS
+from microtensor.kernels.gemm cimport Matrix, gemm
 from microtensor.kernels.simd cimport real
-from microtensor.kernels.threads cimport share, threads_for
+from microtensor.kernels.sums cimport add_rows
+from microtensor.kernels.threads cimport PRODUCTS_PER_THREAD, parallel_for
+from microtensor.ops.base cimport empty_of
 
 import numpy as np
 
@@ -22,8 +25,7 @@ from microtensor.ops.sample import Sample
 cnp.import_array()
 
 cdef enum:
-    RELEASE_WORK = 64 * 64 * 64     # multiplications from which on the GIL is released
-    COLUMNS = 128                   # sums of columns that are kept at a time: they stay in the first-level cache
+    COLUMNS = 256               # sums of columns that are computed at a time, in the L1 cache
 
 
 # -- linear -----------------------------------------------------------------------------------------------------
@@ -32,42 +34,37 @@ cdef enum:
 # dW_oi = sum_n g_no dy_no/dW_oi = sum_n g_no x_ni                       dW = g^T x      (O, N)(N, I)
 # db_o  = sum_n g_no                                                     db = the column sums of g
 
-cdef void linear_forward(const real* x, const real* W, const real* b, real* y, Py_ssize_t N, Py_ssize_t I,
-                         Py_ssize_t O) noexcept nogil:
-    cdef Layout x_step = Layout(I, 1), W_transposed = Layout(1, I)
-    gemm(N, O, I, x, x_step, W, W_transposed, b, 0, y, O)                  # every row starts with b
+cdef inline Matrix matrix(ndarray array, Py_ssize_t columns) noexcept:
+    """A contiguous array as a matrix with that many columns."""
+    return Matrix(cnp.PyArray_DATA(array), columns, 1)
 
 
-cdef void linear_backward_x(const real* g, const real* W, real* dx, Py_ssize_t N, Py_ssize_t I,
-                            Py_ssize_t O) noexcept nogil:
-    cdef Layout g_step = Layout(O, 1), W_step = Layout(I, 1)
-    gemm(N, I, O, g, g_step, W, W_step, <real*>NULL, 0, dx, I)
+cdef inline Matrix transposed(ndarray array, Py_ssize_t columns) noexcept:
+    """The transpose of matrix(array, columns): the same memory with its steps exchanged."""
+    return Matrix(cnp.PyArray_DATA(array), 1, columns)
 
 
-cdef void linear_backward_b(const real* g, real* db, Py_ssize_t N, Py_ssize_t O) noexcept nogil:
+cdef inline Matrix zeros() noexcept nogil:
+    """What a product starts with that is added to nothing."""
+    return Matrix(NULL, 0, 1)
+
+
+cdef inline Matrix every_row(ndarray array) noexcept:
+    """A vector as a matrix of equal rows."""
+    return Matrix(cnp.PyArray_DATA(array), 0, 1)
+
+
+cdef void column_sums(const real* g, Py_ssize_t rows, Py_ssize_t columns, real* db) noexcept nogil:
     cdef double sums[COLUMNS]
-    cdef const real* rows
-    cdef Py_ssize_t n, o, first = 0, count
-    while first < O:
-        count = O - first if O - first < COLUMNS else COLUMNS
-        for o in range(count):
-            sums[o] = 0
-        for n in range(0, N - 3, 4):            # four rows for each time that the sums are loaded and stored
-            rows = g + n * O + first
-            for o in range(count):
-                sums[o] += (<double>rows[o] + rows[O + o]) + (<double>rows[2 * O + o] + rows[3 * O + o])
-        for n in range(N - N % 4, N):
-            for o in range(count):
-                sums[o] += g[n * O + first + o]
-        for o in range(count):
-            db[first + o] = <real>sums[o]
-        first += count
-
-
-cdef void linear_backward_W(const real* g, const real* x, real* dW, Py_ssize_t N, Py_ssize_t I,
-                            Py_ssize_t O) noexcept nogil:
-    cdef Layout g_transposed = Layout(1, O), x_step = Layout(I, 1)
-    gemm(O, I, N, g, g_transposed, x, x_step, <real*>NULL, 0, dW, I)
+    cdef Py_ssize_t first = 0, n, j
+    while first < columns:
+        n = min(COLUMNS, columns - first)
+        for j in range(n):
+            sums[j] = 0
+        add_rows(g + first, rows, columns, sums, n)
+        for j in range(n):
+            db[first + j] = <real>sums[j]
+        first += n
 
 
 @cython.final
@@ -75,111 +72,71 @@ cdef void linear_backward_W(const real* g, const real* x, real* dW, Py_ssize_t N
 cdef class Linear(Op):
     """x W^T + b for every row of x."""
 
-    cdef Py_ssize_t rows, inputs, outputs
+    cdef Py_ssize_t rows, inputs, outputs      # N, I, O
+    cdef ndarray bias                           # or None
 
     cdef Tensor apply(self, Tensor x, Tensor weight, Tensor bias):
-        cdef ndarray x_array = contiguous(x.array), W_array = contiguous(weight.array), b_array = None
         cdef Py_ssize_t shape[MAX_DIMS]
-        cdef int d, ndim = cnp.PyArray_NDIM(x_array)
-        self.outputs = cnp.PyArray_DIM(W_array, 0)
-        self.inputs = cnp.PyArray_DIM(W_array, 1)
+        cdef int d, ndim = cnp.PyArray_NDIM(x.array)
+        self.a, self.b, self.bias = x.array, weight.array, None if bias is None else bias.array
+        self.outputs, self.inputs = cnp.PyArray_DIM(self.b, 0), cnp.PyArray_DIM(self.b, 1)
         self.rows = 1
         for d in range(ndim - 1):
-            shape[d] = cnp.PyArray_DIM(x_array, d)
+            shape[d] = cnp.PyArray_DIM(x.array, d)
             self.rows *= shape[d]
         shape[ndim - 1] = self.outputs
-        cdef ndarray y_array = empty(ndim, shape, cnp.PyArray_TYPE(x_array))
-        cdef const void* b_data = NULL
-        if bias is not None:
-            b_array = contiguous(bias.array)
-            b_data = cnp.PyArray_DATA(b_array)
-        cdef const void* x_data = cnp.PyArray_DATA(x_array)
-        cdef const void* W_data = cnp.PyArray_DATA(W_array)
-        cdef void* y_data = cnp.PyArray_DATA(y_array)
-        cdef bint single = is_single(x_array)
-        if self.rows * self.inputs * self.outputs < RELEASE_WORK:
-            self.forward_loop(single, x_data, W_data, b_data, y_data)
-        else:
-            with nogil:
-                self.forward_loop(single, x_data, W_data, b_data, y_data)
-        cdef Tensor y = record(self, y_array, x, weight, bias)
-        if y.op is not None:
-            self.save(x if self.needs(1) else None, weight if self.needs(0) else None, None)
-        return y
+        self.y = empty(ndim, shape, cnp.PyArray_TYPE(x.array))
+        self.run_forward()
+        return record(self, x, weight, bias)
 
-    cdef void forward_loop(self, bint single, const void* x, const void* W, const void* b, void* y) noexcept nogil:
-        if single:
-            linear_forward(<const float*>x, <const float*>W, <const float*>b, <float*>y, self.rows, self.inputs,
-                           self.outputs)
-        else:
-            linear_forward(<const double*>x, <const double*>W, <const double*>b, <double*>y, self.rows, self.inputs,
-                           self.outputs)
+    cdef int run_forward(self) except -1:
+        cdef ndarray x = contiguous(self.a), W = contiguous(self.b), y = self.y
+        cdef ndarray b = None if self.bias is None else contiguous(self.bias)
+        gemm(is_single(y), self.rows, self.outputs, self.inputs, matrix(x, self.inputs), transposed(W, self.inputs),
+             zeros() if b is None else every_row(b), matrix(y, self.outputs))
+        return 0
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        cdef ndarray dx, dW, db, x, W
+    cdef int reads(self) noexcept:
+        return (INPUT if self.needs(1) else NOTHING) | (OTHER if self.needs(0) else NOTHING)
+
+    cdef int allocate_gradients(self) except -1:
+        cdef ndarray g = <ndarray>self.g
         cdef Py_ssize_t shape[MAX_DIMS]
-        cdef int d, ndim = cnp.PyArray_NDIM(g)
-        cdef bint single = is_single(g)
-        cdef bint release = self.rows * self.inputs * self.outputs >= RELEASE_WORK
-        cdef const void* g_data = cnp.PyArray_DATA(g)
-        cdef const void* other
-        cdef void* result
-        if len(self.edges) == 3 and self.needs(2):
-            shape[0] = self.outputs
-            db = empty(1, shape, cnp.PyArray_TYPE(g))
-            if single:
-                linear_backward_b(<const float*>g_data, <float*>cnp.PyArray_DATA(db), self.rows, self.outputs)
-            else:
-                linear_backward_b(<const double*>g_data, <double*>cnp.PyArray_DATA(db), self.rows, self.outputs)
-            engine.give(self, 2, db)
-        if self.needs(1):
-            x = contiguous(self.a)
-            shape[0], shape[1] = self.outputs, self.inputs
-            dW = empty(2, shape, cnp.PyArray_TYPE(g))
-            other, result = cnp.PyArray_DATA(x), cnp.PyArray_DATA(dW)
-            if release:
-                with nogil:
-                    self.backward_loop(single, 1, g_data, other, result)
-            else:
-                self.backward_loop(single, 1, g_data, other, result)
-            engine.give(self, 1, dW)
+        cdef int d, ndim = cnp.PyArray_NDIM(g), dtype = cnp.PyArray_TYPE(g)
         if self.needs(0):
-            W = contiguous(self.b)
             for d in range(ndim - 1):
                 shape[d] = cnp.PyArray_DIM(g, d)
             shape[ndim - 1] = self.inputs
-            dx = empty(ndim, shape, cnp.PyArray_TYPE(g))
-            other, result = cnp.PyArray_DATA(W), cnp.PyArray_DATA(dx)
-            if release:
-                with nogil:
-                    self.backward_loop(single, 0, g_data, other, result)
-            else:
-                self.backward_loop(single, 0, g_data, other, result)
-            engine.give(self, 0, dx)
+            self.da = empty(ndim, shape, dtype)
+        shape[0], shape[1] = self.outputs, self.inputs
+        if self.needs(1):
+            self.db = empty(2, shape, dtype)
+        if len(self.edges) == 3 and self.needs(2):
+            self.dc = empty(1, shape, dtype)
         return 0
 
-    cdef void backward_loop(self, bint single, int side, const void* g, const void* other, void* result) noexcept nogil:
-        """dx from g and W, or dW from g and x."""
-        if side == 0:
-            if single:
-                linear_backward_x(<const float*>g, <const float*>other, <float*>result, self.rows, self.inputs,
-                                  self.outputs)
-            else:
-                linear_backward_x(<const double*>g, <const double*>other, <double*>result, self.rows, self.inputs,
-                                  self.outputs)
-        else:
-            if single:
-                linear_backward_W(<const float*>g, <const float*>other, <float*>result, self.rows, self.inputs,
-                                  self.outputs)
-            else:
-                linear_backward_W(<const double*>g, <const double*>other, <double*>result, self.rows, self.inputs,
-                                  self.outputs)
+    cdef int run_backward(self) except -1:
+        cdef ndarray g = <ndarray>self.g, x, W
+        cdef bint single = is_single(g)
+        if self.da is not None:
+            W = contiguous(self.b)
+            gemm(single, self.rows, self.inputs, self.outputs, matrix(g, self.outputs), matrix(W, self.inputs), zeros(),
+                 matrix(self.da, self.inputs))
+        if self.db is not None:
+            x = contiguous(self.a)
+            gemm(single, self.outputs, self.inputs, self.rows, transposed(g, self.outputs), matrix(x, self.inputs),
+                 zeros(), matrix(self.db, self.inputs))
+        if self.dc is not None and single:
+            column_sums(<const float*>cnp.PyArray_DATA(g), self.rows, self.outputs, <float*>cnp.PyArray_DATA(self.dc))
+        elif self.dc is not None:
+            column_sums(<const double*>cnp.PyArray_DATA(g), self.rows, self.outputs, <double*>cnp.PyArray_DATA(self.dc))
+        return 0
 
     def rule(self, Tensor g):
         rows = g.reshape((self.rows, self.outputs))
         dx = dW = db = None
         if self.needs(0):
-            dx = (g @ self.input(1))
+            dx = g @ self.input(1)
         if self.needs(1):
             dW = rows.T @ self.input(0).reshape((self.rows, self.inputs))
         if len(self.edges) == 3:
@@ -251,78 +208,63 @@ cdef ndarray in_steps(ndarray array):
     return array if cnp.PyArray_ISALIGNED(array) else cnp.PyArray_NewCopy(array, cnp.NPY_CORDER)
 
 
-cdef Layout layout_of(ndarray matrix):
-    """The steps of the last two dimensions, in elements."""
-    cdef int ndim = cnp.PyArray_NDIM(matrix)
-    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(matrix)
-    return Layout(cnp.PyArray_STRIDE(matrix, ndim - 2) // itemsize, cnp.PyArray_STRIDE(matrix, ndim - 1) // itemsize)
+cdef Matrix matrix_of(ndarray array):
+    """The matrix of the last two dimensions, of any strides: the first one of a batch."""
+    cdef int ndim = cnp.PyArray_NDIM(array)
+    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(array)
+    return Matrix(cnp.PyArray_DATA(array), cnp.PyArray_STRIDE(array, ndim - 2) // itemsize,
+                  cnp.PyArray_STRIDE(array, ndim - 1) // itemsize)
 
 
-cdef void gemm_data(bint single, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const char* a, Layout a_step, const char* b,
-                    Layout b_step, char* y) noexcept nogil:
-    if single:
-        gemm(m, n, k, <const float*>a, a_step, <const float*>b, b_step, <float*>NULL, 0, <float*>y, n)
-    else:
-        gemm(m, n, k, <const double*>a, a_step, <const double*>b, b_step, <double*>NULL, 0, <double*>y, n)
+cdef struct BatchJob:
+    bint single
+    Py_ssize_t m, n, k, y_bytes
+    Matrix a, b, y                      # the first ones
+    const Py_ssize_t* a_start           # and in bytes, how far each one is behind the first
+    const Py_ssize_t* b_start
 
 
-cdef ndarray matrix_gemm(ndarray a, ndarray b):
-    """a @ b for matrices (M, K) and (K, N) of one float dtype, of any strides."""
-    cdef Py_ssize_t m = cnp.PyArray_DIM(a, 0), k = cnp.PyArray_DIM(a, 1), n = cnp.PyArray_DIM(b, 1)
-    cdef Py_ssize_t shape[2]
-    shape[0], shape[1] = m, n
-    cdef ndarray y = empty(2, shape, cnp.PyArray_TYPE(a))
-    cdef Layout a_step = layout_of(a), b_step = layout_of(b)
-    cdef const char* a_data = <const char*>cnp.PyArray_DATA(a)
-    cdef const char* b_data = <const char*>cnp.PyArray_DATA(b)
-    cdef char* y_data = <char*>cnp.PyArray_DATA(y)
-    cdef bint single = is_single(a)
-    if m * n * k < RELEASE_WORK:
-        gemm_data(single, m, n, k, a_data, a_step, b_data, b_step, y_data)
-    else:
-        with nogil:
-            gemm_data(single, m, n, k, a_data, a_step, b_data, b_step, y_data)
-    return y
+cdef void batch_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef BatchJob* job = <BatchJob*>job_pointer
+    cdef Matrix a = job.a, b = job.b, y = job.y
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        a.data = <char*>job.a.data + job.a_start[i]
+        b.data = <char*>job.b.data + job.b_start[i]
+        y.data = <char*>job.y.data + i * job.y_bytes
+        gemm(job.single, job.m, job.n, job.k, a, b, zeros(), y)
 
 
-cdef ndarray batched_gemm(ndarray left, ndarray right):
+cdef ndarray product(ndarray left, ndarray right):
     """a @ b for arrays (..., M, K) and (..., K, N) of one float dtype, of any strides."""
     left, right = in_steps(left), in_steps(right)
-    if cnp.PyArray_NDIM(left) == 2 and cnp.PyArray_NDIM(right) == 2:
-        return matrix_gemm(left, right)
     cdef object a = left, b = right
-    cdef tuple batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    cdef Py_ssize_t m = a.shape[-2], k = a.shape[-1], n = b.shape[-1], i, count = 1
+    cdef Py_ssize_t m = a.shape[-2], k = a.shape[-1], n = b.shape[-1], count = 1, work
+    cdef tuple batch
+    cdef ndarray y, a_start, b_start
+    cdef BatchJob job
+    if a.ndim == 2 and b.ndim == 2:
+        y = empty_of((m, n), cnp.PyArray_TYPE(left))
+        gemm(is_single(y), m, n, k, matrix_of(left), matrix_of(right), zeros(), matrix(y, n))
+        return y
     if b.ndim == 2:                         # one b for all: the rows of all a's are one tall matrix
-        rows = np.ascontiguousarray(a).reshape(np.prod(a.shape[:-1], dtype=int), k)
-        return matrix_gemm(rows, b).reshape(batch + (m, n))
+        tall = np.ascontiguousarray(a).reshape(np.prod(a.shape[:-1], dtype=int), k)
+        return product(tall, right).reshape(a.shape[:-1] + (n,))
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     for size in batch:
         count *= <Py_ssize_t>size
+    y = empty_of(batch + (m, n), cnp.PyArray_TYPE(left))
     # Where each matrix of the batch begins; a broadcast dimension has stride 0.
-    cdef ndarray y = np.empty(batch + (m, n), a.dtype)
-    cdef ndarray a_batch = starts(np.broadcast_to(a, batch + (m, k)))
-    cdef ndarray b_batch = starts(np.broadcast_to(b, batch + (k, n)))
-    cdef const Py_ssize_t* a_start = <const Py_ssize_t*>cnp.PyArray_DATA(a_batch)
-    cdef const Py_ssize_t* b_start = <const Py_ssize_t*>cnp.PyArray_DATA(b_batch)
-    cdef Py_ssize_t y_size = m * n * cnp.PyArray_ITEMSIZE(y)
-    cdef Layout a_step = layout_of(left), b_step = layout_of(right)
-    cdef const char* a_data = <const char*>cnp.PyArray_DATA(left)
-    cdef const char* b_data = <const char*>cnp.PyArray_DATA(right)
-    cdef char* y_data = <char*>cnp.PyArray_DATA(y)
-    cdef bint single = is_single(y)
-    cdef int part, parts = 1
-    if threads_for(m * n * k, THREAD_WORK) == 1:        # too small to be shared, but there may be many
-        parts = threads_for(count * m * n * k, THREAD_WORK)
-    with nogil:
-        if parts == 1:
-            for i in range(count):
-                gemm_data(single, m, n, k, a_data + a_start[i], a_step, b_data + b_start[i], b_step,
-                          y_data + i * y_size)
-        else:
-            for part in prange(parts, num_threads=parts, schedule="static"):
-                for i in range(share(part, parts, count, 1), share(part + 1, parts, count, 1)):
-                    gemm_data(single, m, n, k, a_data + a_start[i], a_step, b_data + b_start[i], b_step,
-                              y_data + i * y_size)
+    a_start, b_start = starts(np.broadcast_to(a, batch + (m, k))), starts(np.broadcast_to(b, batch + (k, n)))
+    job.single, job.m, job.n, job.k, job.y_bytes = is_single(y), m, n, k, m * n * cnp.PyArray_ITEMSIZE(y)
+    job.a, job.b, job.y = matrix_of(left), matrix_of(right), Matrix(cnp.PyArray_DATA(y), n, 1)
+    job.a_start = <const Py_ssize_t*>cnp.PyArray_DATA(a_start)
+    job.b_start = <const Py_ssize_t*>cnp.PyArray_DATA(b_start)
+    work = max(PRODUCTS_PER_THREAD // max(m * n * k, 1), 1)
+    if work > 1 or count == 1:
+        parallel_for(batch_part, &job, count, 1, work)
+    else:                                   # each product is worth threads of its own
+        batch_part(&job, 0, 0, count)
     return y
 
 
@@ -340,19 +282,24 @@ cdef class MatMul(Op):
     """a b, for matrices or batches of them."""
 
     cdef Tensor apply(self, Tensor a, Tensor b):
-        cdef Tensor y = record(self, batched_gemm(a.array, b.array), a, b)
-        if y.op is not None:
-            if cnp.PyArray_NDIM(a.array) > 2 or cnp.PyArray_NDIM(b.array) > 2:
-                self.input_shapes = (a.shape, b.shape)
-            self.save(a if self.needs(1) else None, b if self.needs(0) else None, None)
-        return y
+        self.a, self.b = a.array, b.array
+        if cnp.PyArray_NDIM(a.array) > 2 or cnp.PyArray_NDIM(b.array) > 2:
+            self.input_shapes = (a.shape, b.shape)
+        self.run_forward()
+        return record(self, a, b)
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        cdef object a = self.a, b = self.b
+    cdef int run_forward(self) except -1:
+        self.y = product(self.a, self.b)
+        return 0
+
+    cdef int reads(self) noexcept:
+        return (INPUT if self.needs(1) else NOTHING) | (OTHER if self.needs(0) else NOTHING)
+
+    cdef int run_backward(self) except -1:
         if self.needs(0):
-            engine.give(self, 0, batched_gemm(g, b.swapaxes(-1, -2)))
+            self.da = product(self.g, (<object>self.b).swapaxes(-1, -2))
         if self.needs(1):
-            engine.give(self, 1, batched_gemm(a.swapaxes(-1, -2), g))
+            self.db = product((<object>self.a).swapaxes(-1, -2), self.g)
         return 0
 
     def rule(self, Tensor g):
@@ -419,4 +366,4 @@ def matmul(Tensor input not None, Tensor other not None):
     return _matmul(input, other)
 
 
-late.matmul = _matmul
+operators.matmul = _matmul

@@ -5,14 +5,18 @@ x is (N, C) or (N, C, L), seen as (N, C, L): n = N L values for each channel c.
 
 cimport cython
 cimport numpy as cnp
-from cython.parallel cimport prange
 from numpy cimport ndarray
 
+from microtensor.core cimport (
+    CONTEXT, INPUT, OTHER, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record, wrap,
+)
 from microtensor.kernels cimport simd
-from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record, wrap
-from microtensor.ops.axes cimport Axes, axes_of
+from microtensor.kernels.lines cimport (
+    Block, Blocks, Dims, Lines, block_at, blocks_of, blocks_per_thread, make_lines, piece_at,
+)
 from microtensor.kernels.simd cimport real
-from microtensor.kernels.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
+from microtensor.kernels.sums cimport sum_products_run, sum_run, sum_squares_run
+from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, UNIT, parallel_for, parts_of
 
 import numpy as np
 
@@ -36,74 +40,51 @@ cnp.import_array()
 #        = r (u  -  h mean(u h)  -  mean(u))
 #        = w r (g  -  mean(g)  -  h mean(g h))
 #
-# Loops run over strips of up to LANES consecutive elements, each lane with sums and factors of its own. With L = 1 a
-# strip holds a group of channels side by side; otherwise it is a part of one channel, and its lanes are added up in
-# the end. Threads share the channels, so results do not depend on their number.
+# Loops go over blocks of channels: columns for (N, C), rows in N pieces for (N, C, L). Threads share the channels, so
+# results do not depend on their number.
 #
-# Sums are taken in double, of four rows at a time that were added in x's own type. The other loops compute in that
-# type with c, the mean as rounded to it, since x - c is as good as exact near the mean; what the rounding left, m - c,
-# goes into the additive factor:
+# Sums are taken in double; of columns, of four rows at a time that were added in x's own type. The other loops compute
+# in that type with c, the mean as rounded to it, since x - c is as good as exact near the mean; the error of that
+# rounding, m - c, goes into the additive factor:
 #     y  = (x - c) scale + shift              scale = w r,  shift = b - (m - c) w r
 #     dx = g scale + (x - c) slope + shift    slope = -w r^2 mean(g h),  shift = -w r mean(g) - (m - c) slope
 
 cdef enum:
-    LANES = 1024        # what is kept for each lane fits in the first-level cache
-    UNIT = 16           # channels: with L = 1, threads split them at whole cache lines
+    CHANNELS = 256      # of a block at most: what is computed for each of them stays in the L1 cache
 
 
-cdef struct Group:
-    Py_ssize_t channel, channels        # the first, and how many
-    Py_ssize_t start                    # the group's first element
-    Py_ssize_t rows, step, width        # rows of consecutive elements, a step apart, to be cut into strips
+cdef struct BatchNormJob:
+    bint single
+    Lines lines
+    Blocks blocks
+    double eps
+    double* mean        # of each channel, and behind these
+    double* variance
+    double* r
+    const void* x
+    const void* w
+    const void* b
+    void* y
+    const void* g       # backward only, and dx may be NULL
+    void* dx
+    void* dw
+    void* db
 
 
-cdef inline Group group_of(Axes axes, Py_ssize_t channel, Py_ssize_t last) noexcept nogil:
-    """The group that begins with a channel and ends before the last."""
-    cdef Group group
-    group.channel = channel
-    group.channels = min(LANES, last - channel) if axes.inner == 1 else 1
-    group.start = channel * axes.inner
-    group.rows = axes.outer
-    group.step = axes.length * axes.inner
-    group.width = group.channels * axes.inner
-    return group
-
-
-cdef inline Py_ssize_t count_strips(Group group) noexcept nogil:
-    return (group.width + LANES - 1) // LANES
-
-
-cdef inline void fold(double* lanes, Group group) noexcept nogil:
-    """Turn the lanes' sums into one per channel."""
-    cdef Py_ssize_t j
-    if group.channels == 1:
-        for j in range(1, min(group.width, LANES)):
-            lanes[0] += lanes[j]
-
-
-cdef inline void spread(real* lanes, Group group) noexcept nogil:
-    """Turn one factor per channel into one per lane."""
-    cdef Py_ssize_t j
-    if group.channels == 1:
-        for j in range(1, min(group.width, LANES)):
-            lanes[j] = lanes[0]
-
-
-cdef inline void add_moments(const real* x, const real* k, double* sums, double* squares, Py_ssize_t rows,
-                             Py_ssize_t step, Py_ssize_t n) noexcept nogil:
-    """sums += x - k and squares += (x - k)^2 over rows of n elements, a step apart."""
-    cdef Py_ssize_t j, row = 0
+cdef void add_moments(const real* x, const Block* block, const real* k, double* sums, double* squares) noexcept nogil:
+    """sums += x - k and squares += (x - k)^2 for columns."""
+    cdef Py_ssize_t j, row = 0, step = block.step
     cdef real d0, d1, d2, d3
-    while row + 4 <= rows:
-        for j in range(n):
+    while row + 4 <= block.length:
+        for j in range(block.lines):
             d0, d1 = x[j] - k[j], x[step + j] - k[j]
             d2, d3 = x[2 * step + j] - k[j], x[3 * step + j] - k[j]
             sums[j] += (d0 + d1) + (d2 + d3)
             squares[j] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)
         x += 4 * step
         row += 4
-    while row < rows:
-        for j in range(n):
+    while row < block.length:
+        for j in range(block.lines):
             d0 = x[j] - k[j]
             sums[j] += d0
             squares[j] += d0 * d0
@@ -111,90 +92,76 @@ cdef inline void add_moments(const real* x, const real* k, double* sums, double*
         row += 1
 
 
-cdef void batch_norm_statistics(const real* x, Group group, double n, double* mean, double* variance) noexcept nogil:
-    """Each channel's mean and biased variance, in one pass over x."""
-    cdef Py_ssize_t strip, i, j, lanes = min(group.width, LANES)
-    cdef real k[LANES]
-    cdef double sums[LANES]
-    cdef double squares[LANES]
-    cdef double d
-    for j in range(group.channels):
-        k[j] = x[j]
-    spread(k, group)
-    for j in range(lanes):
-        sums[j] = squares[j] = 0
-    for strip in range(count_strips(group)):
-        i = strip * LANES
-        add_moments(x + i, k, sums, squares, group.rows, group.step, min(LANES, group.width - i))
-    fold(sums, group)
-    fold(squares, group)
-    for j in range(group.channels):
-        d = sums[j] / n
-        mean[j] = d + k[j]
-        d = squares[j] / n - d * d
-        variance[j] = d if d > 0 else 0 * d             # rounding may leave it below 0; nan stays nan
-
-
-cdef void batch_norm_channels(const real* x, const real* w, const real* b, double eps, double* statistics, real* y,
-                              Axes axes, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """y of some channels. statistics (3, C): each channel's mean, variance and r, filled in."""
-    cdef Py_ssize_t row, strip, i, j, c = first
-    cdef Group group
-    cdef const real* x_strip
-    cdef real* y_strip
-    cdef double* mean = statistics
-    cdef double* variance = mean + axes.length
-    cdef double* r = variance + axes.length
-    cdef real centre[LANES]
-    cdef real scale[LANES]
-    cdef real shift[LANES]
-    while c < last:
-        group = group_of(axes, c, last)
-        batch_norm_statistics(x + group.start, group, <double>(axes.outer * axes.inner), mean + c, variance + c)
-        for j in range(group.channels):
-            r[c + j] = 1 / simd.sqrt(variance[c + j] + eps)
-            centre[j] = <real>mean[c + j]
-            scale[j] = <real>(w[c + j] * r[c + j])
-            shift[j] = <real>(b[c + j] - (mean[c + j] - centre[j]) * w[c + j] * r[c + j])
-        spread(centre, group)
-        spread(scale, group)
-        spread(shift, group)
-        for row in range(group.rows):
-            for strip in range(count_strips(group)):
-                i = strip * LANES
-                x_strip = x + group.start + row * group.step + i
-                y_strip = y + group.start + row * group.step + i
-                for j in range(min(LANES, group.width - i)):
-                    y_strip[j] = (x_strip[j] - centre[j]) * scale[j] + shift[j]
-        c += group.channels
-
-
-cdef void batch_norm_forward(const real* x, const real* w, const real* b, double eps, double* statistics, real* y,
-                             Axes axes) noexcept nogil:
-    cdef Py_ssize_t C = axes.length, unit = UNIT if axes.inner == 1 else 1
-    cdef Py_ssize_t part, parts = threads_for(axes.outer * C * axes.inner, PARALLEL_ELEMENTS)
-    if parts == 1:
-        batch_norm_channels(x, w, b, eps, statistics, y, axes, 0, C)
+cdef void moments(const real* x, const Block* block, const Lines* lines, double* mean, double* variance) noexcept nogil:
+    """Each channel's mean and biased variance: of columns in one pass over x, of rows in two."""
+    cdef Py_ssize_t j, piece
+    cdef double n = <double>(lines.length.size * lines.pieces), d
+    cdef real k[CHANNELS]
+    for j in range(block.lines):
+        k[j] = x[j * block.line_step]
+        mean[j] = variance[j] = 0
+    if block.columns:
+        for piece in range(lines.pieces):
+            add_moments(x + piece_at(lines, piece), block, k, mean, variance)
+        for j in range(block.lines):
+            d = mean[j] / n
+            mean[j] = d + k[j]
+            d = variance[j] / n - d * d
+            variance[j] = d if d > 0 else 0 * d         # rounding may leave it below 0; nan stays nan
         return
-    for part in prange(parts, num_threads=<int>parts, schedule="static"):
-        batch_norm_channels(x, w, b, eps, statistics, y, axes, share(part, parts, C, unit),
-                            share(part + 1, parts, C, unit))
+    for j in range(block.lines):
+        for piece in range(lines.pieces):
+            mean[j] += sum_run(x + piece_at(lines, piece) + j * block.line_step, block.length)
+        mean[j] /= n
+        for piece in range(lines.pieces):
+            variance[j] += sum_squares_run(x + piece_at(lines, piece) + j * block.line_step, mean[j], block.length)
+        variance[j] /= n
 
 
-cdef inline void add_products(const real* g, const real* x, const real* centre, double* sums, double* products,
-                              Py_ssize_t rows, Py_ssize_t step, Py_ssize_t n) noexcept nogil:
-    """sums += g and products += g (x - centre) over rows of n elements, a step apart."""
-    cdef Py_ssize_t j, row = 0, two = 2 * step, three = 3 * step
-    while row + 4 <= rows:
-        for j in range(n):
+cdef void batch_norm_forward(const real* x, const real* w, const real* b, real* y, BatchNormJob* job,
+                             const Block* block) noexcept nogil:
+    cdef Py_ssize_t piece, start, i, j, l, C = block.first
+    cdef double* mean = job.mean + C
+    cdef double* variance = job.variance + C
+    cdef double* r = job.r + C
+    cdef real centre[CHANNELS]
+    cdef real scale[CHANNELS]
+    cdef real shift[CHANNELS]
+    cdef real c, s, h
+    moments(x, block, &job.lines, mean, variance)
+    for j in range(block.lines):
+        r[j] = 1 / simd.sqrt(variance[j] + job.eps)
+        centre[j] = <real>mean[j]
+        scale[j] = <real>(w[C + j] * r[j])
+        shift[j] = <real>(b[C + j] - (mean[j] - centre[j]) * w[C + j] * r[j])
+    for piece in range(job.lines.pieces):
+        start = piece_at(&job.lines, piece)
+        if block.columns:
+            for i in range(block.length):
+                l = start + i * block.step
+                for j in range(block.lines):
+                    y[l + j] = (x[l + j] - centre[j]) * scale[j] + shift[j]
+        else:
+            for j in range(block.lines):
+                c, s, h, l = centre[j], scale[j], shift[j], start + j * block.line_step
+                for i in range(l, l + block.length):
+                    y[i] = (x[i] - c) * s + h
+
+
+cdef void add_products(const real* g, const real* x, const Block* block, const real* centre, double* sums,
+                       double* products) noexcept nogil:
+    """sums += g and products += g (x - centre) for columns."""
+    cdef Py_ssize_t j, row = 0, step = block.step, two = 2 * step, three = 3 * step
+    while row + 4 <= block.length:
+        for j in range(block.lines):
             sums[j] += (g[j] + g[step + j]) + (g[two + j] + g[three + j])
             products[j] += (g[j] * (x[j] - centre[j]) + g[step + j] * (x[step + j] - centre[j])) \
                 + (g[two + j] * (x[two + j] - centre[j]) + g[three + j] * (x[three + j] - centre[j]))
         g += 4 * step
         x += 4 * step
         row += 4
-    while row < rows:
-        for j in range(n):
+    while row < block.length:
+        for j in range(block.lines):
             sums[j] += g[j]
             products[j] += g[j] * (x[j] - centre[j])
         g += step
@@ -202,67 +169,73 @@ cdef inline void add_products(const real* g, const real* x, const real* centre, 
         row += 1
 
 
-cdef void batch_norm_gradients(const real* x, const real* w, const double* statistics, const real* g, real* dw,
-                               real* db, real* dx, Axes axes, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """dw, db, and dx unless that is NULL, of some channels."""
-    cdef Py_ssize_t row, strip, i, j, at, c = first
-    cdef Group group
-    cdef const double* mean = statistics
-    cdef const double* r = mean + 2 * axes.length
-    cdef double n = <double>(axes.outer * axes.inner), rest
-    cdef double sum_g[LANES]
-    cdef double sum_gh[LANES]
-    cdef real centre[LANES]
-    cdef real scale[LANES]
-    cdef real slope[LANES]
-    cdef real shift[LANES]
-    cdef const real* x_strip
-    cdef const real* g_strip
-    cdef real* dx_strip
-    while c < last:
-        group = group_of(axes, c, last)
-        for j in range(group.channels):
-            centre[j] = <real>mean[c + j]
-        spread(centre, group)
-        for j in range(min(group.width, LANES)):
-            sum_g[j] = sum_gh[j] = 0
-        for strip in range(count_strips(group)):
-            i = strip * LANES
-            at = group.start + i
-            add_products(g + at, x + at, centre, sum_g, sum_gh, group.rows, group.step, min(LANES, group.width - i))
-        fold(sum_g, group)
-        fold(sum_gh, group)
-        for j in range(group.channels):
-            sum_gh[j] = (sum_gh[j] - (mean[c + j] - centre[j]) * sum_g[j]) * r[c + j]
-            db[c + j] = <real>sum_g[j]
-            dw[c + j] = <real>sum_gh[j]
-            rest = -w[c + j] * r[c + j] * r[c + j] * sum_gh[j] / n
-            scale[j] = <real>(w[c + j] * r[c + j])
-            slope[j] = <real>rest
-            shift[j] = <real>(-w[c + j] * r[c + j] * sum_g[j] / n - (mean[c + j] - centre[j]) * rest)
-        spread(scale, group)
-        spread(slope, group)
-        spread(shift, group)
-        for row in range(group.rows if dx != NULL else 0):
-            for strip in range(count_strips(group)):
-                i = strip * LANES
-                at = group.start + row * group.step + i
-                x_strip, g_strip, dx_strip = x + at, g + at, dx + at
-                for j in range(min(LANES, group.width - i)):
-                    dx_strip[j] = g_strip[j] * scale[j] + ((x_strip[j] - centre[j]) * slope[j] + shift[j])
-        c += group.channels
+cdef void batch_norm_backward(const real* x, const real* w, const real* g, real* dw, real* db, real* dx,
+                              BatchNormJob* job, const Block* block) noexcept nogil:
+    cdef Py_ssize_t piece, start, i, j, l, C = block.first
+    cdef const double* mean = job.mean + C
+    cdef const double* r = job.r + C
+    cdef double n = <double>(job.lines.length.size * job.lines.pieces), rest
+    cdef double sum_g[CHANNELS]
+    cdef double sum_gh[CHANNELS]
+    cdef real centre[CHANNELS]
+    cdef real scale[CHANNELS]
+    cdef real slope[CHANNELS]
+    cdef real shift[CHANNELS]
+    cdef real c, s, t, h
+    for j in range(block.lines):
+        centre[j] = <real>mean[j]
+        sum_g[j] = sum_gh[j] = 0
+    for piece in range(job.lines.pieces):
+        start = piece_at(&job.lines, piece)
+        if block.columns:
+            add_products(g + start, x + start, block, centre, sum_g, sum_gh)
+        else:
+            for j in range(block.lines):
+                l = start + j * block.line_step
+                sum_g[j] += sum_run(g + l, block.length)
+                sum_gh[j] += sum_products_run(g + l, x + l, centre[j], block.length)
+    for j in range(block.lines):
+        sum_gh[j] = (sum_gh[j] - (mean[j] - centre[j]) * sum_g[j]) * r[j]
+        db[C + j] = <real>sum_g[j]
+        dw[C + j] = <real>sum_gh[j]
+        rest = -w[C + j] * r[j] * r[j] * sum_gh[j] / n
+        scale[j] = <real>(w[C + j] * r[j])
+        slope[j] = <real>rest
+        shift[j] = <real>(-w[C + j] * r[j] * sum_g[j] / n - (mean[j] - centre[j]) * rest)
+    for piece in range(job.lines.pieces if dx != NULL else 0):
+        start = piece_at(&job.lines, piece)
+        if block.columns:
+            for i in range(block.length):
+                l = start + i * block.step
+                for j in range(block.lines):
+                    dx[l + j] = g[l + j] * scale[j] + ((x[l + j] - centre[j]) * slope[j] + shift[j])
+        else:
+            for j in range(block.lines):
+                c, s, t, h, l = centre[j], scale[j], slope[j], shift[j], start + j * block.line_step
+                for i in range(l, l + block.length):
+                    dx[i] = g[i] * s + ((x[i] - c) * t + h)
 
 
-cdef void batch_norm_backward(const real* x, const real* w, const double* statistics, const real* g, real* dw, real* db,
-                              real* dx, Axes axes) noexcept nogil:
-    cdef Py_ssize_t C = axes.length, unit = UNIT if axes.inner == 1 else 1
-    cdef Py_ssize_t part, parts = threads_for(axes.outer * C * axes.inner, PARALLEL_ELEMENTS)
-    if parts == 1:
-        batch_norm_gradients(x, w, statistics, g, dw, db, dx, axes, 0, C)
-        return
-    for part in prange(parts, num_threads=<int>parts, schedule="static"):
-        batch_norm_gradients(x, w, statistics, g, dw, db, dx, axes, share(part, parts, C, unit),
-                             share(part + 1, parts, C, unit))
+cdef void batch_norm_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef BatchNormJob* job = <BatchNormJob*>job_pointer
+    cdef Py_ssize_t number, i
+    cdef Block block
+    for number in range(first, last):
+        block = block_at(&job.blocks, number)
+        i = block.start
+        if job.single and job.g == NULL:
+            batch_norm_forward(<const float*>job.x + i, <const float*>job.w, <const float*>job.b, <float*>job.y + i,
+                               job, &block)
+        elif job.g == NULL:
+            batch_norm_forward(<const double*>job.x + i, <const double*>job.w, <const double*>job.b,
+                               <double*>job.y + i, job, &block)
+        elif job.single:
+            batch_norm_backward(<const float*>job.x + i, <const float*>job.w, <const float*>job.g + i, <float*>job.dw,
+                                <float*>job.db, <float*>job.dx + i if job.dx != NULL else NULL, job, &block)
+        else:
+            batch_norm_backward(<const double*>job.x + i, <const double*>job.w, <const double*>job.g + i,
+                                <double*>job.dw, <double*>job.db, <double*>job.dx + i if job.dx != NULL else NULL, job,
+                                &block)
 
 
 @cython.final
@@ -271,68 +244,52 @@ cdef class BatchNorm(Op):
     """w (x - mean) / sqrt(variance + eps) + b, with the batch's own mean and variance."""
 
     cdef double eps
-    cdef bint single
+    cdef ndarray bias
 
     cdef Tensor apply(self, Tensor x, Tensor weight, Tensor bias, ndarray statistics):
         """statistics: float64 (3, C), to be filled with each channel's mean, variance and (variance + eps)^(-1/2)."""
-        cdef ndarray x_array = contiguous(x.array)
-        cdef ndarray w = contiguous(weight.array), b = contiguous(bias.array)
-        cdef ndarray y_array = empty_like(x_array)
-        cdef const void* x_data = cnp.PyArray_DATA(x_array)
-        cdef const void* w_data = cnp.PyArray_DATA(w)
-        cdef const void* b_data = cnp.PyArray_DATA(b)
-        cdef double* statistics_data = <double*>cnp.PyArray_DATA(statistics)
-        cdef void* y_data = cnp.PyArray_DATA(y_array)
-        cdef Axes axes = axes_of(x_array, 1)
-        self.single = is_single(x_array)
-        if cnp.PyArray_SIZE(x_array) < RELEASE_ELEMENTS:
-            self.forward_loop(x_data, w_data, b_data, statistics_data, y_data, axes)
-        else:
-            with nogil:
-                self.forward_loop(x_data, w_data, b_data, statistics_data, y_data, axes)
-        cdef Tensor y = record(self, y_array, x, weight, bias)
-        if y.op is not None:
-            self.save(x, weight, None)
-            self.context = statistics
-        return y
+        self.a, self.b, self.bias = x.array, weight.array, bias.array
+        self.y = empty_like(x.array)
+        self.context = statistics
+        self.run_forward()
+        return record(self, x, weight, bias)
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        cdef ndarray x = contiguous(self.a), w = contiguous(self.b), statistics = self.context
-        cdef ndarray dw = empty_like(w), db = empty_like(w)
-        cdef ndarray dx = empty_like(x) if self.needs(0) else None
-        cdef const void* x_data = cnp.PyArray_DATA(x)
-        cdef const void* w_data = cnp.PyArray_DATA(w)
-        cdef const double* statistics_data = <const double*>cnp.PyArray_DATA(statistics)
-        cdef const void* g_data = cnp.PyArray_DATA(g)
-        cdef void* dw_data = cnp.PyArray_DATA(dw)
-        cdef void* db_data = cnp.PyArray_DATA(db)
-        cdef void* dx_data = NULL if dx is None else cnp.PyArray_DATA(dx)
-        cdef Axes axes = axes_of(x, 1)
-        if cnp.PyArray_SIZE(x) < RELEASE_ELEMENTS:
-            self.backward_loop(x_data, w_data, statistics_data, g_data, dw_data, db_data, dx_data, axes)
-        else:
-            with nogil:
-                self.backward_loop(x_data, w_data, statistics_data, g_data, dw_data, db_data, dx_data, axes)
-        engine.give(self, 1, dw)
-        engine.give(self, 2, db)
-        return 0 if dx is None else engine.give(self, 0, dx)
+    cdef void run_channels(self, BatchNormJob* job, ndarray x, ndarray w):
+        """Run a job, forward or backward, on all channels."""
+        cdef ndarray statistics = <ndarray>self.context
+        cdef Py_ssize_t channels = cnp.PyArray_DIM(x, 1), parts
+        make_lines(&job.lines, cnp.PyArray_NDIM(x), <const Py_ssize_t*>cnp.PyArray_DIMS(x), ~(<Dims>1 << 1))
+        job.single, job.eps = is_single(x), self.eps
+        job.mean = <double*>cnp.PyArray_DATA(statistics)
+        job.variance, job.r = job.mean + channels, job.mean + 2 * channels
+        job.x, job.w = cnp.PyArray_DATA(x), cnp.PyArray_DATA(w)
+        parts = parts_of(cnp.PyArray_SIZE(x), ELEMENTS_PER_THREAD)
+        job.blocks = blocks_of(&job.lines, min(CHANNELS, max(channels // parts, UNIT if job.lines.columns else 1)))
+        parallel_for(batch_norm_part, job, job.blocks.count, 1, blocks_per_thread(&job.blocks, ELEMENTS_PER_THREAD))
 
-    cdef void forward_loop(self, const void* x, const void* w, const void* b, double* statistics, void* y,
-                           Axes axes) noexcept nogil:
-        if self.single:
-            batch_norm_forward(<const float*>x, <const float*>w, <const float*>b, self.eps, statistics, <float*>y, axes)
-        else:
-            batch_norm_forward(<const double*>x, <const double*>w, <const double*>b, self.eps, statistics, <double*>y,
-                               axes)
+    cdef int run_forward(self) except -1:
+        cdef ndarray b = contiguous(self.bias)
+        cdef BatchNormJob job
+        job.b, job.y, job.g = cnp.PyArray_DATA(b), cnp.PyArray_DATA(self.y), NULL
+        self.run_channels(&job, contiguous(self.a), contiguous(self.b))
+        return 0
 
-    cdef void backward_loop(self, const void* x, const void* w, const double* statistics, const void* g, void* dw,
-                            void* db, void* dx, Axes axes) noexcept nogil:
-        if self.single:
-            batch_norm_backward(<const float*>x, <const float*>w, statistics, <const float*>g, <float*>dw, <float*>db,
-                                <float*>dx, axes)
-        else:
-            batch_norm_backward(<const double*>x, <const double*>w, statistics, <const double*>g, <double*>dw,
-                                <double*>db, <double*>dx, axes)
+    cdef int reads(self) noexcept:
+        return INPUT | OTHER | CONTEXT
+
+    cdef int allocate_gradients(self) except -1:
+        if self.needs(0):
+            self.da = empty_like(self.a)
+        self.db, self.dc = empty_like(self.b), empty_like(self.b)
+        return 0
+
+    cdef int run_backward(self) except -1:
+        cdef BatchNormJob job
+        job.g = cnp.PyArray_DATA(<ndarray>self.g)
+        job.dx = NULL if self.da is None else cnp.PyArray_DATA(self.da)
+        job.dw, job.db = cnp.PyArray_DATA(self.db), cnp.PyArray_DATA(self.dc)
+        self.run_channels(&job, contiguous(self.a), contiguous(self.b))
+        return 0
 
     def rule(self, Tensor g):
         x, w = self.input(0), self.input(1)

@@ -1,23 +1,32 @@
 """Reductions over all elements or along dimensions: sum, mean, var, amax, max, logsumexp; std, min, amin, argmax.
 
-x is the input, y the output, g = dL/dy, dx = dL/dx, n the number of elements that make one output.
+Each function takes a tensor x of any shape, dim (a dimension, several, or None for all), and keepdim (whether the
+reduced dimensions stay, with size 1), and returns a tensor of x's dtype without the reduced dimensions, unless it says
+otherwise. A dimension that is out of range is an IndexError.
 
-The loops are those of passes.pyx; only max along a dimension, which says where the largest is, has its own.
+x is the input, y the output, g = dL/dy, dx = dL/dx, n the number of elements that make one output. An op supplies loops
+for one pass over a block of lines, as rows and as columns, which add to a result for each line; loops that spread
+gradients over a line's elements; and how its forward and backward are made of such passes, for one tile of lines
+(kernels/lines.pyx has the rest).
 """
 
 cimport cython
 cimport numpy as cnp
-from cython.parallel cimport prange
 from numpy cimport ndarray
 
+from microtensor.core cimport (
+    CONTEXT, INPUT, OUTPUT, Tensor, contiguous, empty, is_float, is_single, operators, wrap,
+)
 from microtensor.kernels cimport simd
-from microtensor.core cimport Engine, Op, Tensor, contiguous, empty, is_float, is_single, late, record, wrap
-from microtensor.ops.axes cimport Axes, Dims, axes_of, dims_of, normal_dim
-from microtensor.ops.elementwise cimport as_float
-from microtensor.ops.passes cimport EXPONENTIALS, LARGEST, SQUARES, SUM, Kind, reduce_array, spread_array
-from microtensor.kernels.sums cimport max_run
+from microtensor.kernels.broadcast cimport MAX_DIMS
+from microtensor.kernels.lines cimport (
+    TILE, Block, Blocks, Dims, Lines, Pass, ReductionLoops, Spread, Tile, accumulate, block_at, blocks_of,
+    blocks_per_thread, make_lines, reduce_forward, spread,
+)
 from microtensor.kernels.simd cimport real
-from microtensor.kernels.threads cimport PARALLEL_ELEMENTS, RELEASE_ELEMENTS, share, threads_for
+from microtensor.kernels.sums cimport add_rows, larger, max_run, sum_run, sum_squares_run
+from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, SUMS_PER_THREAD, parallel_for
+from microtensor.ops.base cimport Reduction, dims_of, normal_dim
 
 import warnings
 
@@ -27,87 +36,6 @@ from microtensor.ops.arithmetic import exp, maximum, minimum, sqrt, where
 from microtensor.ops.sample import Sample
 
 cnp.import_array()
-
-
-# -- what all reductions share --------------------------------------------------------------------------------
-
-@cython.no_gc
-cdef class Reduction(Op):
-    """An op that makes one element of all those along the reduced dimensions."""
-
-    cdef Dims dims              # the reduced ones
-    cdef Py_ssize_t length      # how many elements make one output
-    cdef double scale           # factor of a sum
-    cdef tuple shape            # of x
-
-    cdef Kind kind(self) noexcept:
-        """Which pass makes the output."""
-        return SUM
-
-    cdef int prepare(self, ndarray x, Py_ssize_t outputs) except -1:
-        """Set the scale; raise if outputs outputs cannot be made of length elements of x each."""
-        self.scale = 1
-        return 0
-
-    cdef void keep(self, Tensor x, Tensor y):
-        """Save what backward reads: by default nothing."""
-
-    cdef Tensor apply(self, Tensor x, object dim, bint keepdim):
-        x = as_float(x)
-        cdef ndarray x_array = contiguous(x.array), y_array
-        cdef int d, kept = 0, ndim = cnp.PyArray_NDIM(x_array)
-        cdef const Py_ssize_t* shape = <const Py_ssize_t*>cnp.PyArray_DIMS(x_array)
-        cdef Py_ssize_t y_shape[64]
-        cdef Py_ssize_t outputs = 1
-        self.dims = dims_of(dim, ndim)
-        self.length = 1
-        for d in range(ndim):
-            if self.dims >> d & 1:
-                self.length *= shape[d]
-                if keepdim:
-                    y_shape[kept] = 1
-                    kept += 1
-            else:
-                outputs *= shape[d]
-                y_shape[kept] = shape[d]
-                kept += 1
-        self.prepare(x_array, outputs)
-        y_array = empty(kept, y_shape, cnp.PyArray_TYPE(x_array))
-        self.forward(x_array, y_array)
-        cdef Tensor y = record(self, y_array, x)
-        if y.op is not None:
-            self.shape = (<object>x_array).shape
-            self.keep(x, y)
-        return y
-
-    cdef int forward(self, ndarray x, ndarray y) except -1:
-        """Fill in y."""
-        reduce_array(self.kind(), x, y, self.dims, self.scale)
-        return 0
-
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        cdef ndarray x = None if self.a is None else contiguous(self.a)
-        cdef ndarray y = None if self.y is None else contiguous(self.y)
-        cdef Py_ssize_t shape[64]
-        cdef int d, ndim = <int>len(self.shape)
-        for d in range(ndim):
-            shape[d] = self.shape[d]
-        cdef ndarray dx = empty(ndim, shape, cnp.PyArray_TYPE(g))
-        self.backward_to(dx, x, y, g)
-        return engine.give(self, 0, dx)
-
-    cdef int backward_to(self, ndarray dx, ndarray x, ndarray y, ndarray g) except -1:
-        """Fill in dx. Of x and y those that keep() saved are there, the others None."""
-        spread_array(self.kind(), x, y, g, dx, self.dims, self.scale)
-        return 0
-
-    cdef tuple reduced(self):
-        """The reduced dimensions."""
-        return tuple([d for d in range(len(self.shape)) if self.dims >> d & 1])
-
-    cdef Tensor spread(self, Tensor g):
-        """An output-shaped tensor with the reduced dimensions put back as 1, for rules to broadcast against x."""
-        return g.reshape(tuple([1 if self.dims >> d & 1 else self.shape[d] for d in range(len(self.shape))]))
 
 
 cdef list reduction_samples(object function, object twin, object make):
@@ -125,6 +53,49 @@ cdef list reduction_samples(object function, object twin, object make):
 # -- sum ------------------------------------------------------------------------------------------------------
 # y = x_1 + ... + x_n,  dy/dx_l = 1
 # dx_l = g for every l
+# mean is the same with a scale of 1/n.
+
+cdef void sum_rows(const real* x, const Block* block, const double* centre, double* result) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(block.lines):
+        result[j] += sum_run(x + j * block.line_step, block.length)
+
+
+cdef void sum_columns(const real* x, const Block* block, const double* centre, double* result) noexcept nogil:
+    add_rows(x, block.length, block.step, result, block.lines)
+
+
+cdef void sum_spread(const real* x, const real* factor, const double* centre, real* dx, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(n):
+        dx[j] = factor[j]
+
+
+cdef Pass SUM = Pass(sum_rows[float], sum_columns[float], sum_rows[double], sum_columns[double], False)
+cdef Spread SUM_SPREAD = Spread(sum_spread[float], sum_spread[double])
+
+
+cdef void sum_forward(const real* x, real* y, const Tile* tile, double scale) noexcept nogil:
+    cdef Py_ssize_t j
+    cdef double total[TILE]
+    accumulate(&SUM, x, tile, total, total)             # a sum has no centre
+    for j in range(tile.block.lines):
+        y[j] = <real>(total[j] * scale)
+
+
+cdef void sum_backward(const real* x, const real* y, const real* g, real* dx, const Tile* tile,
+                       double scale) noexcept nogil:
+    cdef Py_ssize_t j
+    cdef real factor[TILE]
+    cdef double centre[TILE]
+    for j in range(tile.block.lines):
+        factor[j], centre[j] = <real>(g[j] * scale), 0
+    spread(&SUM_SPREAD, x, factor, centre, dx, tile)
+
+
+cdef ReductionLoops SUM_LOOPS = ReductionLoops(
+    sum_forward[float], sum_forward[double], sum_backward[float], sum_backward[double], False, SUMS_PER_THREAD)
+
 
 @cython.final
 @cython.no_gc
@@ -132,7 +103,7 @@ cdef class Sum(Reduction):
     """x_1 + ... + x_n."""
 
     def rule(self, Tensor g):
-        return (self.spread(g).expand(self.shape),)
+        return (self.put_back(g).expand(self.shape),)
 
     @staticmethod
     def samples(draw):
@@ -143,17 +114,6 @@ cdef class Sum(Reduction):
 def sum(Tensor input not None, dim=None, bint keepdim=False):
     """The sum of all elements, or along dimensions; int64 for integers and bools.
 
-    Args:
-        input: x, any shape.
-        dim: a dimension, several, or None for all.
-        keepdim: keep the reduced dimensions with size 1.
-
-    Returns:
-        A tensor of x's dtype, without the reduced dimensions.
-
-    Raises:
-        IndexError: if a dimension is out of range.
-
     Formula: y = x_1 + ... + x_n
 
     >>> import microtensor as mt
@@ -163,7 +123,7 @@ def sum(Tensor input not None, dim=None, bint keepdim=False):
     if not is_float(input.array):
         return wrap(np.asarray(np.sum(input.array, axis=_axis(dim), keepdims=keepdim, dtype=np.int64)))
     cdef Sum op = Sum.__new__(Sum)
-    return op.apply(input, dim, keepdim)
+    return op.apply(&SUM_LOOPS, input, dim, keepdim)
 
 
 cdef object _axis(object dim):
@@ -174,7 +134,7 @@ cdef object _axis(object dim):
 cdef ndarray sum_to(ndarray array, tuple shape):
     """The gradient of an input of this shape that was broadcast to array's shape: summed over what was repeated."""
     cdef int d, ndim = <int>len(shape), added = cnp.PyArray_NDIM(array) - ndim
-    cdef Py_ssize_t sizes[64]
+    cdef Py_ssize_t sizes[MAX_DIMS]
     cdef Dims dims = (<Dims>1 << added) - 1
     cdef bint same = added == 0
     for d in range(ndim):
@@ -184,16 +144,18 @@ cdef ndarray sum_to(ndarray array, tuple shape):
             same = False
     if same:
         return array
-    cdef ndarray total = empty(ndim, sizes, cnp.PyArray_TYPE(array))
-    reduce_array(SUM, contiguous(array), total, dims, 1)
+    cdef ndarray x = contiguous(array), total = empty(ndim, sizes, cnp.PyArray_TYPE(array))
+    cdef Lines lines
+    make_lines(&lines, cnp.PyArray_NDIM(x), <const Py_ssize_t*>cnp.PyArray_DIMS(x), dims)
+    reduce_forward(&SUM_LOOPS, is_single(x), cnp.PyArray_DATA(x), cnp.PyArray_DATA(total), &lines, 1)
     return total
 
 
-late.sum_to = sum_to
+operators.sum_to = sum_to
 
 
 # -- mean -----------------------------------------------------------------------------------------------------
-# y = (x_1 + ... + x_n) / n,  dy/dx_l = 1/n                              sum's loops with a scale of 1/n
+# y = (x_1 + ... + x_n) / n,  dy/dx_l = 1/n
 # dx_l = g / n for every l
 
 @cython.final
@@ -206,7 +168,7 @@ cdef class Mean(Reduction):
         return 0
 
     def rule(self, Tensor g):
-        return (self.spread(g).expand(self.shape) / self.length,)
+        return (self.put_back(g).expand(self.shape) / self.length,)
 
     @staticmethod
     def samples(draw):
@@ -217,16 +179,7 @@ cdef class Mean(Reduction):
 def mean(Tensor input not None, dim=None, bint keepdim=False):
     """The mean of all elements, or along dimensions; nan where there are none.
 
-    Args:
-        input: x, any shape, float32 or float64.
-        dim: a dimension, several, or None for all.
-        keepdim: keep the reduced dimensions with size 1.
-
-    Returns:
-        A tensor of x's dtype, without the reduced dimensions.
-
     Raises:
-        IndexError: if a dimension is out of range.
         TypeError: if x is not float.
 
     Formula: y = (x_1 + ... + x_n) / n
@@ -238,7 +191,7 @@ def mean(Tensor input not None, dim=None, bint keepdim=False):
     if not is_float(input.array):
         raise TypeError(f"mean needs a float tensor, got {input.dtype}: use input.float().mean()")
     cdef Mean op = Mean.__new__(Mean)
-    return op.apply(input, dim, keepdim)
+    return op.apply(&SUM_LOOPS, input, dim, keepdim)
 
 
 # -- var ------------------------------------------------------------------------------------------------------
@@ -246,15 +199,70 @@ def mean(Tensor input not None, dim=None, bint keepdim=False):
 # dy/dx_l = 2 (d_l - mean(d)) / (n - c) = 2 d_l / (n - c)                since the d_l sum to 0
 # dx_l = g 2 (x_l - m) / (n - c)
 
+cdef void squares_rows(const real* x, const Block* block, const double* centre, double* result) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(block.lines):
+        result[j] += sum_squares_run(x + j * block.line_step, centre[j], block.length)
+
+
+cdef void squares_columns(const real* x, const Block* block, const double* centre, double* result) noexcept nogil:
+    cdef Py_ssize_t j, _l
+    for _l in range(block.length):
+        for j in range(block.lines):
+            result[j] += (x[j] - centre[j]) * (x[j] - centre[j])
+        x += block.step
+
+
+cdef void squares_spread(const real* x, const real* factor, const double* centre, real* dx,
+                         Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(n):
+        dx[j] = <real>((x[j] - centre[j]) * factor[j])
+
+
+cdef Pass SQUARES = Pass(
+    squares_rows[float], squares_columns[float], squares_rows[double], squares_columns[double], False)
+cdef Spread SQUARES_SPREAD = Spread(squares_spread[float], squares_spread[double])
+
+
+cdef inline void means(const real* x, const Tile* tile, double* mean) noexcept nogil:
+    cdef Py_ssize_t j
+    accumulate(&SUM, x, tile, mean, mean)
+    for j in range(tile.block.lines):
+        mean[j] /= tile.n
+
+
+cdef void var_forward(const real* x, real* y, const Tile* tile, double scale) noexcept nogil:
+    cdef Py_ssize_t j
+    cdef double mean[TILE]
+    cdef double total[TILE]
+    means(x, tile, mean)
+    accumulate(&SQUARES, x, tile, mean, total)
+    for j in range(tile.block.lines):
+        y[j] = <real>(total[j] * scale)
+
+
+cdef void var_backward(const real* x, const real* y, const real* g, real* dx, const Tile* tile,
+                       double scale) noexcept nogil:
+    cdef Py_ssize_t j
+    cdef double mean[TILE]
+    cdef real factor[TILE]
+    means(x, tile, mean)
+    for j in range(tile.block.lines):
+        factor[j] = 2 * <real>(g[j] * scale)
+    spread(&SQUARES_SPREAD, x, factor, mean, dx, tile)
+
+
+cdef ReductionLoops VAR_LOOPS = ReductionLoops(
+    var_forward[float], var_forward[double], var_backward[float], var_backward[double], True, SUMS_PER_THREAD)
+
+
 @cython.final
 @cython.no_gc
 cdef class Var(Reduction):
     """The mean square distance from the mean, with divisor n - correction."""
 
     cdef double correction
-
-    cdef Kind kind(self) noexcept:
-        return SQUARES
 
     cdef int prepare(self, ndarray x, Py_ssize_t outputs) except -1:
         cdef double divisor = self.length - self.correction
@@ -264,12 +272,12 @@ cdef class Var(Reduction):
         self.scale = 1 / (divisor if divisor > 0 else 0)
         return 0
 
-    cdef void keep(self, Tensor x, Tensor y):
-        self.save(x, None, None)
+    cdef int reads(self) noexcept:
+        return INPUT
 
     def rule(self, Tensor g):
         x = self.input(0)
-        return (self.spread(g) * (2 * self.scale) * (x - x.mean(self.reduced(), keepdim=True)),)
+        return (self.put_back(g) * (2 * self.scale) * (x - x.mean(self.reduced(), keepdim=True)),)
 
     @staticmethod
     def samples(draw):
@@ -282,16 +290,9 @@ def var(Tensor input not None, dim=None, double correction=1, bint keepdim=False
     """The variance of all elements, or along dimensions.
 
     Args:
-        input: x, any shape, float32 or float64.
-        dim: a dimension, several, or None for all.
         correction: the divisor is n - correction: 1 estimates a population's variance, 0 gives the sample's own.
-        keepdim: keep the reduced dimensions with size 1.
-
-    Returns:
-        A tensor of x's dtype, without the reduced dimensions.
 
     Raises:
-        IndexError: if a dimension is out of range.
         TypeError: if x is not float.
 
     Formula: y = ((x_1 - mean)^2 + ... + (x_n - mean)^2) / (n - correction)
@@ -304,7 +305,7 @@ def var(Tensor input not None, dim=None, double correction=1, bint keepdim=False
         raise TypeError(f"var needs a float tensor, got {input.dtype}: use input.float().var()")
     cdef Var op = Var.__new__(Var)
     op.correction = correction
-    return op.apply(input, dim, keepdim)
+    return op.apply(&VAR_LOOPS, input, dim, keepdim)
 
 
 def std(Tensor input not None, dim=None, double correction=1, bint keepdim=False):
@@ -328,24 +329,92 @@ def std(Tensor input not None, dim=None, double correction=1, bint keepdim=False
 # at the kink of t equal largest elements each gets 1/t (PyTorch's choice for amax)
 # dx_l = g / t where x_l = y, 0 elsewhere
 
+cdef void largest_rows(const real* x, const Block* block, const double* centre, double* result) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(block.lines):
+        result[j] = larger(result[j], max_run(x + j * block.line_step, block.length))
+
+
+cdef void largest_columns(const real* x, const Block* block, const double* centre, double* result) noexcept nogil:
+    cdef Py_ssize_t j, _l
+    cdef real m[TILE]
+    for j in range(block.lines):
+        m[j] = <real>result[j]
+    for _l in range(block.length):
+        for j in range(block.lines):
+            m[j] = larger(m[j], x[j])
+        x += block.step
+    for j in range(block.lines):
+        result[j] = m[j]
+
+
+cdef void ties_rows(const real* x, const Block* block, const double* centre, double* result) noexcept nogil:
+    cdef Py_ssize_t j, l
+    for j in range(block.lines):
+        for l in range(j * block.line_step, j * block.line_step + block.length):
+            result[j] += x[l] == <real>centre[j]
+
+
+cdef void ties_columns(const real* x, const Block* block, const double* centre, double* result) noexcept nogil:
+    cdef Py_ssize_t j, _l
+    for _l in range(block.length):
+        for j in range(block.lines):
+            result[j] += 1 if x[j] == <real>centre[j] else 0
+        x += block.step
+
+
+cdef void ties_spread(const real* x, const real* factor, const double* centre, real* dx, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(n):
+        dx[j] = factor[j] * (1 if x[j] == <real>centre[j] else 0)
+
+
+cdef Pass LARGEST = Pass(
+    largest_rows[float], largest_columns[float], largest_rows[double], largest_columns[double], True)
+cdef Pass TIES = Pass(ties_rows[float], ties_columns[float], ties_rows[double], ties_columns[double], False)
+cdef Spread TIES_SPREAD = Spread(ties_spread[float], ties_spread[double])
+
+
+cdef void amax_forward(const real* x, real* y, const Tile* tile, double scale) noexcept nogil:
+    cdef Py_ssize_t j
+    cdef double m[TILE]
+    accumulate(&LARGEST, x, tile, m, m)
+    for j in range(tile.block.lines):
+        y[j] = <real>m[j]
+
+
+cdef void amax_backward(const real* x, const real* y, const real* g, real* dx, const Tile* tile,
+                        double scale) noexcept nogil:
+    cdef Py_ssize_t j
+    cdef double centre[TILE]
+    cdef double ties[TILE]
+    cdef real factor[TILE]
+    for j in range(tile.block.lines):
+        centre[j] = y[j]
+    accumulate(&TIES, x, tile, centre, ties)
+    for j in range(tile.block.lines):
+        factor[j] = g[j] / <real>ties[j]                # no ties where nan is largest: nan for all
+    spread(&TIES_SPREAD, x, factor, centre, dx, tile)
+
+
+cdef ReductionLoops AMAX_LOOPS = ReductionLoops(
+    amax_forward[float], amax_forward[double], amax_backward[float], amax_backward[double], True, SUMS_PER_THREAD)
+
+
 @cython.final
 @cython.no_gc
 cdef class AMax(Reduction):
     """The largest of x_1, ..., x_n; nan if one is nan."""
 
-    cdef Kind kind(self) noexcept:
-        return LARGEST
-
     cdef int prepare(self, ndarray x, Py_ssize_t outputs) except -1:
-        self.scale = 1
         return check_not_empty("amax", self.length, outputs, x)
 
-    cdef void keep(self, Tensor x, Tensor y):
-        self.save(x, None, y)
+    cdef int reads(self) noexcept:
+        return INPUT | OUTPUT
 
     def rule(self, Tensor g):
-        largest = (self.input(0).detach() == self.spread(self.output().detach())).to(g.dtype)
-        return (self.spread(g) * (largest / largest.sum(self.reduced(), keepdim=True)),)
+        largest = (self.input(0).detach() == self.put_back(self.output().detach())).to(g.dtype)
+        return (self.put_back(g) * (largest / largest.sum(self.reduced(), keepdim=True)),)
 
     @staticmethod
     def samples(draw):
@@ -380,16 +449,7 @@ cdef Tensor _of_integers(object function, str name, Tensor x, object dim, bint k
 def amax(Tensor input not None, dim=None, bint keepdim=False):
     """The largest of all elements, or along dimensions; equal largest elements share the gradient.
 
-    Args:
-        input: x, any shape.
-        dim: a dimension, several, or None for all.
-        keepdim: keep the reduced dimensions with size 1.
-
-    Returns:
-        A tensor of x's dtype, without the reduced dimensions.
-
     Raises:
-        IndexError: if a dimension is out of range.
         ValueError: if there are no elements to choose from.
 
     Formula: y = max(x_1, ..., x_n)
@@ -401,7 +461,7 @@ def amax(Tensor input not None, dim=None, bint keepdim=False):
     if not is_float(input.array):
         return _of_integers(np.max, "amax", input, dim, keepdim)
     cdef AMax op = AMax.__new__(AMax)
-    return op.apply(input, dim, keepdim)
+    return op.apply(&AMAX_LOOPS, input, dim, keepdim)
 
 
 def amin(Tensor input not None, dim=None, bint keepdim=False):
@@ -423,7 +483,6 @@ def amin(Tensor input not None, dim=None, bint keepdim=False):
 # dx_l = g where l = k, 0 elsewhere                                      one index only: ties do not share
 
 cdef enum:
-    COLUMNS = 256               # columns whose largest so far stay in the first-level cache
     RUN = 128                   # elements of a run of which the largest is found before it is asked where it is
 
 
@@ -442,76 +501,81 @@ cdef Py_ssize_t where_largest(const real* x, Py_ssize_t n, real* largest) noexce
     return start
 
 
-cdef void max_columns(const real* x, real* y, long long* index, Py_ssize_t length, Py_ssize_t step,
-                      Py_ssize_t n) noexcept nogil:
-    """The same for n neighbouring columns, of length elements a step apart."""
+cdef void max_columns(const real* x, const Block* block, real* y, long long* index) noexcept nogil:
+    """The same for columns."""
     cdef Py_ssize_t l, j
     cdef real v
     cdef bint better
-    for j in range(n):
+    for j in range(block.lines):
         y[j], index[j] = x[j], 0
-    for l in range(1, length):
-        x += step
-        for j in range(n):
+    for l in range(1, block.length):
+        x += block.step
+        for j in range(block.lines):
             v = x[j]
             better = (v > y[j]) | (v != v) & (y[j] == y[j])
             y[j] = v if better else y[j]
             index[j] = l if better else index[j]
 
 
-cdef void max_part(const real* x, real* y, long long* index, Axes axes, Py_ssize_t first,
-                   Py_ssize_t last) noexcept nogil:
-    """Some of the outputs: single ones where runs are reduced, tiles of up to COLUMNS of them otherwise."""
-    cdef Py_ssize_t k, at, i, tiles = (axes.inner + COLUMNS - 1) // COLUMNS
-    for k in range(first, last):
-        if axes.inner == 1:
-            index[k] = where_largest(x + k * axes.length, axes.length, y + k)
-        else:
-            i = k % tiles * COLUMNS
-            at = k // tiles * axes.inner + i
-            max_columns(x + k // tiles * axes.length * axes.inner + i, y + at, index + at, axes.length, axes.inner,
-                        COLUMNS if COLUMNS < axes.inner - i else axes.inner - i)
-
-
-cdef void max_forward(const real* x, real* y, long long* index, Axes axes) noexcept nogil:
-    cdef Py_ssize_t count = axes.outer * ((axes.inner + COLUMNS - 1) // COLUMNS)
-    cdef Py_ssize_t part, parts = threads_for(axes.outer * axes.length * axes.inner, PARALLEL_ELEMENTS)
-    if parts == 1:
-        max_part(x, y, index, axes, 0, count)
+cdef void max_forward(const real* x, const Block* block, real* y, long long* index) noexcept nogil:
+    cdef Py_ssize_t j
+    if block.columns:
+        max_columns(x, block, y, index)
         return
-    for part in prange(parts, num_threads=<int>parts, schedule="static"):
-        max_part(x, y, index, axes, share(part, parts, count, 1), share(part + 1, parts, count, 1))
+    for j in range(block.lines):
+        index[j] = where_largest(x + j * block.line_step, block.length, y + j)
 
 
-cdef void max_backward(const long long* index, const real* g, real* dx, Axes axes) noexcept nogil:
-    cdef Py_ssize_t o, i, at
-    for i in range(axes.outer * axes.length * axes.inner):
-        dx[i] = 0
-    for o in range(axes.outer):
-        for i in range(axes.inner):
-            at = o * axes.inner + i
-            dx[(o * axes.length + index[at]) * axes.inner + i] = g[at]
+cdef void max_backward(const long long* index, const real* g, real* dx, const Block* block) noexcept nogil:
+    cdef Py_ssize_t l, j
+    if block.columns:
+        for l in range(block.length):
+            for j in range(block.lines):
+                dx[l * block.step + j] = g[j] if index[j] == l else 0
+        return
+    for j in range(block.lines):
+        for l in range(block.length):
+            dx[j * block.line_step + l] = g[j] if index[j] == l else 0
 
 
-cdef int find_largest(ndarray x, ndarray y, ndarray index, Axes axes) except -1:
-    """Fill in y and index from a contiguous x."""
-    cdef const void* x_data = cnp.PyArray_DATA(x)
-    cdef void* y_data = cnp.PyArray_DATA(y)
-    cdef long long* index_data = <long long*>cnp.PyArray_DATA(index)
-    cdef bint single = is_single(x)
-    if cnp.PyArray_SIZE(x) < RELEASE_ELEMENTS:
-        find_largest_data(x_data, y_data, index_data, axes, single)
-    else:
-        with nogil:
-            find_largest_data(x_data, y_data, index_data, axes, single)
+cdef struct MaxJob:
+    bint single
+    Blocks blocks
+    long long* index
+    const void* x               # forward only
+    void* y                     # forward: y; backward: g
+    void* dx                    # backward only
+
+
+cdef void max_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef MaxJob* job = <MaxJob*>job_pointer
+    cdef Py_ssize_t number, i, j
+    cdef Block block
+    for number in range(first, last):
+        block = block_at(&job.blocks, number)
+        i, j = block.start, block.first
+        if job.single and job.dx == NULL:
+            max_forward(<const float*>job.x + i, &block, <float*>job.y + j, job.index + j)
+        elif job.dx == NULL:
+            max_forward(<const double*>job.x + i, &block, <double*>job.y + j, job.index + j)
+        elif job.single:
+            max_backward(job.index + j, <const float*>job.y + j, <float*>job.dx + i, &block)
+        else:
+            max_backward(job.index + j, <const double*>job.y + j, <double*>job.dx + i, &block)
+
+
+cdef int run_max(ndarray x, Dims dims, ndarray y, ndarray index, ndarray dx) except -1:
+    """y and index from a contiguous x; or with a dx, that from g, which stands for y, and index."""
+    cdef ndarray whole = x if dx is None else dx
+    cdef MaxJob job
+    cdef Lines lines
+    make_lines(&lines, cnp.PyArray_NDIM(whole), <const Py_ssize_t*>cnp.PyArray_DIMS(whole), dims)
+    job.single, job.blocks = is_single(whole), blocks_of(&lines, TILE)
+    job.index, job.y = <long long*>cnp.PyArray_DATA(index), cnp.PyArray_DATA(y)
+    job.x = NULL if x is None else cnp.PyArray_DATA(x)
+    job.dx = NULL if dx is None else cnp.PyArray_DATA(dx)
+    parallel_for(max_part, &job, job.blocks.count, 1, blocks_per_thread(&job.blocks, ELEMENTS_PER_THREAD))
     return 0
-
-
-cdef void find_largest_data(const void* x, void* y, long long* index, Axes axes, bint single) noexcept nogil:
-    if single:
-        max_forward(<const float*>x, <float*>y, index, axes)
-    else:
-        max_forward(<const double*>x, <double*>y, index, axes)
 
 
 @cython.final
@@ -520,28 +584,25 @@ cdef class Max(Reduction):
     """The largest of x_1, ..., x_n, and which it is."""
 
     cdef Py_ssize_t dim
-    cdef ndarray index          # of y's shape
 
     cdef int prepare(self, ndarray x, Py_ssize_t outputs) except -1:
         return check_not_empty("max", self.length, outputs, x)
 
-    cdef int forward(self, ndarray x, ndarray y) except -1:
-        self.index = empty(cnp.PyArray_NDIM(y), <Py_ssize_t*>cnp.PyArray_DIMS(y), cnp.NPY_INT64)
-        return find_largest(x, y, self.index, axes_of(x, self.dim))
+    cdef int run_forward(self) except -1:
+        cdef ndarray y = self.y
+        self.context = empty(cnp.PyArray_NDIM(y), <Py_ssize_t*>cnp.PyArray_DIMS(y), cnp.NPY_INT64)    # where it is
+        return run_max(contiguous(self.a), self.dims, y, <ndarray>self.context, None)
 
-    cdef int backward_to(self, ndarray dx, ndarray x, ndarray y, ndarray g) except -1:
-        cdef const long long* index = <const long long*>cnp.PyArray_DATA(self.index)
-        if is_single(dx):
-            max_backward(index, <const float*>cnp.PyArray_DATA(g), <float*>cnp.PyArray_DATA(dx), axes_of(dx, self.dim))
-        else:
-            max_backward(index, <const double*>cnp.PyArray_DATA(g), <double*>cnp.PyArray_DATA(dx),
-                         axes_of(dx, self.dim))
-        return 0
+    cdef int reads(self) noexcept:
+        return CONTEXT
+
+    cdef int run_backward(self) except -1:
+        return run_max(None, self.dims, <ndarray>self.g, <ndarray>self.context, self.da)
 
     def rule(self, Tensor g):
         places = np.indices(self.shape)[self.dim] if self.shape else 0
-        index = self.spread(wrap(self.index)).array
-        return (self.spread(g) * wrap(np.asarray(places == index)).to(g.dtype),)
+        index = self.put_back(wrap(self.context)).array
+        return (self.put_back(g) * wrap(np.asarray(places == index)).to(g.dtype),)
 
     @staticmethod
     def samples(draw):
@@ -583,8 +644,8 @@ def max(Tensor input not None, dim=None, bint keepdim=False):
         return _of_integers(np.max, "max", input, dim, keepdim), argmax(input, dim, keepdim)
     cdef Max op = Max.__new__(Max)
     op.dim = dim
-    values = op.apply(input, dim, keepdim)
-    return values, wrap((<object>op.index).copy())      # op.index is backward's
+    values = op.apply(NULL, input, dim, keepdim)
+    return values, wrap((<object>op.context).copy())      # the context is backward's
 
 
 def min(Tensor input not None, dim=None, bint keepdim=False):
@@ -640,7 +701,7 @@ cdef Tensor _arg(object function, Tensor input, Tensor x, object dim, bint keepd
     """NumPy's argmax or argmin; for floats the index of the largest of x, which is the input or -input."""
     cdef Py_ssize_t axis = 0 if dim is None else normal_dim(dim, input.ndim)
     cdef int d, kept = 0, ndim = cnp.PyArray_NDIM(input.array)
-    cdef Py_ssize_t shape[64]
+    cdef Py_ssize_t shape[MAX_DIMS]
     for d in range(ndim):
         if dim is not None and d != axis:
             shape[kept] = cnp.PyArray_DIM(input.array, d)
@@ -652,8 +713,8 @@ cdef Tensor _arg(object function, Tensor input, Tensor x, object dim, bint keepd
         raise ValueError(f"{function.__name__} of no elements: x has shape {input.shape}")
     cdef ndarray index = empty(kept, shape, cnp.NPY_INT64), array = contiguous(x.array)
     if is_float(array):
-        find_largest(array, empty(kept, shape, cnp.PyArray_TYPE(array)), index,
-                     Axes(1, cnp.PyArray_SIZE(array), 1) if dim is None else axes_of(array, axis))
+        run_max(array, ~<Dims>0 if dim is None else <Dims>1 << axis, empty(kept, shape, cnp.PyArray_TYPE(array)), index,
+                None)
     else:
         found = function(np.atleast_1d(array), axis=None if dim is None else axis)
         np.copyto(index, np.reshape(found, (<object>index).shape))
@@ -665,20 +726,88 @@ cdef Tensor _arg(object function, Tensor input, Tensor x, object dim, bint keepd
 # dy/dx_l = e^x_l / (e^x_1 + ... + e^x_n) = e^(x_l - y)                  the softmax
 # dx_l = g e^(x_l - y)
 
+cdef void exponentials_rows(const real* x, const Block* block, const double* centre, double* result) noexcept nogil:
+    cdef Py_ssize_t first = 0, start, j, l, rows, count, n = block.length, together = TILE // n if n > 0 else 1
+    cdef real e[TILE]
+    while first < block.lines and n <= TILE // 2:       # exponentials of several short rows in one vector loop
+        rows = together if together < block.lines - first else block.lines - first
+        for j in range(rows):
+            for l in range(n):
+                e[j * n + l] = x[(first + j) * block.line_step + l] - <real>centre[first + j]
+        for l in range(rows * n):
+            e[l] = simd.exp(e[l])
+        for j in range(rows):
+            result[first + j] += sum_run(e + j * n, n)
+        first += rows
+    for j in range(first, block.lines):
+        start = 0
+        while start < n:
+            count = TILE if TILE < n - start else n - start
+            for l in range(count):
+                e[l] = simd.exp(x[j * block.line_step + start + l] - <real>centre[j])
+            result[j] += sum_run(e, count)
+            start += count
+
+
+cdef void exponentials_columns(const real* x, const Block* block, const double* centre, double* result) noexcept nogil:
+    cdef Py_ssize_t j, _l
+    cdef real c[TILE]
+    for j in range(block.lines):
+        c[j] = <real>centre[j]
+    for _l in range(block.length):
+        for j in range(block.lines):
+            result[j] += simd.exp(x[j] - c[j])
+        x += block.step
+
+
+cdef void exponentials_spread(const real* x, const real* factor, const double* centre, real* dx,
+                              Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(n):
+        dx[j] = factor[j] * (0 if centre[j] == -<double>simd.INFINITY else simd.exp(x[j] - <real>centre[j]))
+
+
+cdef Pass EXPONENTIALS = Pass(exponentials_rows[float], exponentials_columns[float], exponentials_rows[double],
+                              exponentials_columns[double], False)
+cdef Spread EXPONENTIALS_SPREAD = Spread(exponentials_spread[float], exponentials_spread[double])
+
+
+cdef void logsumexp_forward(const real* x, real* y, const Tile* tile, double scale) noexcept nogil:
+    cdef Py_ssize_t j
+    cdef double m[TILE]
+    cdef double total[TILE]
+    accumulate(&LARGEST, x, tile, m, m)
+    accumulate(&EXPONENTIALS, x, tile, m, total)
+    for j in range(tile.block.lines):               # all -inf, or one inf: inf - inf would be nan
+        y[j] = <real>(m[j] if simd.fabs(m[j]) == simd.INFINITY else m[j] + simd.log(total[j]))
+
+
+cdef void logsumexp_backward(const real* x, const real* y, const real* g, real* dx, const Tile* tile,
+                             double scale) noexcept nogil:
+    cdef Py_ssize_t j
+    cdef double centre[TILE]
+    for j in range(tile.block.lines):
+        centre[j] = y[j]
+    spread(&EXPONENTIALS_SPREAD, x, g, centre, dx, tile)
+
+
+cdef ReductionLoops LOGSUMEXP_LOOPS = ReductionLoops(
+    logsumexp_forward[float], logsumexp_forward[double], logsumexp_backward[float], logsumexp_backward[double], True,
+    ELEMENTS_PER_THREAD)
+
+
 @cython.final
 @cython.no_gc
 cdef class LogSumExp(Reduction):
     """ln(e^x_1 + ... + e^x_n), without overflow."""
 
-    cdef Kind kind(self) noexcept:
-        return EXPONENTIALS
-
-    cdef void keep(self, Tensor x, Tensor y):
-        self.save(x, None, y)
+    cdef int reads(self) noexcept:
+        return INPUT | OUTPUT
 
     def rule(self, Tensor g):
-        y = self.spread(self.output())
-        return (self.spread(g) * exp(self.input(0) - where(y.detach() == -np.inf, 0.0, y)),)    # all x -inf: 0, not nan
+        y = self.put_back(self.output())
+        y = where(y.detach() == -np.inf, 0.0, y)            # where all x are -inf: 0, not nan
+        return (self.put_back(g) * exp(self.input(0) - y),)
 
     @staticmethod
     def samples(draw):
@@ -693,17 +822,6 @@ cdef class LogSumExp(Reduction):
 def logsumexp(Tensor input not None, dim, bint keepdim=False):
     """ln(e^x_1 + ... + e^x_n) along dimensions, without overflow; -inf where there are no elements.
 
-    Args:
-        input: x, any shape.
-        dim: a dimension, several, or None for all.
-        keepdim: keep the reduced dimensions with size 1.
-
-    Returns:
-        A tensor without the reduced dimensions.
-
-    Raises:
-        IndexError: if a dimension is out of range.
-
     Formula: y = ln(e^x_1 + ... + e^x_n)
 
     >>> import microtensor as mt
@@ -711,4 +829,4 @@ def logsumexp(Tensor input not None, dim, bint keepdim=False):
     tensor(1000.)
     """
     cdef LogSumExp op = LogSumExp.__new__(LogSumExp)
-    return op.apply(input, dim, keepdim)
+    return op.apply(&LOGSUMEXP_LOOPS, input, dim, keepdim)

@@ -9,9 +9,9 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    Engine, Op, Tensor, contiguous, is_float, late, record, record_all, wrap,
+    Engine, Op, Tensor, contiguous, is_float, operators, record, record_all, wrap,
 )
-from microtensor.ops.axes cimport normal_dim
+from microtensor.ops.base cimport normal_dim
 
 import numpy as np
 
@@ -21,9 +21,9 @@ from microtensor.ops.sample import Sample
 cnp.import_array()
 
 
-cdef Tensor record_view(Op op, object view, Tensor x):
+cdef Tensor record_view(Op op, Tensor x):
     """record for an output that may share x's memory."""
-    cdef Tensor y = record(op, view, x)
+    cdef Tensor y = record(op, x)
     y.version = x.get_version()
     return y
 
@@ -36,10 +36,18 @@ cdef Tensor record_view(Op op, object view, Tensor x):
 cdef class Reshape(Op):
     """The same elements in another shape."""
 
-    cdef tuple shape            # x's
+    cdef tuple shape, target    # x's, y's
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        return engine.lend(self, 0, (<object>g).reshape(self.shape))
+    cdef int run_forward(self) except -1:
+        self.y = (<object>self.a).reshape(self.target)
+        return 0
+
+    cdef int run_backward(self) except -1:
+        self.da = self.g.reshape(self.shape)
+        return 0
+
+    cdef int give_gradients(self, Engine engine) except -1:
+        return engine.lend(self, 0, self.da)
 
     def rule(self, Tensor g):
         return (reshape(g, self.shape),)
@@ -72,14 +80,14 @@ def reshape(Tensor input not None, shape):
             [3, 4, 5]])
     """
     cdef Reshape op = Reshape.__new__(Reshape)
-    op.shape = input.shape
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    op.a, op.shape = input.array, input.shape
+    op.target = (shape,) if isinstance(shape, int) else tuple(shape)
     try:
-        view = (<object>input.array).reshape(shape)
+        op.run_forward()
     except ValueError:
         raise ValueError(f"reshape: shape {input.shape} of {input.numel()} elements does not fit into "
-                         f"{shape}") from None
-    return record_view(op, view, input)
+                         f"{op.target}") from None
+    return record_view(op, input)
 
 
 def flatten(Tensor input not None, start_dim=0, end_dim=-1):
@@ -131,15 +139,23 @@ cdef class Permute(Op):
     """The dimensions in another order."""
 
     cdef tuple order
+    cdef bint is_view           # whether dx shares g's memory
 
     cdef tuple inverse(self):
         return tuple([self.order.index(d) for d in range(len(self.order))])
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        cdef ndarray dx = (<object>g).transpose(self.inverse())
-        if cnp.PyArray_IS_C_CONTIGUOUS(dx):
-            return engine.lend(self, 0, dx)
-        return engine.give(self, 0, contiguous(dx))
+    cdef int run_forward(self) except -1:
+        self.y = (<object>self.a).transpose(self.order)
+        return 0
+
+    cdef int run_backward(self) except -1:
+        cdef ndarray view = self.g.transpose(self.inverse())
+        self.da = contiguous(view)
+        self.is_view = self.da is view
+        return 0
+
+    cdef int give_gradients(self, Engine engine) except -1:
+        return engine.lend(self, 0, self.da) if self.is_view else engine.give(self, 0, self.da)
 
     def rule(self, Tensor g):
         return (permute(g, self.inverse()),)
@@ -174,7 +190,9 @@ def permute(Tensor input not None, dims):
     op.order = tuple([normal_dim(d, input.ndim) for d in dims])
     if sorted(op.order) != list(range(input.ndim)):
         raise ValueError(f"permute: dims {tuple(dims)} must name every dimension of shape {input.shape} once")
-    return record_view(op, (<object>input.array).transpose(op.order), input)
+    op.a = input.array
+    op.run_forward()
+    return record_view(op, input)
 
 
 def transpose(Tensor input not None, dim0, dim1):
@@ -212,11 +230,18 @@ def t(Tensor input not None):
 cdef class Expand(Op):
     """Dimensions of size 1 repeated, and dimensions added in front."""
 
-    cdef tuple shape            # x's
+    cdef tuple shape, target    # x's, y's
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        cdef ndarray dx = late.sum_to(g, self.shape)
-        return engine.lend(self, 0, dx) if dx is g else engine.give(self, 0, dx)
+    cdef int run_forward(self) except -1:
+        self.y = np.broadcast_to(self.a, self.target)
+        return 0
+
+    cdef int run_backward(self) except -1:
+        self.da = operators.sum_to(self.g, self.shape)
+        return 0
+
+    cdef int give_gradients(self, Engine engine) except -1:
+        return engine.lend(self, 0, self.da) if self.da is self.g else engine.give(self, 0, self.da)
 
     def rule(self, Tensor g):
         return (sum_to(g, self.shape),)
@@ -250,16 +275,16 @@ def expand(Tensor input not None, sizes):
             [2., 2., 2.]])
     """
     cdef Expand op = Expand.__new__(Expand)
-    op.shape = input.shape
+    op.a, op.shape = input.array, input.shape
     sizes = (sizes,) if isinstance(sizes, int) else tuple(sizes)
     added = len(sizes) - input.ndim
-    shape = tuple([op.shape[d - added] if size == -1 and d >= added else size for d, size in enumerate(sizes)])
+    op.target = tuple([op.shape[d - added] if size == -1 and d >= added else size for d, size in enumerate(sizes)])
     try:
-        view = np.broadcast_to(input.array, shape)
+        op.run_forward()
     except ValueError:
         raise ValueError(f"expand: shape {input.shape} does not expand to {sizes}: only dimensions of size 1 "
                          "repeat") from None
-    return record_view(op, view, input)
+    return record_view(op, input)
 
 
 def sum_to(Tensor input not None, shape):
@@ -306,8 +331,18 @@ cdef class Index(Op):
     cdef object key
     cdef tuple shape            # x's
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        return engine.give(self, 0, scatter(g, self.key, self.shape))
+    cdef int run_forward(self) except -1:
+        if picks_once(self.key):
+            parts = self.key if isinstance(self.key, tuple) else (self.key,)
+            # With an ellipsis NumPy gives a view, also of one element.
+            self.y = (<object>self.a)[parts if Ellipsis in parts else parts + (Ellipsis,)]
+        else:
+            self.y = np.asarray((<object>self.a)[self.key])
+        return 0
+
+    cdef int run_backward(self) except -1:
+        self.da = scatter(self.g, self.key, self.shape)
+        return 0
 
     def rule(self, Tensor g):
         return (_scatter(g, self.key, self.shape),)
@@ -353,16 +388,12 @@ def index(Tensor input not None, key):
 
 cdef Tensor _index(Tensor x, object key):
     cdef Index op = Index.__new__(Index)
-    op.key = key
-    op.shape = x.shape
+    op.a, op.key, op.shape = x.array, key, x.shape
     try:
-        if picks_once(key):
-            parts = key if isinstance(key, tuple) else (key,)
-            # With an ellipsis NumPy gives a view, also of one element.
-            return record_view(op, (<object>x.array)[parts if Ellipsis in parts else parts + (Ellipsis,)], x)
-        return record(op, np.asarray((<object>x.array)[key]), x)
+        op.run_forward()
     except IndexError as error:
         raise IndexError(f"index into a tensor of shape {x.shape}: {error}") from None
+    return record_view(op, x) if picks_once(key) else record(op, x)
 
 
 cdef bint _is_integer(object part):
@@ -370,7 +401,7 @@ cdef bint _is_integer(object part):
 
 
 cdef tuple _split(tuple key):
-    """An index as two: its integers, and what is left to be applied after them."""
+    """An index as two: its integers, and the rest, to be applied after them."""
     first, rest = [], []
     for part in key:
         if _is_integer(part):
@@ -402,9 +433,15 @@ cdef class Scatter(Op):
     """Zeros, with x's elements added where an index picks them."""
 
     cdef object key
+    cdef tuple shape            # y's
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        return engine.give(self, 0, np.array((<object>g)[self.key], order="C"))
+    cdef int run_forward(self) except -1:
+        self.y = scatter(self.a, self.key, self.shape)
+        return 0
+
+    cdef int run_backward(self) except -1:
+        self.da = np.array(self.g[self.key], order="C")
+        return 0
 
     def rule(self, Tensor g):
         return (index(g, self.key),)
@@ -424,8 +461,9 @@ cdef class Scatter(Op):
 
 cdef Tensor _scatter(Tensor x, object key, tuple shape):
     cdef Scatter op = Scatter.__new__(Scatter)
-    op.key = key
-    return record(op, scatter(x.array, key, shape), x)
+    op.a, op.key, op.shape = x.array, key, shape
+    op.run_forward()
+    return record(op, x)
 
 
 # -- cat --------------------------------------------------------------------------------------------------------
@@ -448,10 +486,14 @@ cdef class Cat(Op):
             start += size
         return parts
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
+    cdef int run_forward(self) except -1:
+        self.y = np.concatenate(self.context, axis=self.dim)
+        return 0
+
+    cdef int give_gradients(self, Engine engine) except -1:
         for i, part in enumerate(self.parts()):
             if self.needs(i):
-                engine.give(self, i, np.array((<object>g)[part], order="C"))
+                engine.give(self, i, np.array(self.g[part], order="C"))
         return 0
 
     def rule(self, Tensor g):
@@ -504,7 +546,9 @@ def cat(tensors, dim=0):
             raise ValueError(f"cat: tensor 0 has shape {shape} and tensor {i} {x.shape}: sizes must be equal in all "
                              f"dimensions but {op.dim}")
     op.sizes = [x.shape[op.dim] for x in inputs]
-    return record_all(op, np.concatenate([(<Tensor>x).array for x in inputs], axis=op.dim), inputs)
+    op.context = [(<Tensor>x).array for x in inputs]
+    op.run_forward()
+    return record_all(op, inputs)
 
 
 def stack(tensors, dim=0):
@@ -534,8 +578,12 @@ def stack(tensors, dim=0):
 cdef class Clone(Op):
     """A copy."""
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        return engine.lend(self, 0, g)
+    cdef int run_forward(self) except -1:
+        self.y = cnp.PyArray_NewCopy(self.a, cnp.NPY_CORDER)
+        return 0
+
+    cdef int give_gradients(self, Engine engine) except -1:
+        return engine.lend(self, 0, self.g)
 
     def rule(self, Tensor g):
         return (g,)
@@ -554,7 +602,10 @@ def clone(Tensor input not None):
     >>> mt.clone(mt.tensor([1.0, 2.0]))
     tensor([1., 2.])
     """
-    return record(Clone.__new__(Clone), cnp.PyArray_NewCopy(input.array, cnp.NPY_CORDER), input)
+    cdef Clone op = Clone.__new__(Clone)
+    op.a = input.array
+    op.run_forward()
+    return record(op, input)
 
 
 # -- to ---------------------------------------------------------------------------------------------------------
@@ -565,10 +616,15 @@ def clone(Tensor input not None):
 cdef class To(Op):
     """The same numbers in another dtype."""
 
-    cdef object dtype           # x's
+    cdef object dtype, target   # x's, y's
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        return engine.give(self, 0, (<object>g).astype(self.dtype))
+    cdef int run_forward(self) except -1:
+        self.y = np.asarray((<object>self.a).astype(self.target, order="C"))
+        return 0
+
+    cdef int run_backward(self) except -1:
+        self.da = self.g.astype(self.dtype)
+        return 0
 
     def rule(self, Tensor g):
         return (to(g, self.dtype),)
@@ -603,9 +659,7 @@ def to(Tensor input not None, dtype):
     if dtype == input.dtype:
         return input
     check_dtype(dtype)
-    cdef ndarray y = np.asarray((<object>input.array).astype(dtype, order="C"))
-    if not is_float(y):
-        return wrap(y)
     cdef To op = To.__new__(To)
-    op.dtype = input.dtype
-    return record(op, y, input)
+    op.a, op.dtype, op.target = input.array, input.dtype, dtype
+    op.run_forward()
+    return record(op, input) if is_float(op.y) else wrap(op.y)
