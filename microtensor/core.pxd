@@ -37,7 +37,7 @@ cdef class Op:
     cdef tuple edges                # per input, where its gradient goes: an Op, a leaf Tensor, or None
     cdef tuple input_shapes         # the inputs' shapes, kept only if one of them was broadcast
     # -- what forward computes with, and backward after it
-    cdef ndarray a, b, y            # the first input, the second input, the output
+    cdef ndarray a, b, c, y         # the first, second and third input, the output
     cdef object context             # whatever else
     cdef object g                   # dL/dy so far: an ndarray, or a Tensor under create_graph; only during a pass
     cdef ndarray da, db, dc         # the gradients of up to three inputs; only until the engine has them

@@ -245,7 +245,7 @@ cdef class Op:
 
         check      the arguments, and bring them to one dtype
         allocate   the output y
-        run        the loops: run_forward computes y from a, b and the op's options
+        run        the loops: run_forward computes y from a, b, c and the op's options
         record     link the output to the op, and drop what backward does not read (``reads`` says what it does)
 
     On the way back the engine checks that what was saved is as it was, and calls allocate_gradients, run_backward and
@@ -330,6 +330,7 @@ cdef class Op:
             self.y = None
         if not reads & CONTEXT:
             self.context = None
+        self.c = None
 
     cdef int check_saved(self) except -1:
         """Raise if the saved arrays are gone or no longer hold what they held in forward."""

@@ -921,3 +921,33 @@ def test_forked_child_computes_on_one_thread():
 def test_grad_of_an_unused_input_named_twice_is_none_twice():
     x, y = mt.ones(2, requires_grad=True), mt.ones(2, requires_grad=True)
     assert mt.grad((y * 2).sum(), [x, x], allow_unused=True) == (None, None)
+
+
+# -- what an op holds ---------------------------------------------------------------------------------------------
+
+
+def test_record_drops_what_backward_does_not_read(rng):
+    """Arrays that only forward needed die with the tensors that held them."""
+    import gc
+    import weakref
+
+    def survivors(make):
+        """Which of the arrays that went into a recorded result are alive when only the result is."""
+        tensors = [leaf(rng, 4, 4) for _ in range(3)]
+        arrays = [x.detach().numpy() for x in tensors]
+        y = make(*tensors)
+        references = [weakref.ref(array) for array in arrays]
+        for x in tensors:
+            x.data = mt.zeros(4, 4, dtype=mt.float64)
+        del arrays, x, tensors
+        gc.collect()
+        assert y.grad_fn is not None
+        return [reference() is not None for reference in references]
+
+    assert survivors(lambda a, b, c: a + b) == [False, False, False]
+    assert survivors(lambda a, b, c: a * b) == [True, True, False]
+    assert survivors(lambda a, b, c: a * b.detach()) == [False, True, False]
+    assert survivors(lambda a, b, c: a.tanh()) == [False, False, False]
+    assert survivors(lambda a, b, c: a.log()) == [True, False, False]
+    assert survivors(lambda a, b, c: mt.cat([a, b, c])) == [False, False, False]
+    assert survivors(lambda a, b, c: mt.linear(a, b.detach(), c[0])) == [False, True, False]

@@ -72,13 +72,12 @@ cdef void column_sums(const real* g, Py_ssize_t rows, Py_ssize_t columns, real* 
 cdef class Linear(Op):
     """x W^T + b for every row of x."""
 
-    cdef Py_ssize_t rows, inputs, outputs      # N, I, O
-    cdef ndarray bias                           # or None
+    cdef Py_ssize_t rows, inputs, outputs       # N, I, O
 
     cdef Tensor apply(self, Tensor x, Tensor weight, Tensor bias):
         cdef Py_ssize_t shape[MAX_DIMS]
         cdef int d, ndim = cnp.PyArray_NDIM(x.array)
-        self.a, self.b, self.bias = x.array, weight.array, None if bias is None else bias.array
+        self.a, self.b, self.c = x.array, weight.array, None if bias is None else bias.array
         self.outputs, self.inputs = cnp.PyArray_DIM(self.b, 0), cnp.PyArray_DIM(self.b, 1)
         self.rows = 1
         for d in range(ndim - 1):
@@ -91,7 +90,7 @@ cdef class Linear(Op):
 
     cdef int run_forward(self) except -1:
         cdef ndarray x = contiguous(self.a), W = contiguous(self.b), y = self.y
-        cdef ndarray b = None if self.bias is None else contiguous(self.bias)
+        cdef ndarray b = None if self.c is None else contiguous(self.c)
         gemm(is_single(y), self.rows, self.outputs, self.inputs, matrix(x, self.inputs), transposed(W, self.inputs),
              zeros() if b is None else every_row(b), matrix(y, self.outputs))
         return 0

@@ -244,11 +244,10 @@ cdef class BatchNorm(Op):
     """w (x - mean) / sqrt(variance + eps) + b, with the batch's own mean and variance."""
 
     cdef double eps
-    cdef ndarray bias
 
     cdef Tensor apply(self, Tensor x, Tensor weight, Tensor bias, ndarray statistics):
         """statistics: float64 (3, C), to be filled with each channel's mean, variance and (variance + eps)^(-1/2)."""
-        self.a, self.b, self.bias = x.array, weight.array, bias.array
+        self.a, self.b, self.c = x.array, weight.array, bias.array
         self.y = empty_like(x.array)
         self.context = statistics
         self.run_forward()
@@ -268,7 +267,7 @@ cdef class BatchNorm(Op):
         parallel_for(batch_norm_part, job, job.blocks.count, 1, blocks_per_thread(&job.blocks, ELEMENTS_PER_THREAD))
 
     cdef int run_forward(self) except -1:
-        cdef ndarray b = contiguous(self.bias)
+        cdef ndarray b = contiguous(self.c)
         cdef BatchNormJob job
         job.b, job.y, job.g = cnp.PyArray_DATA(b), cnp.PyArray_DATA(self.y), NULL
         self.run_channels(&job, contiguous(self.a), contiguous(self.b))
