@@ -70,3 +70,88 @@ def test_unknown_names_are_refused_with_the_known_ones(option):
 def test_every_script_prints_its_help(script):
     done = run(script, "--help")
     assert done.returncode == 0 and "usage:" in done.stdout
+
+
+PYTHON = '''"""A module."""
+import os  # used
+
+@decorator(
+    1)
+def outer(x="# no comment",
+          y=0):
+    """One line."""
+    # a comment
+
+    def inner():
+        return (x,
+                # a comment
+
+                y)
+    return """no
+
+docstring"""
+
+class C:
+    """Two
+
+    lines."""
+    def one_line(self): return 1
+'''
+
+CYTHON = '''cdef extern from *:
+    """
+    /* a comment */
+    static int shut(int x) { return x; }   // a comment
+    #define TWO(x) \\
+        { x }
+    static int NAME(wide)(
+        int x) {
+
+        if (x) { return 1; }   /* a comment
+           of two lines */
+        return '}';
+    }
+    struct s { int x; };
+    """
+    int shut(int x)
+
+cdef dict table = f({1: (2)})
+
+cdef class Op(Base):
+    """A class."""
+    cdef int field
+    cdef int run(self, const real* x) except? -1      # a declaration
+
+    cdef inline const real* at(self, real* x,
+                               int i=f(1)) noexcept nogil:
+        """A function."""
+        return x + i    # a comment
+'''
+
+HEADER = "#if X\nstatic int f(void) {\n    return 1;\n}\n#endif\n"
+
+
+@pytest.mark.parametrize(("text", "is_c", "expected", "code"), [
+    (PYTHON, False, {"outer": {4, 5, 6, 7, 11, 12, 15, 16, 18}, "outer.inner": {11, 12, 15}, "C.one_line": {24}},
+     {2, 20}),
+    (CYTHON, False, {"shut": {4}, "wide": {7, 8, 10, 12, 13}, "Op.at": {25, 26, 28}},
+     {1, 5, 6, 14, 16, 18, 20, 22, 23}),
+    (HEADER, True, {"f": {2, 3, 4}}, {1, 5}),
+])
+def test_lines_of_functions_leave_out_blank_lines_comments_and_docstrings(monkeypatch, text, is_c, expected, code):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import anatomy
+
+    source = anatomy.Source(text, is_c)
+    assert {function.name: source.lines_of(function) for function in source.functions} == expected
+    assert set(source.code) == code.union(*expected.values())
+
+
+def test_section_of_an_op_ends_at_the_next_banner(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import anatomy
+
+    text = '# -- tanh ---\n# y\n\ndef tanh(x):\n    """y."""\n    return 1\n\n\n# -- tanhshrink ---\n1\n'
+    source = anatomy.Source(text)
+    assert anatomy.section(source, "tanh") == (4, 5)
+    assert anatomy.section(source, "tan") is None
