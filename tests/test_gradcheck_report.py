@@ -10,9 +10,9 @@ import pytest
 
 import microtensor as mt
 from microtensor import nn
-from microtensor.__main__ import main
+from microtensor.cli import main
+from microtensor.cli.classifier import build_model
 from microtensor.gradcheck import GradcheckError, check_clipping, check_function, check_module, check_optimizer, ledger
-from microtensor.training import build_model
 
 
 def linear(x, w):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import microtensor as mt
-from microtensor import datasets, nn, training
-from microtensor.__main__ import main
+from microtensor import datasets, nn
+from microtensor.cli import classifier, main
+from microtensor.cli.options import ACTIVATIONS
 
 COMMAND = [sys.executable, "-W", "error", "-m", "microtensor"]
 
@@ -47,10 +48,10 @@ def test_train_reaches_its_accuracy_and_leaves_all_it_promises(tmp_path):
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
 
     saved = mt.load(folder / "weights.npz")
-    model = training.build_model(**saved["network"])
+    model = classifier.build_model(**saved["network"])
     model.load_state_dict(saved["model"])
     _, _, test_x, test_y = datasets.digits()
-    assert f"{training.evaluate(model, test_x, test_y)[1]:.2%}" in process.stdout
+    assert f"{classifier.evaluate(model, test_x, test_y)[1]:.2%}" in process.stdout
 
 
 def test_train_repeats_bit_for_bit(tmp_path):
@@ -182,24 +183,24 @@ def test_load_arrays_refuses(tmp_path, change, message):
     chosen = {name: array for name, array in {**arrays(), **change}.items() if array is not None}
     np.savez(tmp_path / "data.npz", **chosen)
     with pytest.raises(ValueError, match=message):
-        training.load_arrays(tmp_path / "data.npz")
+        classifier.load_arrays(tmp_path / "data.npz")
 
 
 def test_load_arrays_refuses_other_file(tmp_path):
     (tmp_path / "data.npz").write_text("x_train")
     with pytest.raises(ValueError, match=r"not an \.npz file; expected one with arrays x_train"):
-        training.load_arrays(tmp_path / "data.npz")
+        classifier.load_arrays(tmp_path / "data.npz")
 
 
 # -- gradient check ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("activation", list(training.ACTIVATIONS))
+@pytest.mark.parametrize("activation", list(ACTIVATIONS))
 def test_check_gradients_passes_every_activation(activation):
     mt.manual_seed(0)
     x, y, _, _ = datasets.digits()
-    model = training.build_model((64, 16, 12, 10), activation, batch_norm=True, dropout=0.2)
-    report = training.check_gradients(model, x[:16], y[:16])
+    model = classifier.build_model((64, 16, 12, 10), activation, batch_norm=True, dropout=0.2)
+    report = classifier.check_gradients(model, x[:16], y[:16])
     assert report, report
     assert [found.checked for found in report.inputs] == [50, 16, 16, 50, 12, 12, 50, 10]
 
@@ -215,7 +216,7 @@ def test_check_gradients_finds_planted_error(moons):
     (x, y), _ = moons
     mt.manual_seed(0)
     model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), WrongLinear(8, 2))
-    report = training.check_gradients(model, x, y)
+    report = classifier.check_gradients(model, x, y)
     assert [found.name for found in report.inputs if found.wrong] == ["2.bias"]
     assert report.worst.numeric == pytest.approx(2 * report.worst.analytic, rel=1e-6)
 
@@ -233,19 +234,19 @@ class UndefinedGradient(nn.Module):
 def test_check_gradients_finds_nan(moons):
     (x, y), _ = moons
     mt.manual_seed(0)
-    report = training.check_gradients(nn.Sequential(UndefinedGradient(), nn.Linear(2, 2)), x, y)
+    report = classifier.check_gradients(nn.Sequential(UndefinedGradient(), nn.Linear(2, 2)), x, y)
     assert [found.name for found in report.inputs if found.wrong] == ["0.p"]
 
 
 def test_check_gradients_leaves_no_trace(moons):
     (x, y), _ = moons
     mt.manual_seed(0)
-    model = training.build_model((2, 8, 8, 2), batch_norm=True, dropout=0.5)
+    model = classifier.build_model((2, 8, 8, 2), batch_norm=True, dropout=0.5)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     following = mt.rand(4).tolist()
     mt.manual_seed(0)
-    training.build_model((2, 8, 8, 2), batch_norm=True, dropout=0.5)
-    assert training.check_gradients(model, x, y)
+    classifier.build_model((2, 8, 8, 2), batch_norm=True, dropout=0.5)
+    assert classifier.check_gradients(model, x, y)
     assert mt.rand(4).tolist() == following
     assert all(parameter.grad is None and parameter.dtype == mt.float32 for parameter in model.parameters())
     for name, tensor in model.state_dict().items():
@@ -257,8 +258,8 @@ def test_check_gradients_leaves_no_trace(moons):
 
 def test_fit_returns_to_last_good_epoch(moons, monkeypatch):
     mt.manual_seed(0)
-    model = training.build_model((2, 8, 2))
-    evaluate, kept = training.evaluate, []
+    model = classifier.build_model((2, 8, 2))
+    evaluate, kept = classifier.evaluate, []
 
     def evaluate_and_break(model, x, y):
         result = evaluate(model, x, y)
@@ -267,8 +268,8 @@ def test_fit_returns_to_last_good_epoch(moons, monkeypatch):
         kept.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return result
 
-    monkeypatch.setattr(training, "evaluate", evaluate_and_break)
-    history = training.fit(model, *moons, epochs=5, batch_size=16, lr=0.1)
+    monkeypatch.setattr(classifier, "evaluate", evaluate_and_break)
+    history = classifier.fit(model, *moons, epochs=5, batch_size=16, lr=0.1)
     assert history.stopped == "the loss became nan in the evaluation after epoch 3"
     assert history.epochs == 2 and not history.interrupted
     for name, tensor in model.state_dict().items():
@@ -277,18 +278,18 @@ def test_fit_returns_to_last_good_epoch(moons, monkeypatch):
 
 def test_fit_learns_and_records_every_epoch(moons):
     mt.manual_seed(0)
-    model = training.build_model((2, 16, 2), "tanh")
-    history = training.fit(model, *moons, epochs=40, batch_size=16, lr=0.2, momentum=0.9, clip=5.0)
+    model = classifier.build_model((2, 16, 2), "tanh")
+    history = classifier.fit(model, *moons, epochs=40, batch_size=16, lr=0.2, momentum=0.9, clip=5.0)
     assert history.stopped is None and history.epochs == 40
     assert len(history.train_loss) == len(history.train_accuracy) == len(history.test_accuracy) == 40
     assert history.train_loss[-1] < 0.1 < history.train_loss[0]
-    assert history.test_accuracy[-1] == training.evaluate(model, *moons[1])[1] >= 0.9
+    assert history.test_accuracy[-1] == classifier.evaluate(model, *moons[1])[1] >= 0.9
 
 
 def test_fit_leaves_out_a_last_batch_of_one(moons):
     (x, y), test = moons
-    model = training.build_model((2, 8, 2), batch_norm=True)
-    training.fit(model, (x[:33], y[:33]), test, epochs=1, batch_size=16, lr=0.1)
+    model = classifier.build_model((2, 8, 2), batch_norm=True)
+    classifier.fit(model, (x[:33], y[:33]), test, epochs=1, batch_size=16, lr=0.1)
     assert model[1].num_batches_tracked.item() == 2
 
 
@@ -310,3 +311,26 @@ def test_version(tmp_path):
 def test_command_is_required(tmp_path):
     process = run(tmp_path)
     assert process.returncode == 2 and "COMMAND" in process.stderr
+
+
+LOADED = """
+import sys
+import microtensor
+if sys.argv[1:]:
+    from microtensor.cli import main
+    try:
+        main(sys.argv[1:])
+    except SystemExit:
+        pass
+print(*sorted(name for name in sys.modules if name.startswith("microtensor.cli.")), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "loaded"),
+    [([], ""), (["--help"], "options"), (["train", "--help"], "options"), (["info"], "info options")],
+)
+def test_commands_load_when_they_run(arguments, loaded):
+    """What does not run costs nothing: neither an import of microtensor nor --help loads a command."""
+    process = subprocess.run([sys.executable, "-c", LOADED, *arguments], capture_output=True, text=True, check=True)
+    assert process.stderr.split() == [f"microtensor.cli.{name}" for name in loaded.split()]

@@ -1,4 +1,4 @@
-"""What ``microtensor train`` is made of: build a network, check its gradients, train it, draw its curves."""
+"""``microtensor train`` is made of these: build a classifier, check its gradients, train it, draw its curves."""
 
 import copy
 import itertools
@@ -8,20 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from microtensor import nn, optim
+from microtensor.cli.options import ACTIVATIONS
 from microtensor.core import from_numpy, no_grad
 from microtensor.data import DataLoader, TensorDataset
 from microtensor.gradcheck import gradcheck
 from microtensor.nn.functional import cross_entropy
 from microtensor.random import default_generator
-
-ACTIVATIONS = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "selu": nn.SELU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-}
 
 
 def build_model(sizes, activation="relu", batch_norm=False, dropout=0.0):
@@ -36,7 +28,7 @@ def build_model(sizes, activation="relu", batch_norm=False, dropout=0.0):
     Returns:
         An nn.Sequential from inputs (N, sizes[0]) to logits (N, sizes[-1]).
 
-    >>> from microtensor.training import build_model
+    >>> from microtensor.cli.classifier import build_model
     >>> sum(parameter.numel() for parameter in build_model((64, 128, 10)).parameters())
     9610
     """

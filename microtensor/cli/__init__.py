@@ -1,0 +1,71 @@
+"""The command line reads its options and runs a command: ``microtensor train``, ``gradcheck`` or ``info``.
+
+Each command is a module of its name in this folder, with a function ``run(options)`` that returns the exit code. The
+module is imported when its command runs, so that ``microtensor --help`` and the other commands need not wait for it.
+"""
+
+import argparse
+import importlib
+from pathlib import Path
+
+from microtensor._version import __version__
+from microtensor.cli.options import ACTIVATIONS, not_negative, not_negative_integer, positive, positive_integer, share
+
+
+def main(arguments=None):
+    """Run one command and return its exit code."""
+    options = make_parser().parse_args(arguments)
+    try:
+        return importlib.import_module(f"microtensor.cli.{options.command}").run(options)
+    except KeyboardInterrupt:
+        return 130
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the default of every option that has one."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default in (None, []) else super()._get_help_string(action)
+
+
+def make_parser():
+    """The commands and their options."""
+    parser = argparse.ArgumentParser(prog="microtensor", description="An autograd engine in Cython on NumPy.")
+    parser.add_argument("--version", action="version", version=f"microtensor {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name, text):
+        command = commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter)
+        command.set_defaults(command=name, parser=command)
+        return command.add_argument
+
+    option = add("train", "train a classifier, on handwritten digits unless --data is given")
+    option("--data", type=Path, metavar="FILE",
+           help="other data: an .npz file with arrays x_train (N, ...), y_train (N,), x_test, y_test")
+    option("--layers", type=positive_integer, nargs="*", metavar="WIDTH", default=[128, 64],
+           help="widths of the hidden layers")
+    option("--activation", choices=list(ACTIVATIONS), default="relu", help="after each hidden layer")
+    option("--batch-norm", action=argparse.BooleanOptionalAction, default=True,
+           help="normalise each hidden layer over the batch")
+    option("--dropout", type=share, metavar="P", default=0.1,
+           help="probability that a hidden activation is dropped")
+    option("--lr", type=positive, metavar="RATE", default=0.1, help="learning rate of the first epoch")
+    option("--momentum", type=share, metavar="SHARE", default=0.9, help="how much of the velocity is kept")
+    option("--weight-decay", type=not_negative, metavar="LAMBDA", default=2e-3, help="L2 penalty")
+    option("--clip", type=positive, metavar="NORM", help="largest norm of the whole gradient")
+    option("--epochs", type=positive_integer, metavar="N", default=30, help="passes over the training data")
+    option("--batch-size", type=positive_integer, metavar="N", default=32, help="examples per step")
+    option("--seed", type=not_negative_integer, metavar="N", default=0,
+           help="chooses the first weights, the order of the examples and what is dropped")
+    option("--out", type=Path, metavar="FOLDER", default=Path("runs/digits"),
+           help="where weights.npz and curves.png go")
+
+    option = add("gradcheck", "verify every op, layer, loss and optimiser: kernels against finite differences, rules "
+                 "against kernels, float32 against float64, second order against differences")
+    option("--op", action="append", metavar="NAME", default=[],
+           help="only this op, layer, ..., such as Tanh (may be repeated)")
+    option("--write", type=Path, metavar="FILE", help="write the ledger as a page, such as docs/ledger.md")
+    option("--check", type=Path, metavar="FILE", help="fail if this page lacks a row or holds a stale one")
+    option("--seed", type=not_negative_integer, metavar="N", default=0, help="of the inputs and upstream gradients")
+    add("info", "print version, instruction set, threads and compiler")
+    return parser

@@ -1,0 +1,79 @@
+"""``microtensor train`` checks a classifier's gradients, trains it, and saves its weights and curves."""
+
+import sys
+import tempfile
+
+import microtensor as mt
+from microtensor import datasets
+from microtensor.cli import classifier
+
+
+def run(options):
+    """Check what was asked for, then the gradients; train; save weights and curves."""
+    parser = options.parser
+    try:
+        import matplotlib  # noqa: F401
+        import tqdm  # noqa: F401
+    except ImportError as error:
+        parser.exit(1, f'microtensor train needs {error.name}: pip install "microtensor[train]"\n')
+    if options.batch_norm and options.batch_size == 1:
+        parser.error("--batch-norm needs a --batch-size of at least 2: one example has no variance")
+    try:
+        data = datasets.digits() if options.data is None else classifier.load_arrays(options.data)
+    except OSError as error:
+        parser.error(f"argument --data: {options.data}: {error.strerror}")
+    except ValueError as error:
+        parser.error(f"argument --data: {error}")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=options.out):
+            pass
+    except OSError as error:
+        parser.error(f"argument --out: cannot write into {options.out}: {error.strerror}")
+
+    train_x, train_y, test_x, test_y = data
+    inputs, classes = train_x.shape[1], 1 + int(max(train_y.max(), test_y.max()))
+    mt.manual_seed(options.seed)
+    network = {
+        "sizes": [inputs, *options.layers, classes],
+        "activation": options.activation,
+        "batch_norm": options.batch_norm,
+        "dropout": options.dropout,
+    }
+    model = classifier.build_model(**network)
+    print(f"data       {len(train_x):,} examples for training, {len(test_x):,} for testing; "
+          f"{inputs} numbers each, {classes} classes")
+    print(f"network    {'-'.join(map(str, network['sizes']))}, {options.activation}, "
+          f"{'batch norm' if options.batch_norm else 'no batch norm'}, dropout {options.dropout}: "
+          f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
+
+    report = classifier.check_gradients(model, train_x[: options.batch_size], train_y[: options.batch_size])
+    if not report:
+        print(report, file=sys.stderr)
+        return 1
+    checked, worst = sum(found.checked for found in report.inputs), report.worst
+    print(f"gradients  {checked} of them agree with finite differences on one batch; "
+          f"the worst, {worst.name}{list(worst.index)}:\n"
+          f"           {worst.analytic:.9g} by backward, {worst.numeric:.9g} by difference, "
+          f"relative error {worst.relative:.1e}", flush=True)
+
+    history = classifier.fit(
+        model, (train_x, train_y), (test_x, test_y), epochs=options.epochs, batch_size=options.batch_size,
+        lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay, clip=options.clip,
+    )
+    if history.stopped:
+        when = f"at the end of epoch {history.epochs}" if history.epochs else "before training"
+        advice = "" if history.interrupted else "; a smaller --lr, or --clip 1, may help"
+        print(f"stopped    {history.stopped}: keeping the weights as they were {when}{advice}",
+              file=sys.stderr)
+    failure = 130 if history.interrupted else 1     # 130: what a shell reports for a program ended by Ctrl-C
+    if not history.epochs:
+        print(f"nothing is saved; {options.out} is as it was", file=sys.stderr)
+        return failure
+    _, accuracy = classifier.evaluate(model, test_x, test_y)
+    print(f"accuracy   {accuracy:.2%} on the {len(test_x):,} test examples")
+    mt.save({"network": network, "model": model.state_dict()}, options.out / "weights.npz")
+    print(f"weights    {options.out / 'weights.npz'}")
+    classifier.draw_curves(history, options.out / "curves.png")
+    print(f"curves     {options.out / 'curves.png'}")
+    return failure if history.stopped else 0
