@@ -30,6 +30,9 @@ BASELINE = "v2"
 LEVELS = ("v2", "v3", "v4")  # x86-64-v2: SSE4.2, v3: AVX2 and FMA, v4: AVX-512
 FEATURE_OF_LEVEL = {"v4": "__AVX512VL__", "v3": "__AVX2__"}  # predefined by -march=native
 
+HEADERS = {path.name: path.relative_to(ROOT) for path in sorted(PACKAGE.rglob("*.h"))}
+INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
+
 MODULES = [
     Extension(".".join(path.relative_to(ROOT).with_suffix("").parts), [str(path.relative_to(ROOT))])
     for path in sorted(PACKAGE.rglob("*.pyx"))
@@ -61,6 +64,16 @@ def accepts_flag(compiler, *flags):
         source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
         command = [compiler, *flags, str(source), "-o", str(Path(folder) / "probe")]
         return subprocess.run(command, capture_output=True).returncode == 0
+
+
+def headers_of(source):
+    """The package's headers that a C file includes, and those that they include: Cython follows .pxd and .pxi only."""
+    found, unread = set(), [Path(source)]
+    while unread:
+        named = {HEADERS.get(Path(name).name) for name in INCLUDE.findall(unread.pop().read_text())} - {None}
+        unread += named - found
+        found |= named
+    return sorted(map(str, found))
 
 
 class BuildLevels(build_ext):
@@ -121,11 +134,11 @@ class BuildLevels(build_ext):
         return Extension(
             name,
             extension.sources,
-            include_dirs=[numpy.get_include(), str(PACKAGE / "kernels")],
+            include_dirs=[numpy.get_include(), *sorted({str(ROOT / header.parent) for header in HEADERS.values()})],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
             extra_compile_args=[*flags, *openmp],
             extra_link_args=[*openmp, *([f"-fsanitize={SANITIZE}"] if SANITIZE else [])],
-            depends=extension.depends,
+            depends=[*extension.depends, *headers_of(extension.sources[0])],
         )
 
 
