@@ -1,7 +1,8 @@
 """Compile microtensor's Cython modules, once per instruction-set level.
 
 Metadata and tool settings are in pyproject.toml; this file holds what has to be decided on the machine:
-which levels to build and which compiler flags work.
+which levels to build and which compiler flags work. A build in place (``build_ext --inplace``, ``pip install -e .``) makes
+the machine's own level only.
 
     MICROTENSOR_LEVELS=v2,v3,v4 pip wheel .     # what a release wheel holds
     MICROTENSOR_SANITIZE=address,undefined      # watch the kernels: see .ci/sanitize
@@ -39,8 +40,11 @@ MODULES = [
 ]
 
 
-def levels_to_build(compiler):
-    """The levels named by MICROTENSOR_LEVELS, or else the baseline and this machine's own; () off x86-64."""
+def levels_to_build(compiler, development):
+    """The levels named by MICROTENSOR_LEVELS, or else this machine's own, with the baseline unless one develops here.
+
+    Off x86-64 there are none: ().
+    """
     if platform.machine().lower() not in ("x86_64", "amd64") or os.name == "nt":
         return ()
     named = os.environ.get("MICROTENSOR_LEVELS")
@@ -54,7 +58,7 @@ def levels_to_build(compiler):
         [compiler, "-march=native", "-dM", "-E", "-x", "c", os.devnull], capture_output=True, text=True
     ).stdout
     own = next((level for level, macro in FEATURE_OF_LEVEL.items() if re.search(rf"\b{macro}\b", macros)), BASELINE)
-    return (BASELINE,) if own == BASELINE else (BASELINE, own)
+    return (own,) if development or own == BASELINE else (BASELINE, own)
 
 
 def accepts_flag(compiler, *flags):
@@ -105,7 +109,7 @@ class BuildLevels(build_ext):
         compiler = (os.environ.get("CC") or "cc").split()[0]
         posix = os.name != "nt"
         openmp = ["-fopenmp"] if posix and accepts_flag(compiler, "-fopenmp") else []
-        levels = levels_to_build(compiler) if posix else ()
+        levels = levels_to_build(compiler, self.inplace) if posix else ()
         self.extensions = [
             self._at_level(extension, level, openmp if posix else [], FLAGS if posix else ["/O2"])
             for level in (levels or (None,))
