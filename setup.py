@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import subprocess
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -127,6 +128,22 @@ class BuildLevels(build_ext):
             extension._file_name = self.get_ext_filename(extension._full_name)
             if self.inplace:
                 Path(self.get_ext_fullpath(extension.name)).parent.mkdir(parents=True, exist_ok=True)
+
+    def run(self):
+        """Compile what is out of date: in place at once, so that what an editable install made is not made again."""
+        (super(build_ext, self) if self.inplace else super()).run()
+        self._remove_stale()
+
+    def _remove_stale(self):
+        """Delete compiled modules of an earlier build that are not in this one: moved since, or of another level."""
+        made = {Path(self.get_ext_fullpath(extension.name)).resolve() for extension in self.extensions}
+        package = Path(self.get_ext_fullpath("microtensor._cpu")).resolve().parent
+        for module in package.rglob("*" + sysconfig.get_config_var("EXT_SUFFIX")):
+            if module not in made:
+                module.unlink()
+        for folder in sorted(package.glob("_isa/**/"), reverse=True):
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
     def _at_level(self, extension, level, openmp, flags):
         import numpy
