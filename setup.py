@@ -1,13 +1,14 @@
 """Compile microtensor's Cython modules, once per instruction-set level.
 
 Metadata and tool settings are in pyproject.toml; this file holds what has to be decided on the machine:
-which levels to build and which compiler flags work. A build in place (``build_ext --inplace``, ``pip install -e .``) makes
-the machine's own level only.
+which levels to build and which compiler flags work. A build in place (``build_ext --inplace``, ``pip install -e .``)
+makes the machine's own level only.
 
     MICROTENSOR_LEVELS=v2,v3,v4 pip wheel .     # what a release wheel holds
     MICROTENSOR_SANITIZE=address,undefined      # watch the kernels: see .ci/sanitize
 """
 
+import copy
 import os
 import platform
 import re
@@ -133,6 +134,12 @@ class BuildLevels(build_ext):
         """Compile what is out of date: in place at once, so that what an editable install made is not made again."""
         (super(build_ext, self) if self.inplace else super()).run()
         self._remove_stale()
+
+    def build_extension(self, extension):
+        """Compile into a folder of the module's own: its C is compiled for several levels, perhaps at the same time."""
+        one = copy.copy(self)
+        one.build_temp = str(Path(self.build_temp) / extension.name)
+        super(BuildLevels, one).build_extension(extension)
 
     def _remove_stale(self):
         """Delete compiled modules of an earlier build that are not in this one: moved since, or of another level."""
