@@ -6,12 +6,16 @@ makes the machine's own level only.
 
     MICROTENSOR_LEVELS=v2,v3,v4 pip wheel .     # what a release wheel holds
     MICROTENSOR_SANITIZE=address,undefined      # watch the kernels: see .ci/sanitize
+    MICROTENSOR_CFLAGS=-Wframe-larger-than=8192 # flags after all others
+
+Another compiler (CC) or other flags compile everything again.
 """
 
 import copy
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sysconfig
 import tempfile
@@ -29,6 +33,8 @@ SANITIZE = os.environ.get("MICROTENSOR_SANITIZE")
 if SANITIZE:            # line numbers, and signed numbers may not wrap around, which Python's own flags allow
     FLAGS += ["-O1", "-g", "-fno-omit-frame-pointer", "-fstrict-overflow"]
     FLAGS += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined"]
+LAST_FLAGS = shlex.split(os.environ.get("MICROTENSOR_CFLAGS", ""))
+COMMAND = Path("build") / "command.txt"
 BASELINE = "v2"
 LEVELS = ("v2", "v3", "v4")  # x86-64-v2: SSE4.2, v3: AVX2 and FMA, v4: AVX-512
 FEATURE_OF_LEVEL = {"v4": "__AVX512VL__", "v3": "__AVX2__"}  # predefined by -march=native
@@ -72,6 +78,15 @@ def accepts_flag(compiler, *flags):
         return subprocess.run(command, capture_output=True).returncode == 0
 
 
+def remember(*command):
+    """The file that holds a command line, new only where that has changed: what depends on it is compiled again."""
+    text = "\n".join(map(str, command)) + "\n"
+    if not COMMAND.exists() or COMMAND.read_text() != text:
+        COMMAND.parent.mkdir(exist_ok=True)
+        COMMAND.write_text(text)
+    return str(COMMAND)
+
+
 def headers_of(source):
     """The package's headers that a C file includes, and those that they include: Cython follows .pxd and .pxi only."""
     found, unread = set(), [Path(source)]
@@ -111,6 +126,7 @@ class BuildLevels(build_ext):
         compiler = (os.environ.get("CC") or "cc").split()[0]
         posix = os.name != "nt"
         openmp = ["-fopenmp"] if posix and accepts_flag(compiler, "-fopenmp") else []
+        self.command = remember(compiler, *FLAGS, *openmp, *LAST_FLAGS, *map(os.environ.get, ("CFLAGS", "LDFLAGS")))
         levels = levels_to_build(compiler, self.inplace) if posix else ()
         self.extensions = [
             self._at_level(extension, level, openmp if posix else [], FLAGS if posix else ["/O2"])
@@ -164,9 +180,9 @@ class BuildLevels(build_ext):
             extension.sources,
             include_dirs=[numpy.get_include(), *sorted({str(ROOT / header.parent) for header in HEADERS.values()})],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-            extra_compile_args=[*flags, *openmp],
+            extra_compile_args=[*flags, *openmp, *LAST_FLAGS],
             extra_link_args=[*openmp, *([f"-fsanitize={SANITIZE}"] if SANITIZE else [])],
-            depends=[*extension.depends, *headers_of(extension.sources[0])],
+            depends=[*extension.depends, *headers_of(extension.sources[0]), self.command],
         )
 
 
