@@ -6,6 +6,7 @@ makes the machine's own level only.
 
     MICROTENSOR_LEVELS=v2,v3,v4 pip wheel .     # what a release wheel holds
     MICROTENSOR_SANITIZE=address,undefined      # watch the kernels: see .ci/sanitize
+    MICROTENSOR_OPENMP=0                        # one thread, as where the compiler has no OpenMP
     MICROTENSOR_CFLAGS=-Wframe-larger-than=8192 # flags after all others
 
 Another compiler (CC) or other flags compile everything again.
@@ -125,7 +126,8 @@ class BuildLevels(build_ext):
         )
         compiler = (os.environ.get("CC") or "cc").split()[0]
         posix = os.name != "nt"
-        openmp = ["-fopenmp"] if posix and accepts_flag(compiler, "-fopenmp") else []
+        wanted = posix and os.environ.get("MICROTENSOR_OPENMP") != "0"
+        openmp = ["-fopenmp"] if wanted and accepts_flag(compiler, "-fopenmp") else []
         self.command = remember(compiler, *FLAGS, *openmp, *LAST_FLAGS, *map(os.environ.get, ("CFLAGS", "LDFLAGS")))
         levels = levels_to_build(compiler, self.inplace) if posix else ()
         self.extensions = [
