@@ -167,7 +167,9 @@ def test_func_may_read_the_inputs_from_elsewhere(rng):
 
 
 @pytest.mark.parametrize(
-    "prepare", [lambda x: x.T, lambda x: x[::2, ::-1], lambda x: x[:1].expand(3, 4), lambda x: x * 2], ids=str
+    "prepare",
+    [lambda x: x.T, lambda x: x[::2, ::-1], lambda x: x[:1].expand(3, 4), lambda x: x * 2],
+    ids=["transposed", "backwards", "expanded", "computed"],
 )
 def test_views_and_computed_tensors_are_checked(prepare, rng):
     x = prepare(random_input(rng, 6, 4))

@@ -136,7 +136,7 @@ def test_flatten_keeps_the_batch(rng):
     (nn.SELU(), lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x))),
     (nn.Softmax(dim=0), lambda x: np.exp(x) / np.exp(x).sum(0)),
     (nn.LogSoftmax(dim=1), lambda x: x - np.log(np.exp(x).sum(1, keepdims=True))),
-], ids=repr)
+], ids=lambda value: repr(value) if isinstance(value, nn.Module) else "NumPy")
 def test_activation_formula(rng, layer, formula):
     x = normal(rng, 4, 7)
     close(layer(x), formula(x.numpy()))
