@@ -106,7 +106,7 @@ def compare(run, k, found, places):
     found.relative = float(distance[row, worst] / scale) if distance[row, worst] else 0.0
     if run.eps is None:
         ladder = ladders[worst]
-        found.step = ladder.chosen(row)
+        found.step = ladder.chosen()[row]
         levels = sorted(ladder.levels) if run.fast_mode else CURVE
         found.curve = [(ladder.h(level), float(ladder.level(level)[0][row])) for level in levels]
     keep_arrays(found, point, places, ours, numeric, tolerance)
@@ -174,7 +174,7 @@ def second_look(run, k, found, ladder, place, ours, alpha, excess, size, state):
         unseen = hidden(ladder)
         if np.all(distance <= unseen):
             return "" if np.all(unseen <= GUARD * size) else "weak"
-        if np.all(distance <= 8 * 2.4 * coarse_noise(ladder) / min(ladder.chosen(p) for p in range(len(run.probes)))):
+        if np.all(distance <= 8 * 2.4 * coarse_noise(ladder) / np.min(ladder.chosen())):
             return "noisy"
         low_value, low_error = ladder.lowest(GUARD * size)
         differs = np.abs(low_value - value) > 8 * (low_error + error)

@@ -189,10 +189,10 @@ class Ladder:
         (t2, error), (above, _) = self.windows[level], self.windows.get(level - 1, self.windows[level])
         return t2, np.fmax(error, np.abs(t2 - above))
 
-    def chosen(self, p):
-        """The smallest step of the window that ``best`` took for probe p."""
+    def chosen(self):
+        """The smallest steps (P,) of the windows that ``best`` took."""
         levels, _, errors = self.ranked()
-        return self.h(levels[int(np.argmin(errors[:, p]))] + 2)
+        return np.array([self.h(levels[window] + 2) for window in np.argmin(errors, axis=0)])
 
 
 def hidden(ladder):
@@ -206,7 +206,7 @@ def hidden(ladder):
     steps = np.array([ladder.h(level) for level in ladder.levels])
     changes = np.array([np.abs(slope) * 2 * ladder.h(level) for level, (slope, _, _) in ladder.levels.items()])
     smallest = np.min(np.where(changes > 0, changes, np.inf), axis=0)
-    chosen = np.array([ladder.chosen(p) for p in range(len(ladder.probes))])
+    chosen = ladder.chosen()
     stuck = np.array([np.all(changes[steps <= h, p] == 0) for p, h in enumerate(chosen)]) & np.isfinite(smallest)
     return np.fmax(unseen, np.where(stuck, smallest / (2 * chosen), 0))
 
