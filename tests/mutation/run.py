@@ -172,7 +172,7 @@ def work(folder, verbose):
     asked = json.loads((folder / "asked.json").read_text())
     plugin = ForkForEachMutant(asked, time.monotonic() + BATCH_SECONDS, verbose)
     tests = [str(ROOT / "tests" / name) for name in (FIRST, *WIDER)]
-    options = ["-q", "-s", "-m", "not slow", "-k", ASIDE, "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
+    options = ["-q", "-s", "-m", "not slow", "-k", ASIDE, "-n", "0", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
     pytest.main([*options, *tests], [plugin])
     (folder / "answer.json").write_text(json.dumps(plugin.results))
 
