@@ -146,18 +146,18 @@ def measure(page):
     return len(prose.split()), quoted
 
 
-def main(arguments=None):
+def main(arguments=None, root=ROOT):
     """Rewrite or check; the exit code is 1 if a quote is stale or its source is gone."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing, and fail if a quote is stale")
     check = parser.parse_args(arguments).check
     failed = False
-    for path in sorted((ROOT / "docs").glob("*.md")):
+    for path in sorted((root / "docs").glob("*.md")):
         page = path.read_text(encoding="utf-8")
         if "<!-- quoted:" not in page:
             continue
         try:
-            renewed = renew(page)
+            renewed = renew(page, root)
         except MissingError as missing:
             print(f"docs/{path.name}: {missing}", file=sys.stderr)
             failed = True

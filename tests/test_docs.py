@@ -1,7 +1,8 @@
-"""Every example in a docstring, compiled modules included, and every public name has a docstring."""
+"""Docstrings: every example runs, and every public name has one. Pages: README's example trains, no quote is stale."""
 
 import doctest
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -60,3 +61,157 @@ def test_readme_example_trains(capsys):
     exec(compile(example, "README.md", "exec"), {})
     accuracy = float(re.search(r"test accuracy ([\d.]+)%", capsys.readouterr().out).group(1))
     assert accuracy >= 95
+
+
+# -- docs/quote.py ---------------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[1]
+QUOTING = [path for path in sorted((ROOT / "docs").glob("*.md")) if "<!-- quoted:" in path.read_text()]
+SOURCE = '''
+cdef extern from "x.h":
+    void announced(int n)
+
+cdef enum:
+    A = 1
+
+cdef struct Job:
+    int n       # how many
+
+cdef Table TABLE = Table(
+    one, two)
+
+
+# -- first ---------
+
+cdef class Base:
+    cdef int run(self):
+        pass
+
+
+@decorated
+cdef class Thing(Base):
+    cdef int run(self,
+                 int n) except -1:
+        """Do it,
+
+        all of it.
+        """
+
+        if n:
+            return 1
+        # the end
+        return 0
+
+    def other(self):
+        return 2
+
+
+# -- second thing -------
+
+cdef void announced(int n):
+    pass
+'''
+HEADER = """
+/* -- the tile -------- */
+
+INLINE void NAME(tile)(int rows,
+                       int columns) {
+    if (rows) {
+        use(rows);
+    }
+}
+
+static void plain(int n) {
+    tile(n);
+}
+"""
+
+
+@pytest.fixture
+def quote():
+    spec = importlib.util.spec_from_file_location("quote", ROOT / "docs" / "quote.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def sources(tmp_path):
+    (tmp_path / "a.pyx").write_text(SOURCE)
+    (tmp_path / "a.h").write_text(HEADER)
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", QUOTING, ids=lambda path: path.stem)
+def test_every_quote_is_current(path, quote):
+    page = path.read_text()
+    assert quote.renew(page) == page, "run python docs/quote.py"
+
+
+def test_the_evening_is_no_longer_than_it_says(quote):
+    words, lines = quote.measure((ROOT / "docs" / "evening.md").read_text())
+    assert 300 <= lines <= 400
+    assert 1500 <= words <= 3500
+
+
+@pytest.mark.parametrize(("asked", "expected"), [
+    ("Job", "cdef struct Job:\n    int n       # how many\n"),
+    ("TABLE", "cdef Table TABLE = Table(\n    one, two)\n"),
+    ("announced", "cdef void announced(int n):\n    pass\n"),
+    ("Thing.other", "def other(self):\n    return 2\n"),
+    ("Thing.run without docstring", "cdef int run(self,\n             int n) except -1:\n    if n:\n        return 1\n"
+                                    "    # the end\n    return 0\n"),
+    ('Thing.run lines "if n" to "return"', "if n:\n    return 1\n"),
+    ('Thing.run lines "# the end" to "# the end"', "# the end\n"),
+    ('"second thing"', "# -- second thing -------\n\ncdef void announced(int n):\n    pass\n"),
+])
+def test_a_quote_is_what_stands_in_the_source(asked, expected, quote, sources):
+    language, caption, *lines = quote.quote(f"<!-- quoted: a.pyx {asked} -->", sources).splitlines(keepends=True)
+    assert language == "```cython\n" and caption.startswith("# a.pyx: ") and lines.pop() == "```"
+    assert "".join(lines) == expected
+    assert caption.endswith("(a part)\n") == ("lines" in asked)
+
+
+def test_a_quote_of_c(quote, sources):
+    def lines(name):
+        return quote.quote(f"<!-- quoted: a.h {name} -->", sources).splitlines()
+
+    assert lines("tile")[:3] == ["```c", "/* a.h: tile */", "INLINE void NAME(tile)(int rows,"]
+    assert lines("tile")[-2:] == ["}", "```"] and len(lines("tile")) == 9
+    assert lines("plain")[2:-1] == ["static void plain(int n) {", "    tile(n);", "}"]
+    assert lines('"the tile"')[2] == "/* -- the tile -------- */"
+
+
+def test_a_stale_quote_is_found_and_renewed(quote, sources):
+    page = "# Page\n\n<!-- quoted: a.pyx Thing.other -->\n```\n```\n\ntext, and `code`\n"
+    written = quote.renew(page, sources)
+    assert "    return 2\n```\n\ntext" in written and quote.renew(written, sources) == written
+    (sources / "a.pyx").write_text(SOURCE.replace("return 2", "return 3"))
+    assert quote.renew(written, sources) == written.replace("return 2", "return 3") != written
+
+
+@pytest.mark.parametrize("marker", [
+    "a.pyx Nothing", "a.pyx Thing.nothing", "a.pyx Job.run", 'a.pyx "third"', "a.h nothing", "b.pyx Thing",
+    'a.pyx Thing lines "no such" to "return"', 'a.pyx Thing lines "return 2" to "return 0"', "a.pyx",
+    "a.pyx Job with all",
+])
+def test_what_is_not_there_is_an_error(marker, quote, sources):
+    with pytest.raises(quote.MissingError, match=re.escape(marker)):
+        quote.renew(f"<!-- quoted: {marker} -->\n```\n```\n", sources)
+
+
+def test_a_marker_needs_a_fence(quote, sources):
+    with pytest.raises(quote.MissingError, match="no fence"):
+        quote.renew("<!-- quoted: a.pyx Job -->\n\n```\n```\n", sources)
+
+
+def test_the_check_fails_and_names_the_quote(quote, sources, capsys):
+    (sources / "docs").mkdir()
+    page = sources / "docs" / "page.md"
+    page.write_text("<!-- quoted: a.pyx Job -->\n```\n```\ntwo words\n")
+    before = page.read_text()
+    assert quote.main(["--check"], sources) == 1 and page.read_text() == before
+    assert "<!-- quoted: a.pyx Job -->" in capsys.readouterr().err
+    assert quote.main([], sources) == 0 and "int n" in page.read_text()
+    assert quote.main(["--check"], sources) == 0
+    assert capsys.readouterr().out.endswith("docs/page.md: 2 words, 2 quoted lines\n")
