@@ -15,7 +15,7 @@ cdef class Tensor:
     cdef bint needs_gradient        # requires_grad
     cdef Tensor gradient            # .grad
     cdef Version version            # counts in-place writes; made when first asked for, shared by views
-    cdef Py_ssize_t replaced        # the time at which .data became of another shape or dtype
+    cdef Py_ssize_t replaced        # the number of replacements when .data last changed its shape or dtype
     cdef object __weakref__
 
     cdef Version get_version(self)
@@ -23,12 +23,12 @@ cdef class Tensor:
     cdef void after_write(self)
 
 
-cdef enum:                          # what an op's backward reads, as a set: record drops the rest
+cdef enum:                          # what an op's backward or rule reads, as a set: record drops the rest
     NOTHING = 0
     INPUT = 1                       # a
     OTHER = 2                       # b, the second input
     OUTPUT = 4                      # y
-    CONTEXT = 8
+    CONTEXT = 8                     # context
 
 
 @cython.no_gc
@@ -38,14 +38,14 @@ cdef class Op:
     cdef tuple input_shapes         # the inputs' shapes, kept only if one of them was broadcast
     # -- what forward computes with, and backward after it
     cdef ndarray a, b, c, y         # the first, second and third input, the output
-    cdef object context             # whatever else
+    cdef object context             # what else forward found out and backward needs, such as where a maximum is
     cdef object g                   # dL/dy so far: an ndarray, or a Tensor under create_graph; only during a pass
     cdef ndarray da, db, dc         # the gradients of up to three inputs; only until the engine has them
     # -- saved for backward
     cdef Version version_a, version_b, version_y
     cdef Py_ssize_t writes          # what the three versions added up to when the arrays were saved
     cdef bint saved, freed
-    cdef Py_ssize_t recorded        # the time of forward
+    cdef Py_ssize_t recorded        # the number of replacements at forward: see Engine.check_leaf
     # -- while the engine runs
     cdef bint owned                 # g may be written into
     cdef Py_ssize_t pending         # gradients still to come

@@ -243,8 +243,8 @@ cdef class Op:
 
     Its life has four steps. A subclass, or the family of ops that it belongs to (microtensor/ops/base.pyx), gives each:
 
-        check      the arguments, and bring them to one dtype
-        allocate   the output y
+        check      the arguments, and bring them to one dtype (the public function, and apply)
+        allocate   the output y (apply does this and the next two)
         run        the loops: run_forward computes y from a, b, c and the op's options
         record     link the output to the op, and drop what backward does not read (``reads`` says what it does)
 
@@ -291,7 +291,7 @@ cdef class Op:
         return 0
 
     cdef int reads(self) noexcept:
-        """What backward reads: a set of INPUT, OTHER, OUTPUT and CONTEXT."""
+        """What backward or rule reads: a set of INPUT, OTHER, OUTPUT and CONTEXT."""
         return NOTHING
 
     def rule(self, Tensor g):
@@ -308,7 +308,7 @@ cdef class Op:
         return self.edges[i] is not None
 
     cdef void save(self, Tensor a, Tensor b, Tensor y):
-        """Link the output y to the op, and of what forward computed with keep what backward reads."""
+        """Link the output y to the op, and of what forward computed with keep what reads() names."""
         cdef int reads = self.reads()
         self.recorded = _replacements
         y.op, y.needs_gradient = self, True
@@ -330,7 +330,7 @@ cdef class Op:
             self.y = None
         if not reads & CONTEXT:
             self.context = None
-        self.c = None
+        self.c = None                           # no backward reads a third input
 
     cdef int check_saved(self) except -1:
         """Raise if the saved arrays are gone or no longer hold what they held in forward."""
@@ -431,7 +431,8 @@ cdef class Engine:
     2. Ops that have been sent all their gradients are ready. Take one, let it send gradients to its inputs,
        free what it saved, repeat.
 
-    The first gradient sent to an op or a leaf is adopted, the second makes a sum, later ones are added in place.
+    The first gradient sent to an op is adopted. The next one is added into it if the engine owns it, and else into a
+    new array. A leaf does the same, but copies a first one that is only lent.
     """
 
     cdef int run(self, list roots, list gradients, bint retain_graph) except -1:
@@ -453,7 +454,7 @@ cdef class Engine:
         return 0
 
     cdef list count_gradients(self, Py_ssize_t pass_id, list roots):
-        """Step 1. Returns the roots that are Ops, each once."""
+        """Step 1: count, and check. Returns the roots that are Ops, each once."""
         cdef list start = [], found
         cdef Op op = None, source, following            # the next op, without a trip through the list
         for root in roots:
@@ -496,14 +497,14 @@ cdef class Engine:
         return 0
 
     cdef int run_in_order(self, list ready, bint retain_graph) except -1:
-        """Step 2."""
+        """Step 2: run each op that has been sent all its gradients, and send on what it gives."""
         cdef Op op = None, source, following
         while op is not None or ready:
             if op is None:
                 op = <Op>ready.pop()
             if self.captured is not None and op in self.captured:
                 self.captured[op] = None if op.g is None else self.copied(op.g)
-            if op.g is not None:
+            if op.g is not None:                    # None where no gradient was given
                 if self.create_graph:
                     self.run_rule(op, <Tensor>op.g)
                 else:

@@ -13,7 +13,7 @@ from microtensor.core cimport Tensor, contiguous, empty, empty_like, holding, is
 from microtensor.kernels cimport simd
 from microtensor.kernels.simd cimport real
 from microtensor.kernels.sums cimport larger, sum_squares_run
-from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, MAX_PARTS, UNIT, parallel_for, parts_of
+from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, MAX_PARTS, UNIT, parallel_for
 
 import numpy as np
 
@@ -109,7 +109,8 @@ cdef class Update:
 
     cdef int run(self) except -1:
         cdef PieceJob job
-        cdef Py_ssize_t k, part, parts = parts_of(self.longest, ELEMENTS_PER_THREAD)
+        # All parts that there can be: another thread may change the number of threads between two pieces.
+        cdef Py_ssize_t k, part, parts = 1 if self.longest < 2 * ELEMENTS_PER_THREAD else MAX_PARTS
         job.loops, job.options, job.largest = self.loops, self.options, self.largest
         for part in range(parts):
             job.results[part] = 0
@@ -194,7 +195,7 @@ cdef double sgd_loop(real* p, const real* g, real* v, bint first, Py_ssize_t n, 
     if v == NULL:
         for i in range(n):
             p[i] -= lr * (sign * g[i] + decay * p[i])
-    elif first:
+    elif first:                             # v holds nothing yet: the first velocity is the gradient, undampened
         for i in range(n):
             step = sign * g[i] + decay * p[i]
             v[i] = step
@@ -216,7 +217,7 @@ cdef Tensor velocity(dict state, Tensor p):
     return None if own is None else own.get("momentum_buffer")
 
 
-cdef Update update_of(dict group):
+cdef Update sgd_update(dict group):
     """The update of a group, with its options and no pieces yet."""
     cdef Update update = update_with(&SGD_LOOPS)
     update.options = [group["lr"], group["momentum"], 1 - <double>group["dampening"], group["weight_decay"],
@@ -239,7 +240,7 @@ def sgd_step(list groups not None, dict state not None):
     cdef Piece* piece
     cdef list updates = [], written = [], new = []
     for group in groups:
-        update = update_of(group)
+        update = sgd_update(group)
         updates.append(update)
         for item in group["params"]:
             p = checked("SGD", item)
@@ -253,7 +254,7 @@ def sgd_step(list groups not None, dict state not None):
             piece = update.add(p.array)
             piece.g = update.address(p.gradient.array, False)
             written.append(p)
-            if update.options[1] == 0:
+            if group["momentum"] == 0:              # no velocity
                 continue
             v = velocity(state, p)
             if v is None:

@@ -266,7 +266,7 @@ cdef class Tensor:
         seed = _seed(self, gradient)
         cdef Engine engine = Engine.__new__(Engine)
         engine.create_graph = create_graph
-        engine.run([self if self.op is None else self.op], [seed],
+        engine.run([_edge(self)], [seed],
                    create_graph if retain_graph is None else retain_graph)
 
     def detach(self):

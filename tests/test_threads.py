@@ -345,3 +345,38 @@ def test_multiprocessing_pool_computes(method, tmp_path):
     command = [sys.executable, str(script)]
     child = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT)
     assert child.stdout.strip() == "True", child.stderr
+
+
+@openmp
+@pytest.mark.parametrize("compute", ["cross_entropy", "clip"])
+def test_number_of_threads_may_change_while_threads_run(compute, rng):
+    """Another thread that sets the number meanwhile changes no result: each sum is over the parts that were made."""
+    x = mt.from_numpy(rng.standard_normal((40000, 10)).astype(np.float32))
+    labels = mt.from_numpy(rng.integers(0, 10, 40000))
+    parameters = [mt.zeros(40000, requires_grad=True) for _ in range(6)]
+    for parameter in parameters:
+        parameter.grad = mt.ones(40000)
+
+    def once():
+        if compute == "cross_entropy":
+            return mt.cross_entropy(x, labels).item()
+        return mt.nn.utils.clip_grad_norm_(parameters, 1e9).item()
+
+    before, stop = mt.get_num_threads(), threading.Event()
+    mt.set_num_threads(1)
+    expected = once()
+
+    def switch():
+        while not stop.is_set():
+            mt.set_num_threads(1)
+            mt.set_num_threads(2)
+
+    other = threading.Thread(target=switch)
+    other.start()
+    try:
+        results = [once() for _ in range(200)]
+    finally:
+        stop.set()
+        other.join()
+        mt.set_num_threads(before)
+    np.testing.assert_allclose(results, expected, rtol=1e-6)

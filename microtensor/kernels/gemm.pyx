@@ -12,10 +12,10 @@ How gemm gets fast: everything that is loaded is used many times before it has t
     L2          a block of B, DEPTH x BLOCK_BYTES, used again for every tile below
     beyond      A, read once per block of B, and C, read and written once per DEPTH
 
-The tile reads A and B where they lie. They are packed, copied into the order in which the tile reads them, only where
-that pays: see ``far_apart``. This is the scheme of Goto and van de Geijn (Anatomy of High-Performance Matrix
-Multiplication, 2008) with A and B in each other's place, as rows of C are contiguous here, and without packing what
-needs none.
+The tile reads A and B where they lie, except where they are packed, that is copied into the order in which the tile
+reads them: A only where that pays (``far_apart``); B there too, and always if its columns are not adjacent. This is the
+scheme of Goto and van de Geijn (Anatomy of High-Performance Matrix Multiplication, 2008) with A and B in each other's
+place, as rows of C are contiguous here, and without packing what needs none.
 """
 
 from microtensor.kernels.simd cimport real

@@ -41,7 +41,7 @@ cdef void run_parts(Part part, void* job, Py_ssize_t n, Py_ssize_t unit, Py_ssiz
     """parallel_for, for work that is worth releasing the GIL."""
     cdef Py_ssize_t number, parts = parts_of(n, work_per_thread)
     with nogil:                                     # does nothing where the GIL is not held (Cython 3.2)
-        if parts == 1:                              # a team of one is not free either
+        if parts == 1:                              # starting a team costs time even for one thread
             run_part(part, job, 0, 1, n, unit)
         else:
             for number in prange(parts, num_threads=<int>parts, schedule="static"):

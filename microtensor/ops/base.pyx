@@ -34,27 +34,29 @@ cdef struct UnaryJob:
     const UnaryLoops* loops
     const double* options
     bint single                 # float32, not float64
-    const void* x               # forward: x; backward: what the loop reads, x or y
-    const void* g               # backward: g
-    void* y                     # forward: y; backward: dx
+    const void* input           # forward: x; backward: what the loop reads, x or y
+    const void* g               # backward only
+    void* result                # forward: y; backward: dx
 
 
 cdef void unary_forward_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef UnaryJob* job = <UnaryJob*>job_pointer
     if job.single:
-        job.loops.forward_float(<const float*>job.x + first, <float*>job.y + first, last - first, job.options)
+        job.loops.forward_float(<const float*>job.input + first, <float*>job.result + first, last - first,
+                                job.options)
     else:
-        job.loops.forward_double(<const double*>job.x + first, <double*>job.y + first, last - first, job.options)
+        job.loops.forward_double(<const double*>job.input + first, <double*>job.result + first, last - first,
+                                 job.options)
 
 
 cdef void unary_backward_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef UnaryJob* job = <UnaryJob*>job_pointer
     if job.single:
-        job.loops.backward_float(<const float*>job.x + first, <const float*>job.g + first, <float*>job.y + first,
-                                 last - first, job.options)
+        job.loops.backward_float(<const float*>job.input + first, <const float*>job.g + first,
+                                 <float*>job.result + first, last - first, job.options)
     else:
-        job.loops.backward_double(<const double*>job.x + first, <const double*>job.g + first, <double*>job.y + first,
-                                  last - first, job.options)
+        job.loops.backward_double(<const double*>job.input + first, <const double*>job.g + first,
+                                  <double*>job.result + first, last - first, job.options)
 
 
 @cython.no_gc
@@ -73,7 +75,7 @@ cdef class Unary(Op):
         cdef ndarray x = contiguous(self.a)
         cdef UnaryJob job
         job.loops, job.options, job.single = self.loops, self.options, is_single(x)
-        job.x, job.y = cnp.PyArray_DATA(x), cnp.PyArray_DATA(self.y)
+        job.input, job.result = cnp.PyArray_DATA(x), cnp.PyArray_DATA(self.y)
         parallel_for(unary_forward_part, &job, cnp.PyArray_SIZE(x), UNIT, ELEMENTS_PER_THREAD)
         return 0
 
@@ -92,7 +94,7 @@ cdef class Unary(Op):
         elif self.loops.reads == OUTPUT:
             saved = contiguous(self.y)
         job.loops, job.options, job.single = self.loops, self.options, is_single(g)
-        job.x, job.g, job.y = cnp.PyArray_DATA(saved), cnp.PyArray_DATA(g), cnp.PyArray_DATA(self.da)
+        job.input, job.g, job.result = cnp.PyArray_DATA(saved), cnp.PyArray_DATA(g), cnp.PyArray_DATA(self.da)
         parallel_for(unary_backward_part, &job, cnp.PyArray_SIZE(g), UNIT, ELEMENTS_PER_THREAD)
         return 0
 
@@ -364,9 +366,9 @@ cdef struct AlongDimJob:
     const AlongDimLoops* loops
     bint single
     Blocks blocks
-    const void* x               # forward: x; backward: y
-    const void* g               # backward: g; NULL for forward
-    void* y                     # forward: y; backward: dx
+    const void* input           # forward: x; backward: y
+    const void* g               # backward only; NULL for forward
+    void* result                # forward: y; backward: dx
 
 
 cdef void along_dim_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
@@ -377,13 +379,15 @@ cdef void along_dim_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first
         block = block_at(&job.blocks, number)
         i = block.start
         if job.single and job.g == NULL:
-            job.loops.forward_float(<const float*>job.x + i, <float*>job.y + i, &block)
+            job.loops.forward_float(<const float*>job.input + i, <float*>job.result + i, &block)
         elif job.g == NULL:
-            job.loops.forward_double(<const double*>job.x + i, <double*>job.y + i, &block)
+            job.loops.forward_double(<const double*>job.input + i, <double*>job.result + i, &block)
         elif job.single:
-            job.loops.backward_float(<const float*>job.x + i, <const float*>job.g + i, <float*>job.y + i, &block)
+            job.loops.backward_float(<const float*>job.input + i, <const float*>job.g + i, <float*>job.result + i,
+                                     &block)
         else:
-            job.loops.backward_double(<const double*>job.x + i, <const double*>job.g + i, <double*>job.y + i, &block)
+            job.loops.backward_double(<const double*>job.input + i, <const double*>job.g + i, <double*>job.result + i,
+                                      &block)
 
 
 @cython.no_gc
@@ -419,7 +423,7 @@ cdef class AlongDim(Op):
         make_lines(&lines, cnp.PyArray_NDIM(x), <const Py_ssize_t*>cnp.PyArray_DIMS(x), <Dims>1 << self.dim)
         job.loops, job.single = self.loops, is_single(x)
         job.blocks = blocks_of(&lines, height_in_cache(lines.length.size, lines.columns))
-        job.x, job.y = cnp.PyArray_DATA(x), cnp.PyArray_DATA(y)
+        job.input, job.result = cnp.PyArray_DATA(x), cnp.PyArray_DATA(y)
         job.g = NULL if g is None else cnp.PyArray_DATA(g)
         if lines.length.size > 0:
             parallel_for(along_dim_part, &job, job.blocks.count, 1,

@@ -1,7 +1,7 @@
 """The matrix products of the graph: linear (x W^T + b) and matmul (1-D, 2-D, batched).
 
-Both are one or more calls of gemm (see gemm.pyx), which takes its matrices with any strides: transposes are never
-copied.
+Both are one or more calls of gemm (see gemm.pyx), which takes matrices of any strides: a transpose is the same
+memory with its two strides exchanged.
 """
 
 cimport cython

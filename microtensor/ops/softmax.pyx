@@ -29,30 +29,30 @@ from microtensor.ops.sample import Sample
 cnp.import_array()
 
 
-cdef void exponentials(const real* x, real* y, const Block* block, real* m, double* total) noexcept nogil:
-    """y = e^(x - m), with each line's largest x in m and its sum of y in total."""
+cdef void exponentials(const real* x, real* e, const Block* block, real* m, double* s) noexcept nogil:
+    """e = e^(x - m), with each line's largest x in m and its sum of e in s."""
     cdef Py_ssize_t l, r, i, length = block.length
     if not block.columns:
         for r in range(block.lines):
             m[r] = max_run(x + r * length, length)
             for l in range(length):
-                y[r * length + l] = x[r * length + l] - m[r]
+                e[r * length + l] = x[r * length + l] - m[r]
         for i in range(block.lines * length):       # one vector loop over all rows
-            y[i] = simd.exp(y[i])
+            e[i] = simd.exp(e[i])
         for r in range(block.lines):
-            total[r] = sum_run(y + r * length, length)
+            s[r] = sum_run(e + r * length, length)
         return
     for r in range(block.lines):
         m[r] = -<real>simd.INFINITY
-        total[r] = 0
+        s[r] = 0
     for l in range(length):
         for r in range(block.lines):
             m[r] = larger(m[r], x[l * block.step + r])
     for l in range(length):
         for r in range(block.lines):
             i = l * block.step + r
-            y[i] = simd.exp(x[i] - m[r])
-            total[r] += y[i]
+            e[i] = simd.exp(x[i] - m[r])
+            s[r] += e[i]
 
 
 # -- softmax --------------------------------------------------------------------------------------------------
@@ -260,9 +260,9 @@ cdef struct CrossEntropyJob:
     void* e                             # like x
     void* inverse                       # 1/s of each row
     const void* x                       # forward: the scores, and each row's loss, or NULL
-    void* losses
-    double loss[MAX_PARTS]              # the sums over each part's rows: of the losses,
-    double weights[MAX_PARTS]           # of their weights,
+    void* row_losses
+    double loss_sum[MAX_PARTS]          # the sums over each part's rows: of the losses,
+    double weight_sum[MAX_PARTS]        # of their weights,
     Py_ssize_t misfits[MAX_PARTS]       # and of class indices that are out of range
     const void* g                       # backward: g, one number per row or, with a step of 0, one in all
     Py_ssize_t g_step
@@ -276,11 +276,12 @@ cdef void cross_entropy_forward(const real* x, const real* weight, real* losses,
     cdef long long t
     cdef real m[MAX_HEIGHT]
     cdef double s[MAX_HEIGHT]
+    cdef double log_s[MAX_HEIGHT]
     cdef double w, loss, total_loss = 0, total_weight = 0
     exponentials(x, e, block, m, s)
     for r in range(block.lines):
         inverse[r] = <real>(1 / s[r])
-        s[r] = simd.log(s[r])
+        log_s[r] = simd.log(s[r])
     for r in range(block.lines):
         t = job.target[block.first + r]
         w = loss = 0
@@ -288,15 +289,15 @@ cdef void cross_entropy_forward(const real* x, const real* weight, real* losses,
             pass
         elif 0 <= t < C:
             w = 1 if weight == NULL else weight[t]
-            loss = w * (s[r] + (m[r] - x[r * C + t]))
+            loss = w * (log_s[r] + (m[r] - x[r * C + t]))
         else:
             misfits += 1
         if losses != NULL:
             losses[block.first + r] = <real>loss
         total_loss += loss
         total_weight += w
-    job.loss[part] += total_loss        # once for the block: other threads write to the same cache line
-    job.weights[part] += total_weight
+    job.loss_sum[part] += total_loss        # once for the block: other threads write to the same cache line
+    job.weight_sum[part] += total_weight
     job.misfits[part] += misfits
 
 
@@ -332,10 +333,10 @@ cdef void cross_entropy_part(void* job_pointer, Py_ssize_t part, Py_ssize_t firs
         block = rows_at(first, min(height_in_cache(C, False), last - first), C)
         i = block.start
         if job.single and job.dx == NULL:
-            cross_entropy_forward(<const float*>job.x + i, <const float*>job.weight, <float*>job.losses,
+            cross_entropy_forward(<const float*>job.x + i, <const float*>job.weight, <float*>job.row_losses,
                                   <float*>job.e + i, <float*>job.inverse + first, job, &block, part)
         elif job.dx == NULL:
-            cross_entropy_forward(<const double*>job.x + i, <const double*>job.weight, <double*>job.losses,
+            cross_entropy_forward(<const double*>job.x + i, <const double*>job.weight, <double*>job.row_losses,
                                   <double*>job.e + i, <double*>job.inverse + first, job, &block, part)
         elif job.single:
             cross_entropy_backward(<const float*>job.e + i, <const float*>job.inverse + first,
@@ -381,16 +382,17 @@ cdef class CrossEntropy(Op):
         cdef ndarray x = contiguous(self.a)
         cdef CrossEntropyJob job
         cdef double loss = 0, weights = 0
-        cdef Py_ssize_t rows = cnp.PyArray_SIZE(self.target), work, part, misfits = 0
+        cdef Py_ssize_t rows = cnp.PyArray_SIZE(self.target), work, part, parts, misfits = 0
         self.describe(&job)
         work = rows_per_thread(job.C)
-        job.x, job.losses = cnp.PyArray_DATA(x), cnp.PyArray_DATA(self.y) if self.per_row else NULL
-        for part in range(parts_of(rows, work)):
-            job.loss[part] = job.weights[part] = job.misfits[part] = 0
+        parts = parts_of(rows, work)            # once: another thread may change the number of threads meanwhile
+        job.x, job.row_losses = cnp.PyArray_DATA(x), cnp.PyArray_DATA(self.y) if self.per_row else NULL
+        for part in range(parts):
+            job.loss_sum[part] = job.weight_sum[part] = job.misfits[part] = 0
         parallel_for(cross_entropy_part, &job, rows, 1, work)
-        for part in range(parts_of(rows, work)):
-            loss += job.loss[part]
-            weights += job.weights[part]
+        for part in range(parts):
+            loss += job.loss_sum[part]
+            weights += job.weight_sum[part]
             misfits += job.misfits[part]
         if misfits:
             raise_out_of_range("cross_entropy", self.target, self.ignore_index, (<object>x).shape, job.C)
