@@ -50,7 +50,8 @@ cdef class ReLU(Unary):
 
     @staticmethod
     def samples(draw):
-        yield from unary_samples(relu, lambda x: np.maximum(x, 0), draw.nonzero, kinks="0")
+        yield from unary_samples(relu, lambda x, f: f.where(x > 0, x, 0), lambda x, y, f: f.where(y > 0, 1, 0),
+                                 draw.nonzero, kinks="0")
 
 
 def relu(Tensor input not None):
@@ -100,8 +101,10 @@ cdef class LeakyReLU(Unary):
 
     @staticmethod
     def samples(draw):
-        yield from unary_samples(lambda x: leaky_relu(x, 0.1),
-                                 lambda x: np.where(x > 0, x, 0.1 * x), draw.nonzero, kinks="0")
+        for slope in (0.01, 0.1):
+            yield from unary_samples(leaky_relu, lambda x, f, negative_slope: f.where(x > 0, x, negative_slope * x),
+                                     lambda x, y, f, negative_slope: f.where(x > 0, 1, negative_slope),
+                                     draw.nonzero, kinks="0", negative_slope=slope)
 
 
 def leaky_relu(Tensor input not None, double negative_slope=0.01):
@@ -152,7 +155,7 @@ cdef class Sigmoid(Unary):
 
     @staticmethod
     def samples(draw):
-        yield from unary_samples(sigmoid, lambda x: 1 / (1 + np.exp(-x)), draw)
+        yield from unary_samples(sigmoid, lambda x, f: f.sigmoid(x), lambda x, y, f: y * (1 - y), draw)
 
 
 def sigmoid(Tensor input not None):
@@ -200,7 +203,7 @@ cdef class Tanh(Unary):
 
     @staticmethod
     def samples(draw):
-        yield from unary_samples(tanh, np.tanh, draw)
+        yield from unary_samples(tanh, lambda x, f: f.tanh(x), lambda x, y, f: 1 - y * y, draw)
 
 
 def tanh(Tensor input not None):
@@ -258,9 +261,10 @@ cdef class ELU(ScaledELU):
 
     @staticmethod
     def samples(draw):
-        yield from unary_samples(lambda x: elu(x, 1.3),
-                                 lambda x: np.where(x > 0, x, 1.3 * np.expm1(x)), draw.nonzero,
-                                 kinks="0, unless alpha = 1")
+        for alpha in (1.0, 1.3):
+            yield from unary_samples(elu, lambda x, f, alpha: f.where(x > 0, x, alpha * f.expm1(x)),
+                                     lambda x, y, f, alpha: f.where(y > 0, 1, y + alpha), draw.nonzero,
+                                     kinks="0, unless alpha = 1", alpha=alpha)
 
 
 def elu(Tensor input not None, double alpha=1.0):
@@ -289,7 +293,6 @@ def elu(Tensor input not None, double alpha=1.0):
 # elu's loops, with scale and alpha such that mean 0 and variance 1 are a fixed point through a layer
 # (docs/derivations/elu-selu.md; Klambauer et al. 2017)
 
-cdef double SELU_ALPHA = 1.6732632423543772848170429916717
 cdef double SELU_SCALE = 1.0507009873554804934193349852946
 cdef double SELU_SCALE_ALPHA = 1.7580993408473768
 cdef double SELU_SCALE_ALPHA_REST = 1.4153519380084498e-17       # what rounding took from it
@@ -302,9 +305,11 @@ cdef class SELU(ScaledELU):
 
     @staticmethod
     def samples(draw):
-        yield from unary_samples(selu,
-                                 lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(x)), draw.nonzero,
-                                 kinks="0")
+        yield from unary_samples(
+            selu, lambda x, f, scale, scale_alpha, **_: f.where(x > 0, scale * x, scale_alpha * f.expm1(x)),
+            lambda x, y, f, scale, scale_alpha, **_: f.where(y > 0, scale, y + scale_alpha), draw.nonzero, kinks="0",
+            scale="1.0507009873554804934193349852946", alpha="1.6732632423543772848170429916717",
+            scale_alpha="1.7580993408473768599402175208123")
 
 
 def selu(Tensor input not None):
@@ -364,7 +369,9 @@ cdef class Softplus(Unary):
 
     @staticmethod
     def samples(draw):
-        yield from unary_samples(softplus, lambda x: np.log1p(np.exp(x)), draw)
+        for beta in (1.0, 1.5):
+            yield from unary_samples(softplus, lambda x, f, beta: f.softplus(beta * x) / beta,
+                                     lambda x, y, f, beta: f.sigmoid(beta * x), draw, beta=beta)
         yield Sample(lambda x: softplus(x, 2.0, 3.0), [draw.away_from(1.5, shape=(3, 5))],
                      lambda x: np.where(2 * x > 3, x, np.log1p(np.exp(2 * x)) / 2), kinks="threshold / beta, slightly")
 

@@ -26,7 +26,7 @@ from microtensor.ops.base cimport Binary, BinaryLoops, Unary, UnaryLoops, binary
 import numpy as np
 
 from microtensor.ops.base import result_type
-from microtensor.ops.sample import Sample, binary_samples, unary_samples
+from microtensor.ops.sample import Sample, Stated, binary_samples, unary_samples
 
 cnp.import_array()
 
@@ -83,7 +83,7 @@ cdef class Add(Binary):
 
     @staticmethod
     def samples(draw):
-        yield from binary_samples(add, np.add, draw, draw)
+        yield from binary_samples(add, lambda a, b, f: a + b, lambda a, b, y, f: (1, 1), draw, draw)
 
 
 cdef Tensor _add(Tensor a, Tensor b):
@@ -135,7 +135,7 @@ cdef class Neg(Unary):
 
     @staticmethod
     def samples(draw):
-        yield from unary_samples(neg, np.negative, draw)
+        yield from unary_samples(neg, lambda x, f: -x, lambda x, y, f: -1, draw)
 
 
 cdef Tensor _neg(Tensor x):
@@ -201,7 +201,7 @@ cdef class Sub(Binary):
 
     @staticmethod
     def samples(draw):
-        yield from binary_samples(sub, np.subtract, draw, draw)
+        yield from binary_samples(sub, lambda a, b, f: a - b, lambda a, b, y, f: (1, -1), draw, draw)
 
 
 cdef Tensor _sub(Tensor a, Tensor b):
@@ -265,7 +265,7 @@ cdef class Mul(Binary):
 
     @staticmethod
     def samples(draw):
-        yield from binary_samples(mul, np.multiply, draw, draw)
+        yield from binary_samples(mul, lambda a, b, f: a * b, lambda a, b, y, f: (b, a), draw, draw)
 
 
 cdef Tensor _mul(Tensor a, Tensor b):
@@ -342,7 +342,8 @@ cdef class Div(Binary):
 
     @staticmethod
     def samples(draw):
-        yield from binary_samples(div, np.divide, draw, draw.positive)
+        yield from binary_samples(div, lambda a, b, f: a / b, lambda a, b, y, f: (1 / b, -(a / b / b)),
+                                  draw, draw.nonzero)
 
 
 cdef Tensor _div(Tensor a, Tensor b):
@@ -430,7 +431,8 @@ cdef class Pow(Binary):
 
     @staticmethod
     def samples(draw):
-        yield from binary_samples(pow, np.power, draw.positive, draw)
+        yield from binary_samples(pow, lambda a, b, f: f.power(a, b),
+                                  lambda a, b, y, f: (b * f.power(a, b - 1), y * f.log(a)), draw.positive, draw)
         yield Sample(lambda a: pow(a, 3.0), [draw(3, 5)], lambda a: a ** 3)
         yield Sample(lambda a: pow(a, 2), [draw(3, 5)], np.square)
 
@@ -485,7 +487,7 @@ cdef class Exp(Unary):
 
     @staticmethod
     def samples(draw):
-        yield from unary_samples(exp, np.exp, draw)
+        yield from unary_samples(exp, lambda x, f: f.exp(x), lambda x, y, f: y, draw)
 
 
 def exp(Tensor input not None):
@@ -531,7 +533,7 @@ cdef class Log(Unary):
 
     @staticmethod
     def samples(draw):
-        yield from unary_samples(log, np.log, draw.positive)
+        yield from unary_samples(log, lambda x, f: f.log(x), lambda x, y, f: 1 / x, draw.positive)
 
 
 def log(Tensor input not None):
@@ -577,7 +579,7 @@ cdef class Sqrt(Unary):
 
     @staticmethod
     def samples(draw):
-        yield from unary_samples(sqrt, np.sqrt, draw.positive)
+        yield from unary_samples(sqrt, lambda x, f: f.sqrt(x), lambda x, y, f: 1 / (2 * y), draw.positive)
 
 
 def sqrt(Tensor input not None):
@@ -623,7 +625,7 @@ cdef class Abs(Unary):
 
     @staticmethod
     def samples(draw):
-        yield from unary_samples(abs, np.abs, draw.nonzero, kinks="0")
+        yield from unary_samples(abs, lambda x, f: f.abs(x), lambda x, y, f: f.sign(x), draw.nonzero, kinks="0")
 
 
 def abs(Tensor input not None):
@@ -696,10 +698,15 @@ cdef class Maximum(Binary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(maximum, [draw(3, 5), draw(3, 5)], np.maximum)
-        yield Sample(maximum, [draw(3, 5), draw(5)], np.maximum)
-        yield Sample(maximum, [draw(2, 1, 5), draw(3, 1)], np.maximum)
-        yield Sample(maximum, [np.asarray(0.1), np.array([-1.0, 0.5, 2.0, -0.3])], np.maximum, kinks="where a = b")
+        def share(a, b, f):
+            return f.where(a > b, 1, f.where(a < b, 0, 0.5))
+
+        stated = Stated(lambda a, b, f: f.where(a > b, a, b), lambda a, b, y, f: (share(a, b, f), share(b, a, f)),
+                        (draw, draw))
+        inputs = [[draw(3, 5), draw(3, 5)], [draw(3, 5), draw(5)], [draw(2, 1, 5), draw(3, 1)],
+                  [np.asarray(0.1), np.array([-1.0, 0.5, 2.0, -0.3])]]
+        for pair in inputs:
+            yield Sample(maximum, pair, stated.twin, kinks="where a = b", stated=stated)
 
 
 cdef Tensor _maximum(Tensor a, Tensor b):
@@ -773,8 +780,11 @@ cdef class Clamp(Unary):
 
     @staticmethod
     def samples(draw):
-        yield Sample(lambda x: clamp(x, -0.5, 0.7), [draw.away_from(-0.5, 0.7, shape=(3, 5))],
-                     lambda x: np.clip(x, -0.5, 0.7), kinks="min, max")
+        stated = Stated(lambda x, f, low, high: f.where(x < low, low, f.where(x > high, high, x)),
+                        lambda x, y, f, low, high: f.where(x < low, 0, f.where(x > high, 0, 1)), (draw,),
+                        {"low": -0.5, "high": 0.75})
+        yield Sample(lambda x: clamp(x, -0.5, 0.75), [draw.away_from(-0.5, 0.75, shape=(3, 5))], stated.twin,
+                     kinks="min, max", stated=stated)
         yield Sample(lambda x: clamp(x, min=0.2), [np.asarray(0.9)], lambda x: np.maximum(x, 0.2), kinks="min")
         yield Sample(lambda x: clamp(x, max=0.2), [draw(0, 3)], lambda x: np.minimum(x, 0.2), kinks="max")
 

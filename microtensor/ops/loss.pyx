@@ -16,7 +16,7 @@ import numpy as np
 
 from microtensor.ops.activation import sigmoid
 from microtensor.ops.arithmetic import abs, clamp, log, square, sub
-from microtensor.ops.sample import Sample
+from microtensor.ops.sample import Sample, binary_samples
 
 cnp.import_array()
 
@@ -157,13 +157,14 @@ cdef class BinaryCrossEntropy(Binary):
 
     @staticmethod
     def samples(draw):
-        def twin(a, b):
-            return -(b * np.log(a) + (1 - b) * np.log(1 - a))
-
-        for shape in ((3, 5), (), (0, 3)):
-            yield Sample(lambda a, b: binary_cross_entropy(a, b, reduction="none"),
-                         [draw.probability(*shape), draw.probability(*shape)], twin)
-        yield Sample(binary_cross_entropy, [draw.probability(5), draw.probability(5)], lambda a, b: np.mean(twin(a, b)))
+        samples = binary_samples(
+            lambda a, b: binary_cross_entropy(a, b, reduction="none"),
+            lambda a, b, f: -(b * f.log(a) + (1 - b) * f.log1p(-a)),
+            lambda a, b, y, f: ((a - b) / (a * (1 - a)), f.log1p(-a) - f.log(a)),
+            draw.probability, draw.probability, broadcast=False)
+        yield from samples
+        yield Sample(binary_cross_entropy, [draw.probability(5), draw.probability(5)],
+                     lambda a, b: np.mean(samples[0].twin(a, b)))
 
 
 def binary_cross_entropy(Tensor input not None, Tensor target not None, Tensor weight=None, reduction="mean"):
@@ -241,13 +242,13 @@ cdef class BinaryCrossEntropyWithLogits(Binary):
 
     @staticmethod
     def samples(draw):
-        def twin(a, b):
-            return np.maximum(a, 0) - a * b + np.log1p(np.exp(-np.abs(a)))
-
-        for shape in ((3, 5), (), (0, 3)):
-            yield Sample(lambda a, b: binary_cross_entropy_with_logits(a, b, reduction="none"),
-                         [draw(*shape), draw.probability(*shape)], twin)
-        yield Sample(binary_cross_entropy_with_logits, [draw(5), draw.probability(5)], lambda a, b: np.mean(twin(a, b)))
+        samples = binary_samples(
+            lambda a, b: binary_cross_entropy_with_logits(a, b, reduction="none"),
+            lambda a, b, f: f.where(a > 0, a, 0) - a * b + f.softplus(-f.abs(a)),
+            lambda a, b, y, f: (f.sigmoid(a) - b, -a), draw, draw.probability, broadcast=False)
+        yield from samples
+        yield Sample(binary_cross_entropy_with_logits, [draw(5), draw.probability(5)],
+                     lambda a, b: np.mean(samples[0].twin(a, b)))
 
 
 def binary_cross_entropy_with_logits(Tensor input not None, Tensor target not None, Tensor weight=None,

@@ -26,3 +26,17 @@ def samples_of(op, seed=0):
     if not samples:
         raise NotImplementedError(f"{op.__name__}.samples yields nothing to verify it on")
     return samples
+
+
+def statements_of(op, draw):
+    """What an op's derivation states: by name the first of the samples, made with a Draw, of each Stated.
+
+    The name is the op's; of those behind the first the numbers follow it.
+    """
+    found = {}
+    for sample in op.samples(draw):
+        if sample.stated is not None:
+            found.setdefault(sample.stated, sample)
+    numbers = [" ".join(f"{name}={number}" for name, number in stated.numbers.items()) for stated in found]
+    return {f"{op.__name__} {text}" if i else op.__name__: sample
+            for i, (text, sample) in enumerate(zip(numbers, found.values(), strict=True))}

@@ -1,8 +1,43 @@
-"""Samples: what an op is verified on, told by the op itself."""
+"""Samples: what an op is verified on, told by the op itself, and what its derivation states."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import numpy as np
+
+# The functions that a statement may use, on arrays. Two tests have them in arithmetic that knows its own rounding:
+# tests/test_symbolic.py on numbers of 30 digits, tests/test_kernels_sweep.py on arrays.
+NUMPY = SimpleNamespace(
+    abs=np.abs, exp=np.exp, expm1=np.expm1, log=np.log, log1p=np.log1p, power=np.power, sign=np.sign, sqrt=np.sqrt,
+    tanh=np.tanh, where=np.where, sigmoid=lambda x: 1 / (1 + np.exp(-x)), softplus=lambda x: np.logaddexp(0, x))
+
+
+@dataclass(frozen=True, eq=False)
+class Stated:
+    """What the derivation of an elementwise op states: y and its derivative, in one text for every arithmetic.
+
+    The text has the order of the kernel's own steps: sums, products, quotients, ``<``, ``>``, and functions of f, which
+    is NUMPY or stands for it. So it is the op's bound on rounding too, as each step adds the rounding of its result.
+    tests/test_symbolic.py asks SymPy whether it is the docstring's formula and the derivative of that, and holds kernel
+    and rule to the bound in float64; tests/test_kernels_sweep.py holds the kernel to it in all dtypes and layouts.
+
+    Attributes:
+        value: y, called with the inputs, f and the numbers.
+        derivative: dy/dx, called with the inputs, y, f and the numbers; of an op of two inputs the pair dy/da, dy/db.
+        domain: how each input is drawn, as make(*shape), from all of where the derivative is defined.
+        numbers: the letters that the formula has besides the inputs; one that float64 cannot hold, as its digits.
+        broadcast: whether the shapes of two inputs may differ.
+    """
+
+    value: object
+    derivative: object
+    domain: tuple
+    numbers: dict = field(default_factory=dict)
+    broadcast: bool = True
+
+    def twin(self, *inputs):
+        """The value on arrays."""
+        return self.value(*inputs, NUMPY, **{name: float(number) for name, number in self.numbers.items()})
 
 
 @dataclass
@@ -16,6 +51,7 @@ class Sample:
         kinks: where the derivative jumps, in words, for the report; the inputs stay away from there.
         linear: y = x for numbers that float32 holds exactly; differences are taken with steps it holds too.
         zero_gradient: the gradient is identically zero, and that is right; any other sample must have one.
+        stated: what the derivation states of this function; None where another sample says it.
     """
 
     function: object
@@ -24,6 +60,7 @@ class Sample:
     kinks: str = ""
     linear: bool = False
     zero_gradient: bool = False
+    stated: Stated | None = None
 
 
 class Draw:
@@ -66,12 +103,31 @@ class Draw:
         return np.asarray(self.stream.integers(0, high, shape))
 
 
-def unary_samples(function, twin, make, kinks=""):
-    """The samples of an op of one input: a matrix, a 0-d and an empty input, drawn by make(*shape)."""
-    return [Sample(function, [make(*shape)], twin, kinks) for shape in ((3, 5), (), (0, 3))]
+def unary_samples(function, value, derivative, make, kinks="", **numbers):
+    """The samples of an op of one input, drawn by make(*shape): a matrix, a 0-d and an empty input.
+
+    value(x, f) and derivative(x, y, f) are what is Stated. The numbers are passed to both and, but for constants given
+    as digits, to the function.
+    """
+    stated = Stated(value, derivative, (make,), numbers)
+    function = with_options(function, numbers)
+    return [Sample(function, [make(*shape)], stated.twin, kinks, stated=stated) for shape in ((3, 5), (), (0, 3))]
 
 
-def binary_samples(function, twin, make_a, make_b):
-    """The samples of an op of two inputs: equal shapes, and shapes that broadcast."""
+def binary_samples(function, value, derivative, make_a, make_b, broadcast=True):
+    """The samples of an op of two inputs: equal shapes, and shapes that broadcast, if they may.
+
+    value(a, b, f) and derivative(a, b, y, f), a pair, are what is Stated.
+    """
+    stated = Stated(value, derivative, (make_a, make_b), broadcast=broadcast)
     shapes = (((3, 5), (3, 5)), ((3, 5), (5,)), ((2, 1, 5), (3, 1)), ((), (4,)), ((0, 5), (5,)))
-    return [Sample(function, [make_a(*a), make_b(*b)], twin, zero_gradient=0 in a) for a, b in shapes]
+    if not broadcast:
+        shapes = tuple((shape, shape) for shape in ((3, 5), (), (0, 3)))
+    return [Sample(function, [make_a(*a), make_b(*b)], stated.twin, zero_gradient=a != b and 0 in a, stated=stated)
+            for a, b in shapes]
+
+
+def with_options(function, numbers):
+    """The function with those of the numbers as options that are not digits of a constant."""
+    options = {name: number for name, number in numbers.items() if not isinstance(number, str)}
+    return (lambda *inputs: function(*inputs, **options)) if options else function
