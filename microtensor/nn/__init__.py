@@ -4,8 +4,8 @@ from microtensor import _isa_path
 
 _isa_path.extend(__path__, "nn")
 
-from microtensor.nn import functional, init, utils
-from microtensor.nn.activation import ELU, SELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
+from microtensor.nn import activation, functional, init, utils
+from microtensor.nn.activation import *
 from microtensor.nn.batchnorm import BatchNorm1d
 from microtensor.nn.containers import ModuleList, Sequential
 from microtensor.nn.dropout import Dropout
@@ -16,8 +16,7 @@ from microtensor.nn.parameter import Parameter
 from microtensor.nn.penalty import l1_penalty, l2_penalty
 
 __all__ = [
-    "ELU",
-    "SELU",
+    *activation.__all__,
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
@@ -26,20 +25,13 @@ __all__ = [
     "Flatten",
     "Identity",
     "L1Loss",
-    "LeakyReLU",
     "Linear",
-    "LogSoftmax",
     "MSELoss",
     "Module",
     "ModuleList",
     "NLLLoss",
     "Parameter",
-    "ReLU",
     "Sequential",
-    "Sigmoid",
-    "Softmax",
-    "Softplus",
-    "Tanh",
     "functional",
     "init",
     "l1_penalty",

@@ -192,3 +192,6 @@ class LogSoftmax(Module):
     def extra_repr(self):
         """The dimension."""
         return f"dim={self.dim}"
+
+
+__all__ = [name for name, value in globals().items() if isinstance(value, type) and value is not Module]
