@@ -263,10 +263,32 @@ def test_binary_cross_entropy_cuts_logarithms_at_minus_100(logarithm, expected, 
     np.testing.assert_allclose(db.item(), expected, rtol=1e-14)
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_nan_that_comes_to_a_kink_of_abs_stays_nan(create_graph):
+    x = mt.tensor([0.0, 1.0], dtype=mt.float64, requires_grad=True)
+    (dx,) = mt.grad(x.abs(), [x], mt.tensor([np.nan, 0.7], dtype=mt.float64), create_graph=create_graph)
+    np.testing.assert_array_equal(dx.detach().numpy(), [np.nan, 0.7])
+
+
+def test_pow_asks_every_exponent_whether_it_is_2(rng):
+    """One that is not 2, first, last or in the middle, among others and before memory that holds a 2."""
+    g, a = rng.standard_normal(5), rng.uniform(1, 2, 5)
+    for place in range(5):
+        b = np.where(np.arange(6) == place, 3.0, 2.0)[:5]
+        x = mt.from_numpy(a).requires_grad_()
+        y = mt.pow(x, mt.from_numpy(b))
+        np.testing.assert_allclose(y.detach().numpy(), a**b, rtol=1e-14)
+        (dx,) = mt.grad(y, [x], mt.from_numpy(g))
+        np.testing.assert_allclose(dx.numpy(), g * b * a ** (b - 1), rtol=1e-14)
+
+
 # Of each op, what backward does not read: inputs 0 or 1, given which of them need a gradient.
 UNREAD = [
     (mt.mul, (0,), 0), (mt.mul, (1,), 1), (mt.div, (0,), 0), (mt.matmul, (0,), 0), (mt.matmul, (1,), 1),
-    (mt.add, (0, 1), 0), (mt.sub, (0, 1), 1), (mt.linear, (0,), 0), (mt.linear, (1,), 1),
+    (mt.add, (0, 1), 0), (mt.add, (0, 1), 1), (mt.sub, (0, 1), 0), (mt.sub, (0, 1), 1), (mt.linear, (0,), 0),
+    (mt.linear, (1,), 1), (lambda x, _: mt.neg(x), (0,), 0), (lambda x, _: mt.exp(x), (0,), 0),
+    (lambda x, _: mt.sum(x), (0,), 0), (lambda x, _: mt.max(x, 0)[0], (0,), 0), (lambda x, _: mt.clone(x), (0,), 0),
+    (lambda x, _: mt.softmax(x, 0), (0,), 0), (lambda x, _: mt.dropout(x), (0,), 0),
 ]  # fmt: skip
 
 
@@ -278,7 +300,16 @@ def test_op_lets_what_backward_does_not_read_be_written(function, needing, unrea
     y = function(*working)
     with mt.no_grad():
         working[unread].fill_(7.0)
-    mt.grad(y, [marked[i] for i in needing], mt.from_numpy(rng.standard_normal((3, 3))))
+    mt.grad(y, [marked[i] for i in needing], mt.from_numpy(rng.standard_normal(y.shape)))
+
+
+@pytest.mark.parametrize("function", [lambda x: x**2, lambda x: x * x, mt.log, mt.abs, mt.var, mt.sum])
+def test_op_lets_its_output_be_written_where_backward_does_not_read_it(function, rng):
+    x = mt.from_numpy(rng.uniform(1, 2, (3, 3))).requires_grad_()
+    y = function(x)
+    with mt.no_grad():
+        y.fill_(7.0)
+    mt.grad(y, [x], mt.from_numpy(np.asarray(rng.standard_normal(y.shape))))
 
 
 def test_nan_in_a_gradient_passes_no_check():
