@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -13,6 +14,7 @@ import pytest
 from microtensor.ops.registry import registered_ops
 
 MUTATION = Path(__file__).parent / "mutation"
+PACKAGE = MUTATION.parents[1] / "microtensor"
 
 
 @pytest.fixture
@@ -25,11 +27,50 @@ def test_mutants_cover_every_op_and_family(plant):
     sources = plant.read_sources()
     mutants = plant.candidates(sources)
     assert len(mutants) >= 300
-    covered = {op for mutant in mutants for op in mutant.ops}
-    assert covered >= set(registered_ops()) - {"Clone"}             # its backward has neither operator nor operand
-    assert {mutant.file for mutant in mutants} >= set(sources) - {"axes.pyx"}
+    assert {op for mutant in mutants for op in mutant.ops} == {*registered_ops(), "Update"}
+    files = {mutant.file for mutant in mutants}
+    assert files >= {name for name in sources if name.startswith("ops/")}
+    assert files >= {"core.pyx", "foreach.pyx", "kernels/lines.pyx", "kernels/gemm.pyx", "kernels/sums.pxd"}
     assert {"sign", "operator", "dropped term", "dropped factor", "index", "bound", "comparison", "constant",
             "wrong saved value", "needs"} <= {mutant.kind for mutant in mutants}
+
+
+def texts():
+    """The package's .pyx files without comments."""
+    return [re.sub(r"#.*", "", path.read_text()) for path in PACKAGE.rglob("*.pyx")]
+
+
+def mutated_functions(plant):
+    """The names of all functions with mutants, without their class."""
+    return {mutant.function.split(".")[-1] for mutant in plant.candidates()}
+
+
+def test_every_loop_that_a_table_names_has_mutants(plant):
+    """unary, binary, ReductionLoops, AlongDimLoops, Pass, Spread, PieceLoops, and whatever table comes next."""
+    tables = [table for text in texts() for table in re.findall(r"^cdef \w+ [A-Z_]+ = \w+\(.*?\)$", text, re.M | re.S)]
+    loops = {name for table in tables for name in re.findall(r"\b(\w+)\[(?:float|double)\]", table)}
+    assert {"tanh_backward", "mul_backward_b", "sum_backward", "softmax_backward", "ties_columns", "ties_spread",
+            "sgd_loop"} <= loops
+    assert {name for name in loops if "forward" not in name} <= mutated_functions(plant)
+    assert "sum_forward" in mutated_functions(plant)                # the gradient of what was broadcast
+
+
+def test_every_job_that_runs_backward_has_mutants(plant):
+    jobs = {name for text in texts() for name in re.findall(r"\bparallel_for\((\w+)", text)} - {"part"}
+    assert {"unary_backward_part", "binary_part", "binary_broadcast_part", "along_dim_part", "reduce_tiles",
+            "shared_pass_part", "shared_spread_part", "gemm_part", "batch_part", "piece_part"} <= jobs
+    assert {name for name in jobs if "forward" not in name} <= mutated_functions(plant)
+
+
+def test_what_is_left_out_walks_for_forward_too(plant):
+    """And is swept by test_kernels_sweep.py, which knows every op: what only backward runs may not be left out."""
+    calls = plant.Calls(plant.read_sources())
+    forward, backward = set(), set()
+    for op in calls.ops:
+        forward |= calls.reached([*calls.method(op, "run_forward"), *calls.tables(op)], op, forward=True)
+        entries = [f for name in plant.ENTRIES for f in calls.method(op, name)]
+        backward |= calls.reached([*entries, *calls.tables(op)], op, forward=False)
+    assert {f.name for f in forward & backward} >= plant.WALKS
 
 
 def test_mutants_are_edits_of_one_statement(plant):
@@ -57,22 +98,49 @@ cimport numpy as cnp
 cnp.import_array()
 
 
+cdef void scale_forward(const real* x, real* y, Py_ssize_t n) noexcept nogil:
+    y[0] = x[0] + x[0]
+
+
 cdef void scale_backward(const real* x, const real* g, real* dx, Py_ssize_t n, real s) noexcept nogil:
     cdef Py_ssize_t i, m = n // 2
     for i in range(n):
         dx[i] = <real>1 - g[i] * s if x[i] > 0 else 0        # a comment with a * b
 
 
-cdef class Scale(Unary):
-    cdef void backward_loop(self, const void* kept, const void* g, void* dx, Py_ssize_t n) noexcept nogil:
-        scale_backward(<const float*>kept, <const float*>g, <float*>dx, n, self.s)
+cdef UnaryLoops SCALE_LOOPS = unary(
+    INPUT, scale_forward[float], scale_backward[float])
 
-    cdef int backward(self, ndarray g, Engine engine) except -1:
-        self.backward_loop(NULL, NULL, NULL, 0)
-        engine.give(self, 0, g)
+
+cdef struct ScaleJob:
+    const UnaryLoops* loops
+    const void* x
+    const void* g
+
+
+cdef void scale_part(void* job_pointer, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef ScaleJob* job = <ScaleJob*>job_pointer
+    job.loops.backward_float(<const float*>job.x, <const float*>job.g, last - first)
+
+
+cdef class Scale(Unary):
+    cdef int reads(self) noexcept:
+        return INPUT | OTHER
+
+    cdef int run_backward(self) except -1:
+        cdef ScaleJob job
+        parallel_for(scale_part, &job, 1, UNIT, ELEMENTS_PER_THREAD)
+
+    cdef int give_gradients(self, Engine engine) except -1:
+        engine.give(self, 0, self.da)
 
     def rule(self, Tensor g):
         return (g * self.s,)
+
+
+def scale(Tensor x):
+    cdef Scale op = Scale.__new__(Scale)
+    return op.apply(&SCALE_LOOPS, x)
 '''
 
 
@@ -90,11 +158,18 @@ def test_edits_of_a_loop(plant, tmp_path):
         "dx[i] = <real>1 - g[i] * s if x[i] > 0 else <real>1 - g[i] * s",
         "for i in range(n - 1):",
         "for i in range(1, n):",
-        "scale_backward(<const float*>g, <const float*>g, <float*>dx, n, self.s)",
-        "engine.give(self, 1, g)",
+        "cdef UnaryLoops SCALE_LOOPS = unary( OUTPUT, scale_forward[float], scale_backward[float])",
+        "cdef UnaryLoops SCALE_LOOPS = unary( NOTHING, scale_forward[float], scale_backward[float])",
+        "job.loops.backward_float(<const float*>job.g, <const float*>job.g, last - first)",
+        "job.loops.backward_float(<const float*>job.x, <const float*>job.g, last)",
+        "return INPUT | NOTHING",
+        "return OUTPUT | OTHER",
+        "engine.give(self, 1, self.da)",
+        "engine.give(self, 0, self.db)",
         "pass",
         "return (g / self.s,)",
     }
+    assert not [text for text in found if text.startswith("y[0]")]          # forward alone
 
 
 def test_planted_source_holds_every_mutant_and_the_original(plant, tmp_path):
@@ -104,14 +179,16 @@ def test_planted_source_holds_every_mutant_and_the_original(plant, tmp_path):
     text = plant.planted(source, mutants)
     for mutant in mutants:
         assert text.count(f"_mutant == {mutant.number} ") + text.count(f"_mutant == {mutant.number}:") >= 1
-    assert "def _select_mutant(int number):" in text
-    assert plant.planted(source, []).replace(plant.SELECTOR, "") == SOURCE
+    right, wrong = re.search(r"\(&SCALE_LOOPS_(\d+) if _mutant == (\d+) else ", text).groups()
+    assert right == wrong
+    assert f"cdef UnaryLoops SCALE_LOOPS_{wrong} = unary(" in text
+    assert plant.planted(source, []).replace(plant.SELECTED, "").replace(plant.READS, "") == SOURCE
 
 
 @pytest.mark.parametrize(("name", "function"), [("tanh", np.tanh), ("sigmoid", lambda x: 1 / (1 + np.exp(-x)))])
 def test_every_mutant_of_a_loop_is_caught_by_finite_differences(plant, rng, name, function):
     """Without a compiler: the loops of tanh and sigmoid are Python, once casts and declarations are gone."""
-    source = plant.read_sources()["activation.pyx"]
+    source = plant.read_sources()["ops/activation.pyx"]
     loop = next(f for f in source.functions if f.name == f"{name}_backward")
     start, end = source.starts[loop.lines.start], source.starts[loop.lines.stop]
     n, h = 7, 1e-6

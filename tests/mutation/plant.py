@@ -1,7 +1,8 @@
 """Find places for mutations in the backward code of the ops, and plant them: see docs/mutation.md.
 
-Backward code is the methods ``backward``, ``rule`` and ``keep`` of the op classes, and every function of
-microtensor/ops that ``backward`` calls, directly or not. A mutant is a small wrong edit of one statement there.
+Backward code is the methods in ENTRIES of the op classes, every function of the package that these call, directly or
+not, or hand to parallel_for as a job, and every loop that an op's tables name. The loops of microtensor/foreach.pyx,
+which update parameters, are treated as an op called Update. A mutant is a small wrong edit of one statement there.
 Cython's statements are Python's but for casts and declarations. With these blanked out, Python's own parser says
 where each operator and operand stands.
 """
@@ -12,38 +13,46 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-OPS = Path(__file__).parents[2] / "microtensor" / "ops"
+PACKAGE = Path(__file__).parents[2] / "microtensor"
 
-ENTRIES = {"backward", "rule", "keep"}
+ENTRIES = {"allocate_gradients", "run_backward", "give_gradients", "reads", "rule"}
+UPDATE = "Update"                           # the class of foreach.pyx, which no gradient flows through
 # How much is done at a time and how memory is gone through: the same for forward, and swept by its own tests.
 WALKS = {
-    "make_plan", "start_walk", "next_run", "gather", "make_grid", "offset_of", "axes_of", "dims_of", "normal_dim",
-    "tiling_of", "tile_outputs", "tile_y", "tile_x", "count_elements", "block_of", "rows_per_block",
-    "count_blocks", "group_of", "count_strips",
+    "make_plan", "start_at", "next_run", "gather", "make_lines", "elements_at", "count_elements", "run_reduce",
+    "next_part", "far_apart", "rows_of_threads",
 }  # fmt: skip
-# What has these divides the work among threads.
-SHARING = re.compile(r"\b(RELEASE_\w+|release|threads_for|num_threads|parts == 1|PARALLEL_ELEMENTS|share)\b")
+# Forward code that backward runs too: dropout's loop on g, and the sums over what was broadcast.
+SHARED = {"dropout_forward", "sum_forward", "reduce_forward", "reduce_tiles"}
+# What has these divides the work into blocks or among threads.
+SHARING = re.compile(r"\b(\w+_PER_THREAD|\w+_per_thread|parallel_for|parts_of|share|blocks_of)\b")
 
 NUMBER_TYPES = r"real|float|double|int|char|void|bint|long long|Py_ssize_t|size_t|uint32_t|uint64_t"
-CAST = re.compile(rf"<(?:const )?(?:{NUMBER_TYPES}|Tensor|Op|object|ndarray|Dims|str|tuple|list)\s*\**>")
+CAST = re.compile(r"<(?:const )?(?:long long|\w+)\s*\**>")
 INTEGERS = r"(?:int|bint|long long|Py_ssize_t|size_t|uint32_t|uint64_t|Dims)"
 INTEGER_FIELDS = {
-    "axes", "outer", "inner", "length", "width", "step", "n", "start", "row", "row_step", "class_step", "outputs",
-    "output_step", "length_step", "rows", "channels", "channel", "size", "ndim", "count", "dim", "inputs",
-    "reduced_count", "kept_count", "reduced_groups", "kept_groups", "parts", "parts_of_tile", "per_row",
-    "ignore_index",
+    "lines", "line_step", "length", "step", "columns", "column", "rows", "row", "outer", "pieces", "start", "first",
+    "size", "height", "per_group", "count", "n", "m", "k", "g_step", "y_bytes", "inputs", "outputs", "dim", "ndim",
+    "dims", "side", "ignore_index",
 }  # fmt: skip
 SWAPS = {ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*"), ast.FloorDiv: ("//", "*")}
 COMPARISONS = {
     ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE: (">=", ">"), ast.Eq: ("==", "!="),
     ast.NotEq: ("!=", "=="),
 }  # fmt: skip
-KEPT = {"INPUT": "OUTPUT", "OUTPUT": "INPUT"}
+KEPT = {                                    # what backward reads, and what it may be taken for
+    "INPUT": ("OUTPUT", "NOTHING"), "OTHER": ("INPUT", "NOTHING"), "OUTPUT": ("INPUT", "NOTHING"),
+    "CONTEXT": ("NOTHING",), "NOTHING": ("INPUT",),
+}  # fmt: skip
+OP_FIELDS = {"a": "b", "b": "a", "y": "a", "da": "db", "db": "da", "dc": "db"}
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function or method: its name, the class it belongs to or "", its header and body lines, first to last."""
+    """A function or method: its name, the class it belongs to or "", its header and body lines, first to last.
+
+    A table of loops is one too, without a header: what it names is called by whoever names the table.
+    """
 
     file: str
     owner: str
@@ -93,10 +102,10 @@ class Mutant:
 
 
 class Source:
-    """A .pyx file: its text, functions, classes and bases."""
+    """A file of Cython: its text, functions, tables, classes and bases, and the structs with pointers in them."""
 
-    def __init__(self, path):
-        self.name = path.name
+    def __init__(self, path, name):
+        self.name = name
         self.text = path.read_text()
         assert self.text.isascii(), f"{path}: columns are counted in characters"
         self.blank = CAST.sub(lambda match: " " * len(match[0]), _without_comments_and_strings(self.text))
@@ -106,6 +115,11 @@ class Source:
             self.starts.append(self.starts[-1] + len(line))
         self.functions, self.bases = [], {}
         self._find_functions()
+        # From each pointer or matrix in a struct to the next one of the same type.
+        self.structs = {}
+        for struct, body in re.findall(r"cdef struct (\w+): *\n((?:    .*\n| *\n)+)", self.blank):
+            fields = re.findall(r"((?:const )?[\w ]+\*|Matrix) (\w+(?:, \w+)*) *\n", body)
+            self.structs[struct] = _next_of_type((of_type.strip(), n) for of_type, ns in fields for n in ns.split(", "))
 
     def _find_functions(self):
         lines = self.blank.splitlines()
@@ -118,6 +132,12 @@ class Source:
                 self.bases[owner] = found[2] or ""
             elif line and not line[0].isspace() and not line.startswith("@"):
                 owner = ""
+            found = re.match(r"cdef \w+ ([A-Z_]+) = \w+\(", line)
+            if found:
+                last = number
+                while _open("\n".join(lines[number : last + 1])):
+                    last += 1
+                self.functions.append(Function(self.name, "", found[1], "", range(number, last + 1)))
             found = re.match(r"( *)(?:cdef|def|cpdef) [^=]*?(\w+)\(", line)
             if found:
                 indent, last = len(found[1]), number
@@ -166,6 +186,14 @@ def _without_comments_and_strings(text):
     return pattern.sub(blank, text)
 
 
+def _next_of_type(pairs):
+    """From each name to the next of the same type, for pairs of type and name."""
+    by_type = {}
+    for of_type, name in pairs:
+        by_type.setdefault(of_type, []).append(name)
+    return {a: b for names in by_type.values() for a, b in zip(names, names[1:] + names[:1], strict=True)}
+
+
 def _indent(line):
     return len(line) - len(line.lstrip())
 
@@ -174,60 +202,84 @@ def _open(text):
     return sum(text.count(c) for c in "([{") > sum(text.count(c) for c in ")]}")
 
 
-def read_sources(folder=OPS):
-    """All .pyx files of the ops by name."""
-    return {path.name: Source(path) for path in sorted(Path(folder).glob("*.pyx"))}
+def read_sources(folder=PACKAGE):
+    """The package's .pyx files, and the sums that its loops have in common, by their path in it."""
+    paths = [*folder.rglob("*.pyx"), *folder.glob("kernels/sums.pxd")]
+    names = {str(path.relative_to(folder)): path for path in paths}
+    return {name: Source(names[name], name) for name in sorted(names)}
+
+
+# What a function's text runs: calls, the loops that tables name, jobs, and tables.
+USES = re.compile(r"(\w+\.)?\b(\w+)(?=\(|\[float\])|(?<=parallel_for\()(\w+)|\b([A-Z_]{2,})\b")
+
+
+class Calls:
+    """Which functions and tables of the sources name which."""
+
+    def __init__(self, sources):
+        self.sources = sources
+        self.functions = [function for source in sources.values() for function in source.functions]
+        self.bases = {name: base for source in sources.values() for name, base in source.bases.items()}
+        self.methods = {(f.owner, f.name): f for f in self.functions if f.owner}
+        self.free = {}
+        for f in self.functions:
+            if not f.owner:
+                self.free.setdefault(f.name, []).append(f)
+        self.ops = sorted(name for name in self.bases if name not in self.bases.values() and self.method(name, "rule"))
+
+    def method(self, owner, name):
+        """The method of a class with this name, its own or inherited, in a list; an empty list if it has none."""
+        while owner:
+            if (owner, name) in self.methods:
+                return [self.methods[owner, name]]
+            owner = self.bases.get(owner, "")
+        return []
+
+    def makes(self, f, op=r"\w+"):
+        """Whether a function makes an op, which has a forward and a rule of its own."""
+        return re.search(rf"\b{op}\.__new__", self.sources[f.file].body(f)) is not None
+
+    def uses(self, f, op):
+        """The functions and tables that a function of an op names."""
+        for prefix, *names in USES.findall(self.sources[f.file].body(f)):
+            name = "".join(names)
+            if prefix == "self.":
+                yield from self.method(op, name)
+            elif prefix in ("", "operators."):
+                known = self.free.get(name, [])
+                found = [c for c in known if c.file == f.file and not prefix] or known
+                yield from (c for c in found if not c.header.startswith("def ") and not self.makes(c))
+
+    def tables(self, op):
+        """The tables that an op is made with; of Update, all that stand beside it."""
+        makers = [f for f in self.functions if self.makes(f, op)]
+        if op == UPDATE:
+            return {t for t in self.functions if not t.header and t.file == makers[0].file}
+        return {t for f in makers for t in self.uses(f, op) if not t.header}
+
+    def reached(self, starts, op, forward):
+        """The functions and tables behind some functions of an op; those of forward only if asked for."""
+        stack, met = list(starts), set()
+        while stack:
+            f = stack.pop()
+            if f not in met and (forward or "forward" not in f.name or f.name in SHARED):
+                met.add(f)
+                stack += self.uses(f, op)
+        return met
 
 
 def backward_code(sources):
     """The functions to mutate, each with the sorted names of the ops whose gradient it computes."""
-    functions = [function for source in sources.values() for function in source.functions]
-    bases = {name: base for source in sources.values() for name, base in source.bases.items()}
-    methods = {(f.owner, f.name): f for f in functions if f.owner}
-    free = {}
-    for f in functions:
-        if not f.owner and f.header.startswith("cdef"):
-            free.setdefault(f.name, []).append(f)
-    derived = set(bases.values())
-    ops = [name for name in bases if name not in derived and (name, "rule") in methods]
-
-    def method(owner, name):
-        while owner:
-            if (owner, name) in methods:
-                return methods[owner, name]
-            owner = bases.get(owner, "")
-        return None
-
-    def reached(op, entries, forward):
-        """The functions behind some methods of an op; those of forward only if asked for."""
-        stack = [f for f in (method(op, name) for name in entries) if f is not None]
-        met = set()
-        while stack:
-            f = stack.pop()
-            if f in met or f.name in WALKS or ("forward" in f.name and not forward):
-                continue
-            met.add(f)
-            for dot, name in re.findall(r"(self\.|\.)?\b(\w+)(?:\[\w+\])?\(", sources[f.file].body(f)):
-                if dot == "self.":
-                    stack += [m for m in [method(op, name)] if m is not None]
-                elif f.name != "rule":              # a rule calls ops, which have rules of their own
-                    candidates = free.get(name, [])
-                    stack += [c for c in candidates if c.file == f.file] or candidates
-        return met
-
-    found = {f: set() for op in ops for f in reached(op, sorted(ENTRIES), forward=False)}
-    for op in ops:
-        every = {name for (owner, name) in methods} - {"samples", "rule"}
-        for f in reached(op, sorted(every), forward=True) | reached(op, ["rule"], forward=True):
-            if f in found:
-                found[f].add(op)
-    # What an op saves is chosen where it is applied.
-    for f in functions:
-        if re.search(r"op\.apply\([^)]*\b(INPUT|OUTPUT)\)", sources[f.file].body(f)):
-            op = re.search(r"(\w+)\.__new__", sources[f.file].body(f))[1]
-            found.setdefault(f, set()).add(op)
-    order = {f: i for i, f in enumerate(functions)}
-    return {f: tuple(sorted(found[f])) for f in sorted(found, key=order.get)}
+    calls = Calls(sources)
+    backward, every = set(), {}
+    for op in sorted([*calls.ops, *[name for name in calls.bases if name == UPDATE]]):
+        methods = {f for _, name in calls.methods if name != "samples" for f in calls.method(op, name)}
+        every[op] = calls.reached(methods | calls.tables(op), op, forward=True)
+        entries = {f for name in ({"run"} if op == UPDATE else ENTRIES) for f in calls.method(op, name)}
+        tables = {t for t in every[op] if not t.header}             # also those that only forward names
+        backward |= calls.reached(entries | tables, op, forward=False)
+    return {f: tuple(op for op in every if f in every[op]) for f in calls.functions
+            if f in backward and f.name not in WALKS}  # fmt: skip
 
 
 # -- edits --------------------------------------------------------------------------------------------------------
@@ -245,13 +297,14 @@ class Edits:
             self.integers |= set(re.findall(r"\b([A-Za-z]\w*)\b(?!\[)", re.sub(r"=[^,]*", "", names)))
         self.addresses = set(re.findall(r"\* ?(\w+)", function.header + body))
         self.addresses |= set(re.findall(r"cdef \w+ (\w+)\[", body))
-        self.pointers = {}  # from each argument that is one to the next of the same type
-        kind = r"(Tensor )" if function.name == "keep" else rf"(const (?:{NUMBER_TYPES})\* )"
-        by_type = {}
-        for of_type, name in re.findall(kind + r"(\w+)", function.header):
-            by_type.setdefault(of_type, []).append(name)
-        for names in by_type.values():
-            self.pointers |= dict(zip(names, names[1:] + names[:1], strict=True))
+        self.addresses |= {f"self.{name}" for name in re.findall(r"\n    cdef \w+\* (\w+)\n", source.blank)}
+        # From each argument that is a pointer to the next of the same type; and the same of the fields of structs.
+        self.pointers = _next_of_type(re.findall(rf"(const (?:{NUMBER_TYPES})\* )(\w+)", function.header))
+        self.fields = {"self": OP_FIELDS} if function.name in ENTRIES else {}
+        for struct, name in re.findall(r"\b(\w+)\*? (?=(\w+))", function.header + body):
+            if struct in source.structs:
+                self.fields[name] = source.structs[struct]
+                self.addresses |= {f"{name}.{field}" for field in source.structs[struct]}
         self.found = []
 
     def all(self):
@@ -260,11 +313,13 @@ class Edits:
         blank = self.blank[statement.start : statement.end]
         if SHARING.search(blank) or re.fullmatch(r"return \d", blank):
             return []
-        if self.function.header.startswith("def ") and self.function.name != "rule":
-            if blank.startswith("return op.apply("):
-                self._kept(blank)
+        if self.function.name not in SHARED and {*re.findall(r"(\w*forward\w*)\(", blank)} - SHARED:
+            return []
+        if not self.function.header:
+            for name in re.finditer(r"(?<=unary\()\s*(\w+)", blank):
+                self._kept(name[1], statement.start + name.start(1))
             return self.found
-        declaration = re.match(rf"cdef (?:const )?[\w ]*?(?:{NUMBER_TYPES}|ndarray|Axes|Block|Group)\s*\** ", blank)
+        declaration = re.match(rf"cdef (?:const )?[\w ]*?(?:{NUMBER_TYPES}|ndarray|Dims|Block|Matrix)\s*\** ", blank)
         header = re.match(r"(if|elif|while|return|for \w+ in range)\b", blank)
         if blank.startswith(("cdef", "else", "def", "cdef class", "pass", "break", "continue", "with", '"', "yield")):
             if declaration:
@@ -285,10 +340,9 @@ class Edits:
         if self.text[start:end] != text:
             self.found.append((kind, start, end, text))
 
-    def _kept(self, blank):
-        for name in re.finditer(r"\b(INPUT|OUTPUT)\b", blank):
-            start = self.statement.start + name.start()
-            self._add("wrong saved value", start, start + len(name[0]), KEPT[name[0]])
+    def _kept(self, name, start):
+        for other in KEPT.get(name, ()):
+            self._add("wrong saved value", start, start + len(name), other)
 
     def _simple(self, blank):
         """An assignment or a call."""
@@ -305,7 +359,8 @@ class Edits:
                     self._add("operator", at, at + len(swap[0]), swap[1])
                 self._add("dropped statement", start, end, "pass")
             if isinstance(target, ast.Subscript):
-                if self._is_real_target(target) and not isinstance(tree.value, ast.Constant):
+                chained = isinstance(tree, ast.Assign) and len(tree.targets) > 1
+                if self._is_real_target(target) and not chained and not isinstance(tree.value, ast.Constant):
                     self._add("sign", value_start, end, f" -({self.text[value_start:end].strip()})")
                 if isinstance(tree, ast.Assign) and isinstance(tree.value, ast.Constant):
                     self._add("dropped statement", start, end, "pass")
@@ -385,8 +440,8 @@ class Edits:
                 body_end = self.blank.index("if", place(node.body)[1])
                 orelse_start = self.blank.index("else", place(node.test)[1]) + len("else")
                 body, orelse = self.text[start:body_end], self.text[orelse_start:end]
-                if "NULL" in (body.strip(), orelse.strip()):
-                    continue                                        # an array that is absent where it is not read
+                if {"NULL", "NOTHING"} & {body.strip(), orelse.strip()}:
+                    continue                                        # what is absent where it is not read
                 if not isinstance(node.body, ast.Constant) or not isinstance(node.orelse, ast.Constant):
                     self._add("condition", start, body_end, orelse.strip() + " ")
                     if orelse.strip() != "None":                    # that is "needs" already
@@ -398,8 +453,15 @@ class Edits:
                 if isinstance(index, ast.Name) and index.id in self.integers:
                     last = place(index)[1]
                     self._add("index", last, last, " + 1")
+            elif isinstance(node, ast.Name) and self.function.name == "reads":
+                if node is tree or node.id != "NOTHING":            # otherwise that is "needs" already
+                    self._kept(node.id, start)
             elif isinstance(node, ast.Name) and node.id in self.pointers:
                 self._add("wrong saved value", start, end, self.pointers[node.id])
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                other = self.fields.get(node.value.id, {}).get(node.attr)
+                if other is not None:
+                    self._add("wrong saved value", end - len(node.attr), end, other)
             elif isinstance(node, ast.Call):
                 self._arguments(node, place)
 
@@ -453,9 +515,10 @@ class Edits:
     def _arguments(self, node, place):
         """Neighbouring arguments of one kind exchanged; a gradient or a saved array taken for another."""
         for a, b in zip(node.args, node.args[1:], strict=False):
-            if isinstance(a, ast.Name) and isinstance(b, ast.Name) and a.id in self.integers and b.id in self.integers:
-                first, last = place(a)[0], place(b)[1]
-                self._add("operand", first, last, f"{b.id}, {a.id}")
+            first, last = place(a)[0], place(b)[1]
+            plain = all(isinstance(x, (ast.Name, ast.Attribute)) and self._is_integral(x) for x in (a, b))
+            if plain and "&" not in self.text[first - 1 : last]:
+                self._add("operand", first, last, f"{ast.unparse(b)}, {ast.unparse(a)}")
         if ast.unparse(node.func) == "self.needs" and len(node.args) == 1:
             start, end = place(node)
             self._add("needs", start, end, "True")
@@ -484,13 +547,12 @@ def candidates(sources=None):
 
 
 def choose(mutants, count, seed=0):
-    """So many of the mutants, at random, from all functions in turn; renumbered from 1."""
-    stream = random.Random(seed)
+    """So many of the mutants, from all functions in turn, of each at random, whatever the others are; renumbered."""
     by_function = {}
     for mutant in mutants:
         by_function.setdefault((mutant.file, mutant.function), []).append(mutant)
-    for group in by_function.values():
-        stream.shuffle(group)
+    for name, group in by_function.items():
+        random.Random(f"{seed} {name}").shuffle(group)
     chosen = []
     while len(chosen) < count and any(by_function.values()):
         for group in by_function.values():
@@ -530,26 +592,36 @@ def _one_line(text):
 
 # -- planting -----------------------------------------------------------------------------------------------------
 
-SELECTOR = """
-cdef int _mutant = 0
-
-
-def _select_mutant(int number):
-    global _mutant
-    _mutant = number
-
-"""
+# A module of its own holds which mutant is selected, so that also what is inlined into several modules can ask it.
+SELECTOR = {
+    "mutant.pxd": "cdef int _mutant\n",
+    "mutant.pyx": "def select(int number):\n    global _mutant\n    _mutant = number\n",
+}
+SELECTED = "from microtensor.mutant cimport _mutant\n"
+READS = "from microtensor.core cimport CONTEXT, INPUT, NOTHING, OTHER, OUTPUT\n"
 
 
 def planted(source, mutants):
-    """The text of a source with all these mutants in it, of which `_select_mutant` selects one, or 0 for none."""
-    text, by_statement = source.text, {}
+    """The text of a source with all these mutants in it, of which mutant.select selects one, or 0 for none."""
+    text, by_statement, tables = source.text, {}, []
     for mutant in mutants:
         by_statement.setdefault(mutant.statement, []).append(mutant)
     for statement in sorted(by_statement, key=lambda s: -s.start):
-        text = text[: statement.start] + _choice(source, statement, by_statement[statement]) + text[statement.end :]
-    place = text.index("\ncnp.import_array()\n") + 1
-    return text[:place] + "cnp.import_array()\n" + SELECTOR + text[place + len("cnp.import_array()\n") :]
+        original, inside = text[statement.start : statement.end], by_statement[statement]
+        if re.match(r"cdef \w+ [A-Z_]+ = ", original):
+            # Modules fill in their tables when they load: a wrong one stands beside the right one.
+            for mutant in inside:
+                original += f"\n{_edited(text[statement.start : statement.end], statement.start, mutant)}".replace(
+                    mutant.function, f"{mutant.function}_{mutant.number}", 1)
+            tables += inside
+        else:
+            original = _choice(source, statement, inside)
+        text = text[: statement.start] + original + text[statement.end :]
+    for mutant in tables:
+        name = mutant.function
+        text = re.sub(rf"&{name}\b", f"(&{name}_{mutant.number} if _mutant == {mutant.number} else &{name} )", text)
+    place = re.search(r"^(cimport|from \S+ cimport)", text, re.MULTILINE).start()
+    return text[:place] + SELECTED + (READS if "core cimport" in text else "") + text[place:]
 
 
 def _choice(source, statement, mutants):
