@@ -37,6 +37,7 @@ def train_in_numpy(parameters):
     losses = []
     for _ in range(STEPS):
         # Forward. Each line makes a tensor and an Op that keeps what its backward will read: core.pyx, record.
+        # The comments name the function that does each part; a line without one belongs to the comment above it.
 
         h = x @ w1.T + b1                                       # (N, H)    ops/linear.pyx, Linear.run_forward
         y = np.maximum(h, 0)                                    # (N, H)    ops/activation.pyx, relu_forward
@@ -95,16 +96,17 @@ def train_in_microtensor(parameters):
     return losses, [parameter.detach().numpy() for parameter in model.parameters()]
 
 
-# -- how far the two may differ: a bound for the worst case
+# -- how far the two may differ: a bound for the worst case (you may skip this)
 #
 # Both compute the same formulas, with sums in another order, so they differ by rounding alone. In one step a number
 # goes through at most R roundings, one after the other: in sums of I, H, C, C, H and N products, and in at most 32
 # other operations (exp and log, which are right to one unit in the last place, count twice). Each is at most eps / 2 of
 # what is added up, which stays below SIZE here. As both round, a step adds at most R SIZE eps to the difference.
 #
-# A difference d before a step is at most (1 + momentum + lr |L''|) d after it: the weight's own, the velocity's, and
-# the gradient's, where |L''|, the norm of the matrix of second derivatives, is below 8 here. That is less than 3 d.
-# Clipping takes each gradient to the nearest point of a ball, and brings no two of them further apart.
+# Let d be the larger of two differences: that of a weight, and lr times that of its velocity. A step makes at most
+# (1 + momentum + lr |L''|) d of it: the weight's own, the velocity's, and the gradient's, where |L''|, the norm of the
+# matrix of second derivatives, is taken to be below 8 here. That is less than 3 d. Clipping brings no two gradients
+# further apart: it multiplies by M / (|g| + 1e-6), at most 1, and the result's norm grows no faster than |g|.
 
 R, SIZE = I + 2 * H + 2 * C + N + 32, 16
 BOUND = 3.0**STEPS * R * SIZE * np.finfo(np.float64).eps
