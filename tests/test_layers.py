@@ -255,6 +255,33 @@ def test_batchnorm_of_large_batches(shape, threads, rng):
         np.testing.assert_allclose(actual.numpy(), expected.astype(float), rtol=0, atol=size * EPS * max(1, r.max()))
 
 
+@pytest.mark.parametrize("shape", [(64, 3), (16, 3, 4)])
+def test_batchnorm_gradient_in_float32_far_from_zero(shape, rng):
+    """Where the mean, rounded to float32, is further from the mean than the gradient is from 0."""
+    x = (1e3 + rng.standard_normal(shape)).astype(np.float32)
+    w, b, g = np.ones(3, np.float32), np.zeros(3, np.float32), rng.standard_normal(shape).astype(np.float32) / 1e4
+    found = []
+    for dtype in (np.float32, np.float64):
+        leaf = mt.tensor(x.astype(dtype), requires_grad=True)
+        y = mt.batch_norm(leaf, None, None, mt.tensor(w.astype(dtype)), mt.tensor(b.astype(dtype)), training=True)
+        y.backward(mt.tensor(g.astype(dtype)))
+        found.append(leaf.grad.numpy())
+    # The sums are taken in double, and x - mean is exact to a rounding of the difference.
+    np.testing.assert_allclose(*found, rtol=0, atol=16 * np.finfo(np.float32).eps * np.abs(g).max() * 5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(3, 600), (2, 600, 3)])
+def test_batchnorm_of_many_channels_whose_input_needs_no_gradient(shape, dtype, rng):
+    x, g = rng.standard_normal(shape).astype(dtype), rng.standard_normal(shape).astype(dtype)
+    found = []
+    for needed in (True, False):
+        leaves = [mt.tensor(array.astype(dtype), requires_grad=True) for array in (np.ones(600), np.zeros(600))]
+        mt.batch_norm(mt.tensor(x, requires_grad=needed), None, None, *leaves, training=True).backward(mt.tensor(g))
+        found.append([leaf.grad.numpy() for leaf in leaves])
+    np.testing.assert_array_equal(*found)
+
+
 # -- dropout
 
 
@@ -268,6 +295,20 @@ def test_dropout_keeps_the_mean_and_its_seed():
     assert abs(kept.mean() - 0.7) < 5 * math.sqrt(0.3 * 0.7 / kept.size)
     np.testing.assert_array_equal(nn.Dropout(0.3, generator=mt.Generator(5))(x).numpy(), y)
     assert (layer(x).numpy() != y).any()
+
+
+def test_dropout_drops_by_the_hash_of_element_and_key():
+    """Wellons' lowbias32, two rounds with a half of the key each: for one seed, the same elements on every machine."""
+    key, i = mt.Generator(5).bits(), np.arange(1000, dtype=np.uint32)
+
+    def mixed(i):
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+            i = (i ^ (i >> np.uint32(shift))) * np.uint32(factor)
+        return i ^ (i >> np.uint32(16))
+
+    i = mixed(mixed(i ^ np.uint32(key & 0xFFFFFFFF)) + np.uint32(key >> 32))
+    kept = mt.dropout(mt.ones(1000), 0.3, generator=mt.Generator(5)).numpy() != 0
+    np.testing.assert_array_equal(kept, i >= np.uint32(0.3 * 2**32))
 
 
 def test_dropout_does_nothing_in_eval_and_everything_at_one(rng):

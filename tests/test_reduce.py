@@ -317,6 +317,17 @@ def test_ties_share_the_gradient_of_amax(rng):
     assert x.grad[1].tolist() == [0.25] * 4 and x.grad.sum().item() == 1
 
 
+@pytest.mark.parametrize("dim", [0, 1])
+def test_ties_in_other_lines_take_no_gradient_of_amax(dim, rng):
+    """Lines whose largest elements are equal have one each."""
+    values = np.array([rng.permutation(5.0 + np.arange(5)) for _ in range(4)])
+    values, g = values if dim else values.T.copy(), rng.standard_normal(4)
+    x = mt.tensor(values, requires_grad=True)
+    x.amax(dim).backward(mt.tensor(g))
+    expected = np.expand_dims(g, dim) * (values == values.max(dim, keepdims=True))
+    np.testing.assert_array_equal(x.grad.numpy(), expected)
+
+
 def test_first_of_ties_takes_the_gradient_of_max_along_a_dim(rng):
     g = rng.standard_normal(3)
     for function, where in ((mt.max, np.argmax), (mt.min, np.argmin)):

@@ -35,9 +35,8 @@ HERE = Path(__file__).parent
 EQUIVALENT = HERE / "equivalent.json"
 FIRST = "test_ops.py"
 WIDER = (
-    "test_arithmetic.py", "test_shape.py", "test_reduce.py", "test_losses.py", "test_kernels_sweep.py",
-    "test_layers.py", "test_engine.py", "test_tensor.py", "test_threads.py", "test_gemm.py", "test_optim.py",
-    "test_clip.py",
+    "test_optim.py", "test_clip.py", "test_arithmetic.py", "test_shape.py", "test_reduce.py", "test_losses.py",
+    "test_kernels_sweep.py", "test_layers.py", "test_gemm.py", "test_engine.py", "test_tensor.py", "test_threads.py",
 )  # fmt: skip
 # About processes, not kernels: those that a test starts have no mutant selected.
 ASIDE = "not fork and not multiprocessing and not environment and not affinity and not level and not instruction_sets"
