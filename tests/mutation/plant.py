@@ -205,7 +205,7 @@ def _open(text):
 def read_sources(folder=PACKAGE):
     """The package's .pyx files, and the sums that its loops have in common, by their path in it."""
     paths = [*folder.rglob("*.pyx"), *folder.glob("kernels/sums.pxd")]
-    names = {str(path.relative_to(folder)): path for path in paths}
+    names = {path.relative_to(folder).as_posix(): path for path in paths}
     return {name: Source(names[name], name) for name in sorted(names)}
 
 
