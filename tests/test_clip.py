@@ -47,6 +47,17 @@ def test_clip_norm_scales_all_alike(parameters, p):
     assert parameters[-1].grad is None
 
 
+@pytest.mark.parametrize("dtype", [mt.float32, mt.float64], ids=str)
+def test_largest_norm_is_found_wherever_it_is(dtype, rng):
+    """First, last and in between, of either sign, and below 1."""
+    for place in range(5):
+        values = rng.uniform(-0.4, 0.4, 5)
+        values[place] = rng.choice([-0.7, 0.7])
+        parameter = mt.zeros(5, dtype=dtype, requires_grad=True)
+        parameter.grad = mt.from_numpy(values.astype(dtype))
+        assert clip_grad_norm_([parameter], 1.0, "inf").item() == np.abs(values.astype(dtype)).max()
+
+
 def test_clip_norm_leaves_small_gradients_alone(parameters):
     before = grads(parameters)
     norm = norm_of(before, 2)
