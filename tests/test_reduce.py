@@ -206,6 +206,31 @@ def test_large_reductions_and_their_gradients(name, shape, dim, threads, rng):
     np.testing.assert_allclose(t.grad.numpy(), g * slope, rtol=1e-11, atol=n * eps)
 
 
+@pytest.mark.parametrize(("shape", "dim"), [((700_001,), None), ((2, 270_001), 1), ((270_001, 2), 0)])
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_large_gradients_in_float32_are_those_in_float64(name, shape, dim, threads, rng):
+    """Of few lines, so long that threads share the elements of each."""
+    x = rng.standard_normal(shape).astype(np.float32)
+    g = np.float32(rng.standard_normal(() if dim is None else 2))
+    single, double = (mt.tensor(x.astype(dtype), requires_grad=True) for dtype in (np.float32, np.float64))
+    for t in (single, double):
+        getattr(mt, name)(t, dim=dim).backward(mt.tensor(np.asarray(g, t.dtype)))
+    expected = double.grad.numpy()
+    # dx is a product of at most four factors, and of the error of x - mean or e^(x - y) of a line.
+    np.testing.assert_allclose(single.grad.numpy(), expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("dim", [(0, 2), (1, 2), 2])
+def test_sums_of_lines_without_elements(dim):
+    """Also of lines in several pieces, all of which are empty."""
+    x = mt.zeros(2, 3, 0, requires_grad=True)
+    for name, expected in (("sum", 0), ("logsumexp", -np.inf)):
+        y = getattr(mt, name)(x, dim=dim)
+        np.testing.assert_array_equal(y.detach().numpy(), np.full(y.shape, expected))
+        y.backward(mt.ones(*y.shape))
+        assert x.grad.shape == (2, 3, 0)
+
+
 @pytest.mark.parametrize("shape", [(263, 521), (5, 30_011), (30_011, 5), (3, 301, 257), (100_003, 1)])
 def test_large_max_along_a_dim(shape, threads, rng):
     x = rng.integers(0, 1000, shape).astype(np.float32)         # with ties
