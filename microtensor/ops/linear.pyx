@@ -237,16 +237,19 @@ cdef void batch_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first, Py
 cdef ndarray product(ndarray left, ndarray right):
     """a @ b for arrays (..., M, K) and (..., K, N) of one float dtype, of any strides."""
     left, right = in_steps(left), in_steps(right)
+    cdef int a_ndim = cnp.PyArray_NDIM(left), b_ndim = cnp.PyArray_NDIM(right)
+    cdef Py_ssize_t m = cnp.PyArray_DIM(left, a_ndim - 2), k = cnp.PyArray_DIM(left, a_ndim - 1)
+    cdef Py_ssize_t n = cnp.PyArray_DIM(right, b_ndim - 1), count = 1, work
+    cdef Py_ssize_t[2] shape = [m, n]
     cdef object a = left, b = right
-    cdef Py_ssize_t m = a.shape[-2], k = a.shape[-1], n = b.shape[-1], count = 1, work
     cdef tuple batch
     cdef ndarray y, a_start, b_start
     cdef BatchJob job
-    if a.ndim == 2 and b.ndim == 2:
-        y = empty_of((m, n), cnp.PyArray_TYPE(left))
+    if a_ndim == 2 and b_ndim == 2:
+        y = empty(2, shape, cnp.PyArray_TYPE(left))
         gemm(is_single(y), m, n, k, matrix_of(left), matrix_of(right), zeros(), matrix(y, n))
         return y
-    if b.ndim == 2:                         # one b for all: the rows of all a's are one tall matrix
+    if b_ndim == 2:                         # one b for all: the rows of all a's are one tall matrix
         tall = np.ascontiguousarray(a).reshape(np.prod(a.shape[:-1], dtype=int), k)
         return product(tall, right).reshape(a.shape[:-1] + (n,))
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
