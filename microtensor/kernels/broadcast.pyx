@@ -7,7 +7,6 @@ never see strides.
 """
 
 cimport numpy as cnp
-from libc.string cimport memcpy
 from numpy cimport ndarray
 
 cnp.import_array()
@@ -65,6 +64,8 @@ cdef void start_at(Cursor* cursor, const Plan* plan, Py_ssize_t first, Py_ssize_
     cdef int k, d = plan.ndim - 1
     cursor.plan = plan
     cursor.left = last - first
+    for k in range(plan.count, MAX_ARRAYS):
+        cursor.run[k] = NULL
     for k in range(plan.count):
         cursor.data[k] = plan.data[k]
         cursor.repeated[k] = NULL
@@ -76,58 +77,3 @@ cdef void start_at(Cursor* cursor, const Plan* plan, Py_ssize_t first, Py_ssize_
         first //= plan.shape[d]
         for k in range(plan.count):
             cursor.data[k] += cursor.index[d] * plan.strides[k][d]
-
-
-cdef bint next_run(Cursor* cursor) noexcept nogil:
-    """Point run[] at the next n elements; False when there are none left."""
-    if cursor.left <= 0:
-        return False
-    cdef const Plan* plan = cursor.plan
-    cdef int k, d, last = plan.ndim - 1
-    cdef Py_ssize_t stride
-    cursor.n = min(plan.shape[last] - cursor.done, cursor.left)
-    if plan.any_gathered and cursor.n > BUFFER:
-        cursor.n = BUFFER
-    for k in range(plan.count):
-        stride = plan.strides[k][last]
-        if not plan.gathered[k]:
-            cursor.run[k] = cursor.data[k] + cursor.done * stride
-        elif stride != 0:
-            gather(<char*>cursor.buffer[k], cursor.data[k] + cursor.done * stride, stride, plan.itemsize[k], cursor.n)
-            cursor.run[k] = cursor.buffer[k]
-        elif cursor.repeated[k] != cursor.data[k]:
-            gather(<char*>cursor.buffer[k], cursor.data[k], 0, plan.itemsize[k], min(plan.shape[last], BUFFER))
-            cursor.repeated[k] = cursor.data[k]
-            cursor.run[k] = cursor.buffer[k]
-    cursor.left -= cursor.n
-    cursor.done += cursor.n
-    if cursor.done < plan.shape[last]:
-        return True
-    # The innermost dimension is through: step the one before it, like an odometer.
-    cursor.done = 0
-    d = last - 1
-    while d >= 0:
-        cursor.index[d] += 1
-        for k in range(plan.count):
-            cursor.data[k] += plan.strides[k][d]
-        if cursor.index[d] < plan.shape[d]:
-            return True
-        for k in range(plan.count):
-            cursor.data[k] -= plan.strides[k][d] * plan.shape[d]
-        cursor.index[d] = 0
-        d -= 1
-    return True
-
-
-cdef void gather(char* target, const char* source, Py_ssize_t stride, Py_ssize_t itemsize, Py_ssize_t n) noexcept nogil:
-    """n elements, a stride of bytes apart, into consecutive memory; they need not be aligned."""
-    cdef Py_ssize_t i
-    if itemsize == 4:
-        for i in range(n):
-            memcpy(target + 4 * i, source + i * stride, 4)
-    elif itemsize == 8:
-        for i in range(n):
-            memcpy(target + 8 * i, source + i * stride, 8)
-    else:
-        for i in range(n):
-            target[i] = source[i * stride]

@@ -145,7 +145,7 @@ cdef void binary_broadcast_part(void* job_pointer, Py_ssize_t _number, Py_ssize_
     cdef Cursor cursor
     start_at(&cursor, job.plan, first, last)
     while next_run(&cursor):
-        binary_run(job, cursor.run[0], cursor.run[1], cursor.run[2], cursor.run[3], cursor.run[4], cursor.n)
+        binary_run(job, cursor.run[1], cursor.run[2], cursor.run[3], cursor.run[4], cursor.run[0], cursor.n)
 
 
 @cython.no_gc
@@ -199,7 +199,7 @@ cdef class Binary(Op):
             job.result = <char*>cnp.PyArray_DATA(result)
             parallel_for(binary_part, &job, cnp.PyArray_SIZE(result), UNIT, ELEMENTS_PER_THREAD)
         else:
-            make_plan(&plan, (a, b, y, g, result), result)
+            make_plan(&plan, (result, a, b) if side == FORWARD else (result, a, b, y, g), result)
             job.plan = &plan
             parallel_for(binary_broadcast_part, &job, plan.size, UNIT, ELEMENTS_PER_THREAD)
         return 0

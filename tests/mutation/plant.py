@@ -141,8 +141,11 @@ class Source:
             found = re.match(r"( *)(?:cdef|def|cpdef) [^=]*?(\w+)\(", line)
             if found:
                 indent, last = len(found[1]), number
-                while not lines[last].rstrip().endswith(":"):
+                while _open("\n".join(lines[number : last + 1])):
                     last += 1
+                if not lines[last].rstrip().endswith(":"):          # only declared here
+                    number = last + 1
+                    continue
                 header = " ".join(text.strip() for text in lines[number : last + 1])
                 end = last + 1
                 while end < len(lines) and (not lines[end].strip() or _indent(lines[end]) > indent):
@@ -204,7 +207,7 @@ def _open(text):
 
 def read_sources(folder=PACKAGE):
     """The package's .pyx files, and the sums that its loops have in common, by their path in it."""
-    paths = [*folder.rglob("*.pyx"), *folder.glob("kernels/sums.pxd")]
+    paths = [*folder.rglob("*.pyx"), *folder.glob("kernels/sums.pxd"), *folder.glob("kernels/broadcast.pxd")]
     names = {path.relative_to(folder).as_posix(): path for path in paths}
     return {name: Source(names[name], name) for name in sorted(names)}
 
