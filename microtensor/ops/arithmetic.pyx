@@ -874,12 +874,14 @@ cdef class Where(Op):
 
     cdef Tensor apply(self, Tensor condition, Tensor a, Tensor b):
         a, b = promote(a, b)
-        self.context = condition.array.copy()
-        self.a, self.b = a.array, b.array
+        self.context, self.a, self.b = condition.array, a.array, b.array
         self.y = empty_broadcast(self, (condition.array, a.array, b.array))
         self.input_shapes = (a.shape, b.shape)
         self.run_forward()
-        return record(self, a, b)
+        cdef Tensor y = record(self, a, b)
+        if y.op is not None:
+            self.context = condition.array.copy()       # backward's own: the condition may be written into
+        return y
 
     cdef int run_forward(self) except -1:
         return self.run_side(-1, (self.context, self.a, self.b, self.y), self.y)
