@@ -7,9 +7,10 @@ ctypedef unsigned long long Dims        # a set of dimensions: bit d stands for 
 
 cdef enum:
     MAX_GROUPS = 32             # NumPy's 64 dimensions, kept and reduced in turn
-    BLOCK_ELEMENTS = 4096       # elements of a block that stays in the L1 cache: 16 KiB of float32
+    BLOCK_ELEMENTS = 1024       # elements of a block of rows, so that three such blocks stay in the L1 cache
     MAX_HEIGHT = 128            # lines of such a block at most
-    TILE = 512                  # lines of a reduction's block at most: the results of a pass stay in the L1 cache
+    TILE = 1024                 # lines of a reduction's block at most: the results of a pass stay in the L1 cache
+    SMALL_TILE = 512            # the same for loops that go over x more than once, and keep two numbers for each line
 
 
 cdef struct Group:
@@ -71,8 +72,8 @@ cdef inline Block rows_at(Py_ssize_t first, Py_ssize_t lines, Py_ssize_t length)
 
 
 cdef inline Py_ssize_t height_in_cache(Py_ssize_t length, bint columns) noexcept nogil:
-    """How many lines a block should have to stay in the L1 cache; of columns at least a cache line."""
-    return min(max(BLOCK_ELEMENTS // max(length, 1), UNIT if columns else 1), MAX_HEIGHT)
+    """How many lines a block should have to stay in the L1 cache; of columns always some cache lines side by side."""
+    return MAX_HEIGHT if columns else min(max(BLOCK_ELEMENTS // max(length, 1), 1), MAX_HEIGHT)
 
 
 cdef inline Py_ssize_t piece_at(const Lines* lines, Py_ssize_t number) noexcept nogil:
@@ -110,7 +111,7 @@ ctypedef void (*spread_float)(const float* x, const float* factor, const double*
 ctypedef void (*spread_double)(const double* x, const double* factor, const double* centre, double* dx,
                                Py_ssize_t n) noexcept nogil
 
-cdef struct Spread:             # the gradients of n elements, from a factor and a centre for each
+cdef struct Spread:             # the gradients of n elements, from a factor and a centre for each, or NULL if not read
     spread_float loop_float
     spread_double loop_double
 
@@ -126,7 +127,8 @@ cdef struct ReductionLoops:     # y from x, and dx from x, y and g, tile by tile
     tile_forward_double forward_double
     tile_backward_float backward_float
     tile_backward_double backward_double
-    bint repeats                # goes over x more than once: tiles stay in the L2 cache
+    bint forward_repeats        # goes over x more than once: tiles stay in the L2 cache
+    bint backward_repeats
     Py_ssize_t work_per_thread
 
 cdef void accumulate(const Pass* loops, const real* x, const Tile* tile, const double* centre,

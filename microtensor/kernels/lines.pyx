@@ -201,14 +201,15 @@ cdef void spread_rows(const Spread* loops, const real* x, const real* factor, co
                       const Block* block) noexcept nogil:
     """The factor and the centre of each row repeated for all of its elements."""
     cdef Py_ssize_t j, l, n, start
-    cdef real repeated_factor[TILE]
-    cdef double repeated_centre[TILE]
+    cdef real repeated_factor[SMALL_TILE]
+    cdef double repeated_centre[SMALL_TILE]
     for j in range(block.lines):
-        for l in range(min(TILE, block.length)):
-            repeated_factor[l], repeated_centre[l] = factor[j], centre[j]
+        for l in range(min(SMALL_TILE, block.length)):
+            repeated_factor[l] = factor[j]
+            repeated_centre[l] = centre[j] if centre != NULL else 0
         l = 0
         while l < block.length:
-            n = min(TILE, block.length - l)
+            n = min(SMALL_TILE, block.length - l)
             start = j * block.line_step + l
             spread_run(loops, x + start, repeated_factor, repeated_centre, dx + start, n)
             l += n
@@ -305,8 +306,8 @@ cdef void run_reduce(Reduce* job, const Lines* lines) noexcept nogil:
         height = SHARED_TILE
     elif parts > 1:
         height = max(min(height, count // parts), least)
-    if job.loops.repeats:
-        height = min(height, max(TILE_ELEMENTS // length, 8 * least if not shared else SHARED_TILE))
+    if job.loops.forward_repeats if job.dx == NULL else job.loops.backward_repeats:
+        height = min(height, SMALL_TILE, max(TILE_ELEMENTS // length, 8 * least if not shared else SHARED_TILE))
     job.n = n
     job.blocks = blocks_of(lines, height)
     if not shared:

@@ -19,6 +19,8 @@ cdef inline double sum_terms(const real* x, double centre, bint squares, Py_ssiz
     cdef double few[FEW]
     cdef double d, total = 0
     cdef Py_ssize_t i = 0, j
+    for j in range(FEW):
+        few[j] = 0
     if n >= CHAINS:
         for j in range(CHAINS):
             chains[j] = 0
@@ -29,9 +31,6 @@ cdef inline double sum_terms(const real* x, double centre, bint squares, Py_ssiz
             i += CHAINS
         for j in range(FEW):
             few[j] = (chains[j] + chains[8 + j]) + (chains[16 + j] + chains[24 + j])
-    elif n >= FEW:
-        for j in range(FEW):
-            few[j] = 0
     while i + FEW <= n:
         for j in range(FEW):
             d = x[i + j] - centre if squares else x[i + j]

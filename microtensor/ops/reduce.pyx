@@ -12,6 +12,7 @@ gradients over a line's elements; and how its forward and backward are made of s
 
 cimport cython
 cimport numpy as cnp
+from libc.string cimport memcpy
 from numpy cimport ndarray
 
 from microtensor.core cimport (
@@ -20,7 +21,7 @@ from microtensor.core cimport (
 from microtensor.kernels cimport simd
 from microtensor.kernels.broadcast cimport MAX_DIMS
 from microtensor.kernels.lines cimport (
-    TILE, Block, Blocks, Dims, Lines, Pass, ReductionLoops, Spread, Tile, accumulate, block_at, blocks_of,
+    SMALL_TILE, TILE, Block, Blocks, Dims, Lines, Pass, ReductionLoops, Spread, Tile, accumulate, block_at, blocks_of,
     blocks_per_thread, make_lines, reduce_forward, spread,
 )
 from microtensor.kernels.simd cimport real
@@ -66,9 +67,7 @@ cdef void sum_columns(const real* x, const Block* block, const double* centre, d
 
 
 cdef void sum_spread(const real* x, const real* factor, const double* centre, real* dx, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(n):
-        dx[j] = factor[j]
+    memcpy(dx, factor, n * sizeof(real))
 
 
 cdef Pass SUM = Pass(sum_rows[float], sum_columns[float], sum_rows[double], sum_columns[double], False)
@@ -87,14 +86,14 @@ cdef void sum_backward(const real* x, const real* y, const real* g, real* dx, co
                        double scale) noexcept nogil:
     cdef Py_ssize_t j
     cdef real factor[TILE]
-    cdef double centre[TILE]
     for j in range(tile.block.lines):
-        factor[j], centre[j] = <real>(g[j] * scale), 0
-    spread(&SUM_SPREAD, x, factor, centre, dx, tile)
+        factor[j] = <real>(g[j] * scale)
+    spread(&SUM_SPREAD, x, factor, NULL, dx, tile)
 
 
 cdef ReductionLoops SUM_LOOPS = ReductionLoops(
-    sum_forward[float], sum_forward[double], sum_backward[float], sum_backward[double], False, SUMS_PER_THREAD)
+    sum_forward[float], sum_forward[double], sum_backward[float], sum_backward[double], False, False,
+    SUMS_PER_THREAD)
 
 
 @cython.final
@@ -234,8 +233,8 @@ cdef inline void means(const real* x, const Tile* tile, double* mean) noexcept n
 
 cdef void var_forward(const real* x, real* y, const Tile* tile, double scale) noexcept nogil:
     cdef Py_ssize_t j
-    cdef double mean[TILE]
-    cdef double total[TILE]
+    cdef double mean[SMALL_TILE]
+    cdef double total[SMALL_TILE]
     means(x, tile, mean)
     accumulate(&SQUARES, x, tile, mean, total)
     for j in range(tile.block.lines):
@@ -245,8 +244,8 @@ cdef void var_forward(const real* x, real* y, const Tile* tile, double scale) no
 cdef void var_backward(const real* x, const real* y, const real* g, real* dx, const Tile* tile,
                        double scale) noexcept nogil:
     cdef Py_ssize_t j
-    cdef double mean[TILE]
-    cdef real factor[TILE]
+    cdef double mean[SMALL_TILE]
+    cdef real factor[SMALL_TILE]
     means(x, tile, mean)
     for j in range(tile.block.lines):
         factor[j] = 2 * <real>(g[j] * scale)
@@ -254,7 +253,8 @@ cdef void var_backward(const real* x, const real* y, const real* g, real* dx, co
 
 
 cdef ReductionLoops VAR_LOOPS = ReductionLoops(
-    var_forward[float], var_forward[double], var_backward[float], var_backward[double], True, SUMS_PER_THREAD)
+    var_forward[float], var_forward[double], var_backward[float], var_backward[double], True, True,
+    SUMS_PER_THREAD)
 
 
 @cython.final
@@ -386,9 +386,9 @@ cdef void amax_forward(const real* x, real* y, const Tile* tile, double scale) n
 cdef void amax_backward(const real* x, const real* y, const real* g, real* dx, const Tile* tile,
                         double scale) noexcept nogil:
     cdef Py_ssize_t j
-    cdef double centre[TILE]
-    cdef double ties[TILE]
-    cdef real factor[TILE]
+    cdef double centre[SMALL_TILE]
+    cdef double ties[SMALL_TILE]
+    cdef real factor[SMALL_TILE]
     for j in range(tile.block.lines):
         centre[j] = y[j]
     accumulate(&TIES, x, tile, centre, ties)
@@ -398,7 +398,8 @@ cdef void amax_backward(const real* x, const real* y, const real* g, real* dx, c
 
 
 cdef ReductionLoops AMAX_LOOPS = ReductionLoops(
-    amax_forward[float], amax_forward[double], amax_backward[float], amax_backward[double], True, SUMS_PER_THREAD)
+    amax_forward[float], amax_forward[double], amax_backward[float], amax_backward[double], False, True,
+    SUMS_PER_THREAD)
 
 
 @cython.final
@@ -527,15 +528,17 @@ cdef void max_forward(const real* x, const Block* block, real* y, long long* ind
 
 
 cdef void max_backward(const long long* index, const real* g, real* dx, const Block* block) noexcept nogil:
-    cdef Py_ssize_t l, j
-    if block.columns:
-        for l in range(block.length):
-            for j in range(block.lines):
-                dx[l * block.step + j] = g[j] if index[j] == l else 0
-        return
+    cdef Py_ssize_t i, j
+    cdef Py_ssize_t runs = block.length if block.columns else block.lines
+    cdef Py_ssize_t run_step = block.step if block.columns else block.line_step
+    cdef Py_ssize_t n = block.lines if block.columns else block.length
+    if run_step == n:                           # one after the other: as one
+        runs, n = 1, runs * n
+    for i in range(runs):
+        for j in range(n):
+            dx[i * run_step + j] = 0
     for j in range(block.lines):
-        for l in range(block.length):
-            dx[j * block.line_step + l] = g[j] if index[j] == l else 0
+        dx[j * block.line_step + index[j] * block.step] = g[j]
 
 
 cdef struct MaxJob:
@@ -727,9 +730,9 @@ cdef Tensor _arg(object function, Tensor input, Tensor x, object dim, bint keepd
 # dx_l = g e^(x_l - y)
 
 cdef void exponentials_rows(const real* x, const Block* block, const double* centre, double* result) noexcept nogil:
-    cdef Py_ssize_t first = 0, start, j, l, rows, count, n = block.length, together = TILE // n if n > 0 else 1
-    cdef real e[TILE]
-    while first < block.lines and n <= TILE // 2:       # exponentials of several short rows in one vector loop
+    cdef Py_ssize_t first = 0, start, j, l, rows, count, n = block.length, together = SMALL_TILE // n if n > 0 else 1
+    cdef real e[SMALL_TILE]
+    while first < block.lines and n <= SMALL_TILE // 2:       # exponentials of several short rows in one vector loop
         rows = together if together < block.lines - first else block.lines - first
         for j in range(rows):
             for l in range(n):
@@ -742,7 +745,7 @@ cdef void exponentials_rows(const real* x, const Block* block, const double* cen
     for j in range(first, block.lines):
         start = 0
         while start < n:
-            count = TILE if TILE < n - start else n - start
+            count = SMALL_TILE if SMALL_TILE < n - start else n - start
             for l in range(count):
                 e[l] = simd.exp(x[j * block.line_step + start + l] - <real>centre[j])
             result[j] += sum_run(e, count)
@@ -751,7 +754,7 @@ cdef void exponentials_rows(const real* x, const Block* block, const double* cen
 
 cdef void exponentials_columns(const real* x, const Block* block, const double* centre, double* result) noexcept nogil:
     cdef Py_ssize_t j, _l
-    cdef real c[TILE]
+    cdef real c[SMALL_TILE]
     for j in range(block.lines):
         c[j] = <real>centre[j]
     for _l in range(block.length):
@@ -774,8 +777,8 @@ cdef Spread EXPONENTIALS_SPREAD = Spread(exponentials_spread[float], exponential
 
 cdef void logsumexp_forward(const real* x, real* y, const Tile* tile, double scale) noexcept nogil:
     cdef Py_ssize_t j
-    cdef double m[TILE]
-    cdef double total[TILE]
+    cdef double m[SMALL_TILE]
+    cdef double total[SMALL_TILE]
     accumulate(&LARGEST, x, tile, m, m)
     accumulate(&EXPONENTIALS, x, tile, m, total)
     for j in range(tile.block.lines):               # all -inf, or one inf: inf - inf would be nan
@@ -793,7 +796,7 @@ cdef void logsumexp_backward(const real* x, const real* y, const real* g, real* 
 
 cdef ReductionLoops LOGSUMEXP_LOOPS = ReductionLoops(
     logsumexp_forward[float], logsumexp_forward[double], logsumexp_backward[float], logsumexp_backward[double], True,
-    ELEMENTS_PER_THREAD)
+    False, ELEMENTS_PER_THREAD)
 
 
 @cython.final
