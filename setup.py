@@ -13,6 +13,7 @@ Another compiler (CC) or other flags compile everything again.
 """
 
 import copy
+import multiprocessing
 import os
 import platform
 import re
@@ -114,6 +115,7 @@ class BuildLevels(build_ext):
         translated = cythonize(
             MODULES,        # not self.extensions: an editable build comes here twice
             build_dir=str(Path("build") / "cython"),
+            nthreads=self.parallel if multiprocessing.get_start_method() == "fork" else 0,  # others import setup.py
             include_path=[str(ROOT)],
             compiler_directives={
                 "language_level": 3,
@@ -130,10 +132,12 @@ class BuildLevels(build_ext):
         openmp = ["-fopenmp"] if wanted and accepts_flag(compiler, "-fopenmp") else []
         self.command = remember(compiler, *FLAGS, *openmp, *LAST_FLAGS, *map(os.environ.get, ("CFLAGS", "LDFLAGS")))
         levels = levels_to_build(compiler, self.inplace) if posix else ()
+        # The long ones first, so that none is compiled alone at the end.
+        translated.sort(key=lambda extension: -Path(extension.sources[0]).stat().st_size)
         self.extensions = [
             self._at_level(extension, level, openmp if posix else [], FLAGS if posix else ["/O2"])
-            for level in (levels or (None,))
             for extension in translated
+            for level in (levels or (None,))
             if extension.name != "microtensor._cpu"
         ]
         self.extensions += [self._at_level(e, None, [], []) for e in translated if e.name == "microtensor._cpu"]
