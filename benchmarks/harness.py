@@ -66,11 +66,11 @@ def thread_counts():
 
 
 class Runner:
-    """A child process: the script again, with ``--serve name``."""
+    """A child process: the script again, with ``--serve name``, and with more in its environment."""
 
-    def __init__(self, script, name, threads=1):
+    def __init__(self, script, name, threads=1, environment=None):
         self.name, self.threads = name, threads
-        environment = dict(os.environ)
+        environment = {**os.environ, **(environment or {})}
         for library in ("OMP", "OPENBLAS", "MKL", "MICROTENSOR"):
             environment[f"{library}_NUM_THREADS"] = str(threads)
         self.process = subprocess.Popen(
