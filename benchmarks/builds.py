@@ -26,7 +26,6 @@ import matmul
 import numpy as np
 import scaling
 import start
-import steps
 
 ROOT = Path(__file__).resolve().parents[1]
 REPETITIONS = 5  # with new processes, where a case is measured again
@@ -100,29 +99,28 @@ def op(name):
 # -- the cases --------------------------------------------------------------------------------------------------------
 
 
-def training_step(case):
-    """How to have a runner prepare a training step, checked against the right answer."""
-    def prepare(runner):
-        with tempfile.TemporaryDirectory() as folder:
-            right = str(Path(folder) / "right.npz")
-            gradients, losses, tolerance = steps.reference(case)
-            np.savez(right, losses=losses, tolerance=tolerance, **{f"gradient{k}": g for k, g in enumerate(gradients)})
-            reply = runner.ask("prepare", case=case, right=right)
-        if not reply.get("disagreement", 2) <= 1:
-            raise SystemExit(f"{runner.name}: {case}: {reply}")
+def training_step(name, case):
+    """How to have runners prepare a training step, checked against the right answer."""
+    def prepare(runners):
+        _, reasons = compare.prepared(runners, name, case)
+        if reasons:
+            raise SystemExit(f"{name}: nothing is compared")
     return prepare
 
 
 def asked(**arguments):
-    """How to have a runner prepare with these arguments."""
-    return lambda runner: runner.ask("prepare", **arguments)
+    """How to have runners prepare with these arguments."""
+    def prepare(runners):
+        for runner in runners:
+            runner.ask("prepare", **arguments)
+    return prepare
 
 
 def cases():
-    """Each case: the benchmark, its name, the number of threads, how to prepare a runner, what to ask for a time."""
+    """Each case: the benchmark, its name, the number of threads, how to prepare the runners, what to time."""
     for threads in harness.thread_counts():
         for name, case in compare.CASES.items():
-            yield "compare", name, threads, training_step(case), {"seconds": 0.2}
+            yield "compare", name, threads, training_step(name, case), {"seconds": 0.2}
         for function in elementwise.FUNCTIONS:
             for length in elementwise.LENGTHS:
                 for direction in ("forward", "backward")[: 1 if function == "copy" else 2]:
@@ -140,9 +138,10 @@ def cases():
                            asked(function=function, length=length), {"seconds": 0.05, "direction": direction})
     for along, sizes in scaling.ALONG.items():
         for size, case in sizes.items():
-            yield "scaling", f"{along} {size}", harness.cores(), training_step(case), {"seconds": 0.1}
+            name = f"{along} {size}"
+            yield "scaling", name, harness.cores(), training_step(name, case), {"seconds": 0.1}
     for length in (100, 1_000, 10_000, 100_000, 1_000_000):
-        yield "node", f"{length:,} nodes", 1, lambda runner: None, {"length": length}
+        yield "node", f"{length:,} nodes", 1, lambda runners: None, {"length": length}
     yield "start", "import", 1, None, {}
 
 
@@ -203,8 +202,7 @@ def turns(pair, case, rounds):
             return start.start(start.PROGRAM.format(name="microtensor"), environment(folder))[0]
     else:
         both = pair.of(benchmark, threads)
-        for runner in both:
-            prepare(runner)
+        prepare(both)
 
         def once(runner):
             return runner.ask("time", **arguments)

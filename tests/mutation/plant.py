@@ -206,7 +206,7 @@ def _open(text):
 
 
 def read_sources(folder=PACKAGE):
-    """The package's .pyx files, and the sums that its loops have in common, by their path in it."""
+    """The package's .pyx files, and the .pxd files whose inline functions its loops share, by their path in it."""
     paths = [*folder.rglob("*.pyx"), *folder.glob("kernels/sums.pxd"), *folder.glob("kernels/broadcast.pxd")]
     names = {path.relative_to(folder).as_posix(): path for path in paths}
     return {name: Source(names[name], name) for name in sorted(names)}
