@@ -37,18 +37,18 @@ cdef class Op:
     cdef tuple edges                # per input, where its gradient goes: an Op, a leaf Tensor, or None
     cdef tuple input_shapes         # the inputs' shapes, kept only if one of them was broadcast
     # -- what forward computes with, and backward after it
-    cdef ndarray a, b, c, y         # the first, second and third input, the output
+    cdef ndarray a, b, y            # the first input, the second, the output
     cdef object context             # what else forward found out and backward needs, such as where a maximum is
     cdef object g                   # dL/dy so far: an ndarray, or a Tensor under create_graph; only during a pass
-    cdef ndarray da, db, dc         # the gradients of up to three inputs; only until the engine has them
+    cdef ndarray da, db             # the gradients of the inputs; only until the engine has them
     # -- saved for backward
     cdef Version version_a, version_b, version_y
     cdef Py_ssize_t writes          # what the three versions added up to when the arrays were saved
-    cdef bint saved, freed
     cdef Py_ssize_t recorded        # the number of replacements at forward: see Engine.check_leaf
+    cdef unsigned char saved, freed     # truth values, in bytes: a long graph is as fast as its ops are small
     # -- while the engine runs
-    cdef bint owned                 # g may be written into
-    cdef Py_ssize_t pending         # gradients still to come
+    cdef unsigned char owned        # g may be written into
+    cdef int pending                # gradients still to come
     cdef Py_ssize_t pass_id         # the last pass that met this op
 
     cdef int run_forward(self) except -1
@@ -56,8 +56,11 @@ cdef class Op:
     cdef int run_backward(self) except -1
     cdef int give_gradients(self, Engine engine) except -1
     cdef int reads(self) noexcept
-    cdef bint needs(self, Py_ssize_t i) noexcept
-    cdef void save(self, Tensor a, Tensor b, Tensor y)
+    @cython.final
+    cdef inline bint needs(self, Py_ssize_t i) noexcept:
+        """Whether input i needs a gradient."""
+        return self.edges[i] is not None
+    cdef int save(self, Tensor a, Tensor b, Tensor y) except -1
     cdef int check_saved(self) except -1
     cdef void free_saved(self) noexcept
     cpdef Tensor input(self, Py_ssize_t i)

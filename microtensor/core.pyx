@@ -245,7 +245,7 @@ cdef class Op:
 
         check      the arguments, and bring them to one dtype (the public function, and apply)
         allocate   the output y (apply does this and the next two)
-        run        the loops: run_forward computes y from a, b, c and the op's options
+        run        the loops: run_forward computes y from a, b and the op's options
         record     link the output to the op, and drop what backward does not read (``reads`` says what it does)
 
     On the way back the engine checks that what was saved is as it was, and calls allocate_gradients, run_backward and
@@ -273,7 +273,7 @@ cdef class Op:
         raise NotImplementedError(f"{type(self).__name__}.run_forward")
 
     cdef int allocate_gradients(self) except -1:
-        """Make da, db and dc, those of them that are needed; by default run_backward makes them itself."""
+        """Make da and db, those of them that are needed; by default run_backward makes them itself."""
         return 0
 
     cdef int run_backward(self) except -1:
@@ -286,8 +286,6 @@ cdef class Op:
             engine.give(self, 0, self.da)
         if self.db is not None:
             engine.give(self, 1, self.db)
-        if self.dc is not None:
-            engine.give(self, 2, self.dc)
         return 0
 
     cdef int reads(self) noexcept:
@@ -303,11 +301,7 @@ cdef class Op:
         """Yield the Samples to verify the op on; see microtensor.ops.sample."""
         raise NotImplementedError
 
-    cdef bint needs(self, Py_ssize_t i) noexcept:
-        """Whether input i needs a gradient."""
-        return self.edges[i] is not None
-
-    cdef void save(self, Tensor a, Tensor b, Tensor y):
+    cdef int save(self, Tensor a, Tensor b, Tensor y) except -1:
         """Link the output y to the op, and of what forward computed with keep what reads() names."""
         cdef int reads = self.reads()
         self.recorded = _replacements
@@ -330,7 +324,7 @@ cdef class Op:
             self.y = None
         if not reads & CONTEXT:
             self.context = None
-        self.c = None                           # no backward reads a third input
+        return 0
 
     cdef int check_saved(self) except -1:
         """Raise if the saved arrays are gone or no longer hold what they held in forward."""
@@ -389,7 +383,7 @@ cdef class Op:
 
     def results(self, bint backward=False):
         """The arrays that forward or backward has just filled in: [y], or the gradients that were needed."""
-        return [array for array in ((self.da, self.db, self.dc) if backward else (self.y,)) if array is not None]
+        return [array for array in ((self.da, self.db) if backward else (self.y,)) if array is not None]
 
     @property
     def name(self):
@@ -468,6 +462,8 @@ cdef class Engine:
             op.check_saved()
             following = None
             for edge in op.edges:
+                if edge is None:
+                    continue
                 if isinstance(edge, Op):
                     source = <Op>edge
                     if source.pass_id != pass_id:
@@ -477,7 +473,7 @@ cdef class Engine:
                         else:
                             found.append(source)
                     source.pending += 1
-                elif edge is not None:
+                else:
                     self.check_leaf(<Tensor>edge, op)
             op = following
         return start
@@ -513,12 +509,12 @@ cdef class Engine:
                     if observer is not None:
                         observer(op, True)
                     op.give_gradients(self)
-                op.g = op.da = op.db = op.dc = None
+                op.g = op.da = op.db = None
             if not retain_graph:
                 op.free_saved()
             following = None
             for edge in op.edges:
-                if isinstance(edge, Op):
+                if edge is not None and isinstance(edge, Op):
                     source = <Op>edge
                     source.pending -= 1
                     if source.pending == 0:

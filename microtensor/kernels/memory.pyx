@@ -73,15 +73,14 @@ cdef Idle* _idle[CLASSES]       # by size class, the last to come back first: it
 cdef size_t _idle_bytes = 0
 
 
-cdef inline int size_class(size_t bytes) noexcept:
+cdef inline size_t size_class(size_t bytes) noexcept:
     """The smallest class with room for that many bytes, over 4: with k = 4 s + t, it has (5 + t) 2^s bytes."""
-    cdef size_t last = bytes - 1
-    cdef int s = highest_bit(last) - 2
-    return 4 * s + <int>(last >> s) - 4
+    cdef size_t last = bytes - 1, s = highest_bit(last) - 2
+    return 4 * s + (last >> s) - 4
 
 
-cdef inline size_t class_bytes(int k) noexcept:
-    return <size_t>(5 + k % 4) << (k // 4)
+cdef inline size_t class_bytes(size_t k) noexcept:
+    return (5 + k % 4) << (k // 4)
 
 
 @cython.final
@@ -91,7 +90,7 @@ cdef class Allocation:
     """The memory of one array."""
 
     cdef void* memory
-    cdef int size_class
+    cdef size_t size_class
 
     def __dealloc__(self):
         global _idle_bytes

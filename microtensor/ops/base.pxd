@@ -105,6 +105,13 @@ cdef class AlongDim(Op):
     cdef int run_blocks(self, ndarray x, ndarray g, ndarray y) except -1
 
 
+# -- a layer's input, weight and bias
+
+@cython.no_gc
+cdef class WithBias(Op):
+    cdef ndarray bias, dbias    # the third input, and its gradient
+
+
 cdef Tensor as_float(Tensor x)
 cdef tuple promote(Tensor a, Tensor b)
 cdef ndarray empty_broadcast(Op op, tuple arrays)

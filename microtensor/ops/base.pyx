@@ -7,6 +7,7 @@ core.pyx describes: check, allocate, run, record, and the same on the way back.
     Binary      y = f(a, b)     the same; a and b are broadcast (kernels/broadcast.pyx), so the loops never see strides
     Reduction   y = f(lines of x)           loops over tiles: lines along any set of dimensions (kernels/lines.pyx)
     AlongDim    y_l = f(the line of x_l)    loops over blocks of lines along one dimension
+    WithBias    y = f(x, weight) + bias     no loops of the family's own
 """
 
 cimport cython
@@ -14,7 +15,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    INPUT, OTHER, OUTPUT, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record,
+    INPUT, OTHER, OUTPUT, Engine, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record,
 )
 from microtensor.kernels.broadcast cimport MAX_DIMS, Cursor, Plan, make_plan, next_run, start_at
 from microtensor.kernels.lines cimport (
@@ -429,3 +430,25 @@ cdef class AlongDim(Op):
             parallel_for(along_dim_part, &job, job.blocks.count, 1,
                          blocks_per_thread(&job.blocks, EXPONENTIALS_PER_THREAD))
         return 0
+
+
+# -- a layer's input, weight and bias ---------------------------------------------------------------------------
+
+@cython.no_gc
+cdef class WithBias(Op):
+    """An op of three inputs, of which backward does not read the third."""
+
+    cdef int save(self, Tensor a, Tensor b, Tensor y) except -1:
+        Op.save(self, a, b, y)
+        self.bias = None
+        return 0
+
+    cdef int give_gradients(self, Engine engine) except -1:
+        Op.give_gradients(self, engine)
+        if self.dbias is not None:
+            engine.give(self, 2, self.dbias)
+            self.dbias = None
+        return 0
+
+    def results(self, bint backward=False):
+        return super().results(backward) + ([self.dbias] if backward and self.dbias is not None else [])

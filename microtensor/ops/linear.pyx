@@ -16,7 +16,7 @@ from microtensor.kernels.gemm cimport Matrix, gemm
 from microtensor.kernels.simd cimport real
 from microtensor.kernels.sums cimport add_rows
 from microtensor.kernels.threads cimport PRODUCTS_PER_THREAD, parallel_for
-from microtensor.ops.base cimport empty_of
+from microtensor.ops.base cimport WithBias, empty_of
 
 import numpy as np
 
@@ -69,7 +69,7 @@ cdef void column_sums(const real* g, Py_ssize_t rows, Py_ssize_t columns, real* 
 
 @cython.final
 @cython.no_gc
-cdef class Linear(Op):
+cdef class Linear(WithBias):
     """x W^T + b for every row of x."""
 
     cdef Py_ssize_t rows, inputs, outputs       # N, I, O
@@ -77,7 +77,7 @@ cdef class Linear(Op):
     cdef Tensor apply(self, Tensor x, Tensor weight, Tensor bias):
         cdef Py_ssize_t shape[MAX_DIMS]
         cdef int d, ndim = cnp.PyArray_NDIM(x.array)
-        self.a, self.b, self.c = x.array, weight.array, None if bias is None else bias.array
+        self.a, self.b, self.bias = x.array, weight.array, None if bias is None else bias.array
         self.outputs, self.inputs = cnp.PyArray_DIM(self.b, 0), cnp.PyArray_DIM(self.b, 1)
         self.rows = 1
         for d in range(ndim - 1):
@@ -90,7 +90,7 @@ cdef class Linear(Op):
 
     cdef int run_forward(self) except -1:
         cdef ndarray x = contiguous(self.a), W = contiguous(self.b), y = self.y
-        cdef ndarray b = None if self.c is None else contiguous(self.c)
+        cdef ndarray b = None if self.bias is None else contiguous(self.bias)
         gemm(is_single(y), self.rows, self.outputs, self.inputs, matrix(x, self.inputs), transposed(W, self.inputs),
              zeros() if b is None else every_row(b), matrix(y, self.outputs))
         return 0
@@ -111,7 +111,7 @@ cdef class Linear(Op):
         if self.needs(1):
             self.db = empty(2, shape, dtype)
         if len(self.edges) == 3 and self.needs(2):
-            self.dc = empty(1, shape, dtype)
+            self.dbias = empty(1, shape, dtype)
         return 0
 
     cdef int run_backward(self) except -1:
@@ -125,10 +125,12 @@ cdef class Linear(Op):
             x = contiguous(self.a)
             gemm(single, self.outputs, self.inputs, self.rows, transposed(g, self.outputs), matrix(x, self.inputs),
                  zeros(), matrix(self.db, self.inputs))
-        if self.dc is not None and single:
-            column_sums(<const float*>cnp.PyArray_DATA(g), self.rows, self.outputs, <float*>cnp.PyArray_DATA(self.dc))
-        elif self.dc is not None:
-            column_sums(<const double*>cnp.PyArray_DATA(g), self.rows, self.outputs, <double*>cnp.PyArray_DATA(self.dc))
+        if self.dbias is not None and single:
+            column_sums(<const float*>cnp.PyArray_DATA(g), self.rows, self.outputs,
+                        <float*>cnp.PyArray_DATA(self.dbias))
+        elif self.dbias is not None:
+            column_sums(<const double*>cnp.PyArray_DATA(g), self.rows, self.outputs,
+                        <double*>cnp.PyArray_DATA(self.dbias))
         return 0
 
     def rule(self, Tensor g):

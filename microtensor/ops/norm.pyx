@@ -17,6 +17,7 @@ from microtensor.kernels.lines cimport (
 from microtensor.kernels.simd cimport real
 from microtensor.kernels.sums cimport sum_products_run, sum_run, sum_squares_run
 from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, UNIT, parallel_for, parts_of
+from microtensor.ops.base cimport WithBias
 
 import numpy as np
 
@@ -240,14 +241,14 @@ cdef void batch_norm_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t firs
 
 @cython.final
 @cython.no_gc
-cdef class BatchNorm(Op):
+cdef class BatchNorm(WithBias):
     """w (x - mean) / sqrt(variance + eps) + b, with the batch's own mean and variance."""
 
     cdef double eps
 
     cdef Tensor apply(self, Tensor x, Tensor weight, Tensor bias, ndarray statistics):
         """statistics: float64 (3, C), to be filled with each channel's mean, variance and (variance + eps)^(-1/2)."""
-        self.a, self.b, self.c = x.array, weight.array, bias.array
+        self.a, self.b, self.bias = x.array, weight.array, bias.array
         self.y = empty_like(x.array)
         self.context = statistics
         self.run_forward()
@@ -267,7 +268,7 @@ cdef class BatchNorm(Op):
         parallel_for(batch_norm_part, job, job.blocks.count, 1, blocks_per_thread(&job.blocks, ELEMENTS_PER_THREAD))
 
     cdef int run_forward(self) except -1:
-        cdef ndarray b = contiguous(self.c)
+        cdef ndarray b = contiguous(self.bias)
         cdef BatchNormJob job
         job.b, job.y, job.g = cnp.PyArray_DATA(b), cnp.PyArray_DATA(self.y), NULL
         self.run_channels(&job, contiguous(self.a), contiguous(self.b))
@@ -279,14 +280,14 @@ cdef class BatchNorm(Op):
     cdef int allocate_gradients(self) except -1:
         if self.needs(0):
             self.da = empty_like(self.a)
-        self.db, self.dc = empty_like(self.b), empty_like(self.b)
+        self.db, self.dbias = empty_like(self.b), empty_like(self.b)
         return 0
 
     cdef int run_backward(self) except -1:
         cdef BatchNormJob job
         job.g = cnp.PyArray_DATA(<ndarray>self.g)
         job.dx = NULL if self.da is None else cnp.PyArray_DATA(self.da)
-        job.dw, job.db = cnp.PyArray_DATA(self.db), cnp.PyArray_DATA(self.dc)
+        job.dw, job.db = cnp.PyArray_DATA(self.db), cnp.PyArray_DATA(self.dbias)
         self.run_channels(&job, contiguous(self.a), contiguous(self.b))
         return 0
 
