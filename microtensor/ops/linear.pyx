@@ -115,7 +115,7 @@ cdef class Linear(WithBias):
         return 0
 
     cdef int run_backward(self) except -1:
-        cdef ndarray g = <ndarray>self.g, x, W
+        cdef ndarray g = <ndarray>self.g, dbias = self.dbias, x, W
         cdef bint single = is_single(g)
         if self.da is not None:
             W = contiguous(self.b)
@@ -125,12 +125,10 @@ cdef class Linear(WithBias):
             x = contiguous(self.a)
             gemm(single, self.outputs, self.inputs, self.rows, transposed(g, self.outputs), matrix(x, self.inputs),
                  zeros(), matrix(self.db, self.inputs))
-        if self.dbias is not None and single:
-            column_sums(<const float*>cnp.PyArray_DATA(g), self.rows, self.outputs,
-                        <float*>cnp.PyArray_DATA(self.dbias))
-        elif self.dbias is not None:
-            column_sums(<const double*>cnp.PyArray_DATA(g), self.rows, self.outputs,
-                        <double*>cnp.PyArray_DATA(self.dbias))
+        if dbias is not None and single:
+            column_sums(<const float*>cnp.PyArray_DATA(g), self.rows, self.outputs, <float*>cnp.PyArray_DATA(dbias))
+        elif dbias is not None:
+            column_sums(<const double*>cnp.PyArray_DATA(g), self.rows, self.outputs, <double*>cnp.PyArray_DATA(dbias))
         return 0
 
     def rule(self, Tensor g):

@@ -51,8 +51,7 @@ cnp.import_array()
 #     dx = g scale + (x - c) slope + shift    slope = -w r^2 mean(g h),  shift = -w r mean(g) - (m - c) slope
 
 cdef enum:
-    CHANNELS = 256      # of a block at most: what is computed for each of them stays in the L1 cache
-
+    CHANNELS = 512      # of a block at most: what is computed for each of them stays in the L1 cache
 
 cdef struct BatchNormJob:
     bint single
@@ -70,6 +69,7 @@ cdef struct BatchNormJob:
     void* dx
     void* dw
     void* db
+    double* sums        # three numbers a channel, which would be too much for a small thread's stack
 
 
 cdef void add_moments(const real* x, const Block* block, const real* k, double* sums, double* squares) noexcept nogil:
@@ -93,11 +93,11 @@ cdef void add_moments(const real* x, const Block* block, const real* k, double* 
         row += 1
 
 
-cdef void moments(const real* x, const Block* block, const Lines* lines, double* mean, double* variance) noexcept nogil:
+cdef void moments(const real* x, const Block* block, const Lines* lines, real* k, double* mean,
+                  double* variance) noexcept nogil:
     """Each channel's mean and biased variance: of columns in one pass over x, of rows in two."""
     cdef Py_ssize_t j, piece
     cdef double n = <double>(lines.length.size * lines.pieces), d
-    cdef real k[CHANNELS]
     for j in range(block.lines):
         k[j] = x[j * block.line_step]
         mean[j] = variance[j] = 0
@@ -129,7 +129,7 @@ cdef void batch_norm_forward(const real* x, const real* w, const real* b, real* 
     cdef real scale[CHANNELS]
     cdef real shift[CHANNELS]
     cdef real c, s, h
-    moments(x, block, &job.lines, mean, variance)
+    moments(x, block, &job.lines, centre, mean, variance)
     for j in range(block.lines):
         r[j] = 1 / simd.sqrt(variance[j] + job.eps)
         centre[j] = <real>mean[j]
@@ -172,13 +172,13 @@ cdef void add_products(const real* g, const real* x, const Block* block, const r
 
 cdef void batch_norm_backward(const real* x, const real* w, const real* g, real* dw, real* db, real* dx,
                               BatchNormJob* job, const Block* block) noexcept nogil:
-    cdef Py_ssize_t piece, start, i, j, l, C = block.first
+    cdef Py_ssize_t piece, start, i, j, l, C = block.first, channels = job.lines.lines.size
     cdef const double* mean = job.mean + C
     cdef const double* r = job.r + C
     cdef double n = <double>(job.lines.length.size * job.lines.pieces), rest
-    cdef double sum_g[CHANNELS]
-    cdef double sum_gh[CHANNELS]
-    cdef real centre[CHANNELS]
+    cdef double* sum_g = job.sums + C
+    cdef double* sum_gh = job.sums + channels + C
+    cdef real* centre = <real*>(job.sums + 2 * channels + C)
     cdef real scale[CHANNELS]
     cdef real slope[CHANNELS]
     cdef real shift[CHANNELS]
@@ -284,7 +284,9 @@ cdef class BatchNorm(WithBias):
         return 0
 
     cdef int run_backward(self) except -1:
+        cdef ndarray sums = empty_like(<ndarray>self.context)
         cdef BatchNormJob job
+        job.sums = <double*>cnp.PyArray_DATA(sums)
         job.g = cnp.PyArray_DATA(<ndarray>self.g)
         job.dx = NULL if self.da is None else cnp.PyArray_DATA(self.da)
         job.dw, job.db = cnp.PyArray_DATA(self.db), cnp.PyArray_DATA(self.dbias)
