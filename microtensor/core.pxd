@@ -56,10 +56,12 @@ cdef class Op:
     cdef int run_backward(self) except -1
     cdef int give_gradients(self, Engine engine) except -1
     cdef int reads(self) noexcept
+
     @cython.final
     cdef inline bint needs(self, Py_ssize_t i) noexcept:
         """Whether input i needs a gradient."""
         return self.edges[i] is not None
+
     cdef int save(self, Tensor a, Tensor b, Tensor y) except -1
     cdef int check_saved(self) except -1
     cdef void free_saved(self) noexcept

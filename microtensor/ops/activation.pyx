@@ -290,7 +290,7 @@ def elu(Tensor input not None, double alpha=1.0):
 # -- selu -----------------------------------------------------------------------------------------------------
 # elu with scale and alpha such that mean 0 and variance 1 are a fixed point through a layer
 # (docs/derivations/elu-selu.md; Klambauer et al. 2017)
-# What rounding took from s alpha is added as a product of its own; in elu's loop that would cost a twentieth of its time
+# What rounding took from s alpha is added as a product of its own: in elu's loop it would cost a twentieth of the time
 # options: s alpha, s, and what rounding took from s alpha as a double
 
 cdef double SELU_SCALE = 1.0507009873554804934193349852946

@@ -8,7 +8,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    CONTEXT, INPUT, OTHER, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record, wrap,
+    CONTEXT, INPUT, OTHER, Tensor, contiguous, empty, empty_like, is_float, is_single, record, wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.lines cimport (

@@ -44,7 +44,7 @@ KEPT = {                                    # what backward reads, and what it m
     "INPUT": ("OUTPUT", "NOTHING"), "OTHER": ("INPUT", "NOTHING"), "OUTPUT": ("INPUT", "NOTHING"),
     "CONTEXT": ("NOTHING",), "NOTHING": ("INPUT",),
 }  # fmt: skip
-OP_FIELDS = {"a": "b", "b": "a", "y": "a", "da": "db", "db": "da", "dc": "db"}
+OP_FIELDS = {"a": "b", "b": "a", "y": "a", "da": "db", "db": "da", "dbias": "db"}
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,8 @@ def _open(text):
 
 def read_sources(folder=PACKAGE):
     """The package's .pyx files, and the .pxd files whose inline functions its loops share, by their path in it."""
-    paths = [*folder.rglob("*.pyx"), *folder.glob("kernels/sums.pxd"), *folder.glob("kernels/broadcast.pxd")]
+    paths = [*folder.rglob("*.pyx"), *folder.glob("kernels/sums.pxd"), *folder.glob("kernels/broadcast.pxd"),
+             *folder.glob("core.pxd")]
     names = {path.relative_to(folder).as_posix(): path for path in paths}
     return {name: Source(names[name], name) for name in sorted(names)}
 
