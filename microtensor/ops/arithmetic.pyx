@@ -878,16 +878,17 @@ cdef class Where(Op):
         self.y = empty_broadcast(self, (condition.array, a.array, b.array))
         self.input_shapes = (a.shape, b.shape)
         self.run_forward()
-        cdef Tensor y = record(self, a, b)
-        if y.op is not None:
-            self.context = condition.array.copy()       # backward's own: the condition may be written into
-        return y
+        return record(self, a, b)
 
     cdef int run_forward(self) except -1:
         return self.run_side(-1, (self.context, self.a, self.b, self.y), self.y)
 
     cdef int reads(self) noexcept:
         return CONTEXT
+
+    cdef int save(self, Tensor a, Tensor b, Tensor y) except -1:
+        self.context = (<ndarray>self.context).copy()   # backward's own: the condition may be written into
+        return Op.save(self, a, b, y)
 
     cdef int allocate_gradients(self) except -1:
         if self.needs(0):
