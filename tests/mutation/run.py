@@ -14,6 +14,7 @@ one fails: those of the ops concerned (tests/test_ops.py), then all others that 
 import argparse
 import collections
 import importlib
+import hashlib
 import json
 import os
 import re
@@ -74,18 +75,20 @@ def build(folder, sources, mutants, through):
     )
     if done.returncode:
         raise SystemExit(f"the mutants do not compile:\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")
-    (folder / "mutants.json").write_text(json.dumps([identity(mutant) for mutant in mutants]))
+    (folder / "mutants.json").write_text(identity(mutants))
 
 
-def identity(mutant):
-    """What tells whether a build holds this mutant under this number."""
-    return [mutant.number, *mutant.key]
+def identity(mutants):
+    """What tells whether a build holds these mutants under these numbers, of the package as it is."""
+    sources = {path.relative_to(ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+               for suffix in ("pyx", "pxd", "pxi", "h") for path in sorted((ROOT / "microtensor").rglob(f"*.{suffix}"))}
+    return json.dumps([sources, [[mutant.number, *mutant.key] for mutant in mutants]])
 
 
 def is_built(folder, mutants):
     """Whether the folder holds a build of exactly these mutants."""
     path = folder / "mutants.json"
-    return path.exists() and json.loads(path.read_text()) == [identity(mutant) for mutant in mutants]
+    return path.exists() and path.read_text() == identity(mutants)
 
 
 # -- running ------------------------------------------------------------------------------------------------------
