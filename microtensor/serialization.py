@@ -5,9 +5,13 @@ and an entry microtensor.json, which tells how they were nested and holds all th
 no pickle in it, so loading never runs what a file contains.
 """
 
+import contextlib
+import errno
 import os
+import stat
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 
 from microtensor.core import Tensor, from_numpy
 
@@ -18,8 +22,9 @@ _VERSION = 1
 def save(obj, f):
     """Write tensors to a file, which appears whole or not at all.
 
-    The numbers go to a new file beside f, which takes f's place when it is complete: an interrupted save
-    leaves the old file as it was. Equal contents give equal files, byte for byte.
+    The numbers go to a new file, which takes f's place, with its permissions, when it is complete: an
+    interrupted save leaves the old file as it was. Where f is a symbolic link, the file that it names is
+    replaced. Equal contents give equal files, byte for byte.
 
     Args:
         obj: a tensor, number, string, bool or None, or a dict, list or tuple of such: a ``state_dict()``, or
@@ -37,27 +42,53 @@ def save(obj, f):
     """
     import json
     import zipfile  # here and below: on first use, as an import of microtensor rarely saves
-    from pathlib import Path
 
     from numpy.lib import format as npy
 
-    path = Path(f)
     arrays = {}
     header = {"version": _VERSION, "content": _pack(obj, "", arrays)}
-    partial = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.partial")
+    with _replacement(Path(os.path.realpath(f))) as file, zipfile.ZipFile(file, "w") as archive:
+        # ZipInfo(name), because a plain name would be stamped with the time of day.
+        archive.writestr(zipfile.ZipInfo(_HEADER), json.dumps(header, indent=1))
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(name + ".npy"), "w", force_zip64=True) as entry:
+                npy.write_array(entry, array, allow_pickle=False)
+
+
+@contextlib.contextmanager
+def _replacement(path):
+    """A file to write, which takes the path's place, with its permissions, once it is whole.
+
+    Until then it has no name where the system can do that (Linux): nothing is left of it if the process is killed.
+    """
+    unnamed = hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd")
+    # In the same folder, as a file moves in one step only within a file system; short, as the path's name may be long.
+    name = path.with_name(f".{os.getpid()}-{threading.get_ident()}.partial")
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+    access = 0o666 if mode is None else 0o600       # less the umask, as for any new file
+    flags = os.O_WRONLY | getattr(os, "O_BINARY", 0)
     try:
-        with open(partial, "wb") as file:
-            with zipfile.ZipFile(file, "w") as archive:
-                # ZipInfo(name), because a plain name would be stamped with the time of day.
-                archive.writestr(zipfile.ZipInfo(_HEADER), json.dumps(header, indent=1))
-                for name, array in arrays.items():
-                    with archive.open(zipfile.ZipInfo(name + ".npy"), "w", force_zip64=True) as entry:
-                        npy.write_array(entry, array, allow_pickle=False)
+        descriptor = os.open(path.parent, flags | os.O_TMPFILE, access) if unnamed else None
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):      # what file systems without it say
+            raise
+        unnamed = False
+    if not unnamed:
+        descriptor = os.open(name, flags | os.O_CREAT | os.O_TRUNC, access)
+    try:
+        with open(descriptor, "wb") as file:
+            if mode is not None:
+                os.chmod(descriptor if unnamed else name, mode)
+            yield file
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+            os.fsync(descriptor)
+            if unnamed:
+                name.unlink(missing_ok=True)
+                # src_dir_fd means nothing to a path from the root, but makes Python follow that link.
+                os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=descriptor, follow_symlinks=True)
+        os.replace(name, path)
     finally:
-        partial.unlink(missing_ok=True)
+        name.unlink(missing_ok=True)
 
 
 def load(f):
@@ -79,6 +110,8 @@ def load(f):
     with open(f, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                    raise ValueError("it is compressed, which mt.save never does")
                 header = json.loads(archive.read(_HEADER))
                 if header["version"] > _VERSION:
                     raise ValueError(f"its version is {header['version']}, the newest known here {_VERSION}")
