@@ -124,6 +124,7 @@ def test_train_interrupted_keeps_last_good_weights(tmp_path):
         (["--batch-size", "2.5"], "--batch-size: must be a positive integer, got 2.5"),
         (["--batch-size", "1"], "--batch-norm needs a --batch-size of at least 2"),
         (["--layers", "64", "0"], "--layers: must be a positive integer, got 0"),
+        (["--layers", "1000000000000"], "--layers: no memory for a network 64-1000000000000-10"),
         (["--seed", "-3"], "--seed: must be 0 or a positive integer, got -3"),
         (["--activation", "swish"], "--activation: invalid choice: 'swish'"),
         (["--data", "missing.npz"], "--data: missing.npz: No such file or directory"),

@@ -24,13 +24,6 @@ def run(options):
         parser.error(f"argument --data: {options.data}: {error.strerror}")
     except ValueError as error:
         parser.error(f"argument --data: {error}")
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=options.out):
-            pass
-    except OSError as error:
-        parser.error(f"argument --out: cannot write into {options.out}: {error.strerror}")
-
     train_x, train_y, test_x, test_y = data
     inputs, classes = train_x.shape[1], 1 + int(max(train_y.max(), test_y.max()))
     mt.manual_seed(options.seed)
@@ -40,7 +33,17 @@ def run(options):
         "batch_norm": options.batch_norm,
         "dropout": options.dropout,
     }
-    model = classifier.build_model(**network)
+    try:
+        model = classifier.build_model(**network)
+    except (MemoryError, ValueError):       # NumPy's for more elements than there are addresses
+        parser.error(f"argument --layers: no memory for a network {'-'.join(map(str, network['sizes']))}")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=options.out):
+            pass
+    except OSError as error:
+        parser.error(f"argument --out: cannot write into {options.out}: {error.strerror}")
+
     print(f"data       {len(train_x):,} examples for training, {len(test_x):,} for testing; "
           f"{inputs} numbers each, {classes} classes")
     print(f"network    {'-'.join(map(str, network['sizes']))}, {options.activation}, "

@@ -34,6 +34,12 @@ class _Sequence(Module):
             TypeError: if the name is not a string or the value not a Module.
             KeyError: if the name is empty, has a dot, or is taken by something else.
         """
+        if isinstance(module, type) and issubclass(module, Module):
+            raise TypeError(f"module {name!r} of a {type(self).__name__} is the class {module.__name__}: make a module "
+                            f"of it, {module.__name__}()")
+        if isinstance(module, (list, tuple)):
+            raise TypeError(f"a {type(self).__name__} takes modules, not a {type(module).__name__} of them: put a * "
+                            "before it")
         if module is None:
             raise TypeError(f"module {name!r} of a {type(self).__name__} must be a Module, not None")
         super().add_module(name, module)

@@ -4,10 +4,21 @@
 """
 
 from microtensor import ops
+from microtensor.core import Tensor
 from microtensor.nn.module import Module
 
 
-class MSELoss(Module):
+class _Loss(Module):
+    """What all losses share: a word to who gives the tensors to the class."""
+
+    def __new__(cls, *args, **kwargs):
+        if sum(isinstance(arg, Tensor) for arg in args) > 1:
+            raise TypeError(f"{cls.__name__} takes no input and target, but its result does: loss = {cls.__name__}(), "
+                            "then loss(input, target)")
+        return super().__new__(cls)
+
+
+class MSELoss(_Loss):
     """Squared error. Input and target of the same shape.
 
     Args:
@@ -28,7 +39,7 @@ class MSELoss(Module):
         return ops.mse_loss(input, target, self.reduction)
 
 
-class L1Loss(Module):
+class L1Loss(_Loss):
     """Absolute error. Input and target of the same shape.
 
     Args:
@@ -49,7 +60,7 @@ class L1Loss(Module):
         return ops.l1_loss(input, target, self.reduction)
 
 
-class CrossEntropyLoss(Module):
+class CrossEntropyLoss(_Loss):
     """Log-softmax and negative log-likelihood in one, stably: the loss of a classifier that ends in logits.
 
     Args:
@@ -79,7 +90,7 @@ class CrossEntropyLoss(Module):
                                  self.label_smoothing)
 
 
-class NLLLoss(Module):
+class NLLLoss(_Loss):
     """Negative log-likelihood of the target class, from log-probabilities.
 
     Args:
@@ -106,7 +117,7 @@ class NLLLoss(Module):
         return ops.nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
 
 
-class BCELoss(Module):
+class BCELoss(_Loss):
     """Binary cross-entropy from probabilities. Input and target of the same shape, both in [0, 1].
 
     Args:
@@ -129,7 +140,7 @@ class BCELoss(Module):
         return ops.binary_cross_entropy(input, target, self.weight, self.reduction)
 
 
-class BCEWithLogitsLoss(Module):
+class BCEWithLogitsLoss(_Loss):
     """Sigmoid and binary cross-entropy in one, stably. Input and target of the same shape.
 
     Args:

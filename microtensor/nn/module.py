@@ -15,6 +15,7 @@ those that are Modules, in the order in which they were assigned:
 import textwrap
 from collections import deque, namedtuple
 from collections.abc import Mapping
+from os import PathLike
 
 import numpy as np
 
@@ -309,7 +310,8 @@ class Module(ModuleBase):
         IncompatibleKeys(missing_keys=[], unexpected_keys=[])
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(f"state_dict must be a dict of tensors by name, not {type(state_dict).__name__}")
+            load = ": read the file first, with mt.load(path)" if isinstance(state_dict, (str, PathLike)) else ""
+            raise TypeError(f"state_dict must be a dict of tensors by name, not {type(state_dict).__name__}{load}")
         own = self.state_dict()
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]

@@ -24,6 +24,12 @@ class Optimizer:
     def __init__(self, params, defaults):
         if isinstance(params, Tensor):
             raise TypeError("params must be an iterable of tensors or dicts, not a Tensor: put it in a list")
+        if callable(getattr(params, "parameters", None)):
+            raise TypeError(f"params must be an iterable of tensors or dicts, not a {type(params).__name__}: pass its "
+                            ".parameters()")
+        if callable(params):
+            raise TypeError("params must be an iterable of tensors or dicts, not a function: call it, as in "
+                            "net.parameters()")
         groups = list(params)
         if not groups:
             raise ValueError("no parameters: a generator such as net.parameters() gives them only once")

@@ -44,6 +44,8 @@ class SGD(Optimizer):
     def check_options(self, options):
         """Raise ValueError if the value of an option is wrong."""
         for name in ("lr", "momentum", "weight_decay"):
+            if isinstance(options[name], str):
+                raise TypeError(f"{name} must be a number, not the string {options[name]!r}")
             if not options[name] >= 0:
                 raise ValueError(f"{name} must be at least 0, got {options[name]}")
         if options["nesterov"] and (options["momentum"] == 0 or options["dampening"] != 0):
