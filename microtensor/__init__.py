@@ -1,14 +1,21 @@
 """microtensor: reverse-mode autograd from scratch, in Cython on NumPy storage."""
 
+import sys as _sys
+
 try:
     from microtensor import _isa_path
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f"microtensor's compiled modules are missing in {__path__[0]}: build them with `pip install -e .` in the "
-        "checkout, or leave the checkout's folder if microtensor is installed elsewhere"
-    ) from error
 
-_isa_path.extend(__path__)
+    _isa_path.extend(__path__)
+    from microtensor import core as _core
+except ImportError as error:
+    if not ((error.name or "").startswith("microtensor") or (error.path or "").startswith(__path__[-1])):
+        raise  # NumPy is missing, say, or a level that was asked for
+    raise ImportError(
+        f"microtensor's compiled modules in {__path__[-1]} are missing or not for this Python: {error}; build them "
+        "with `pip install -e .` in the checkout, or leave the checkout's folder if microtensor is installed elsewhere"
+    ) from error
+if not getattr(_sys, "_is_gil_enabled", lambda: True)():
+    raise ImportError("microtensor counts on the GIL, which this free-threaded Python runs without: unset PYTHON_GIL=0")
 
 import numpy as _np
 

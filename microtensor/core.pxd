@@ -60,12 +60,13 @@ cdef class Op:
     @cython.final
     cdef inline bint needs(self, Py_ssize_t i) noexcept:
         """Whether input i needs a gradient."""
-        return self.edges[i] is not None
+        return self.edges is not None and self.edges[i] is not None
 
     cdef int save(self, Tensor a, Tensor b, Tensor y) except -1
     cdef int check_saved(self) except -1
     cdef void free_saved(self) noexcept
     cpdef Tensor input(self, Py_ssize_t i)
+    cdef object read_context(self)
     cpdef Tensor output(self)
 
 
@@ -104,6 +105,8 @@ cdef Tensor view_of(Tensor base, ndarray array)
 cdef Tensor record(Op op, Tensor a, Tensor b=*, Tensor c=*)
 cdef Tensor record_all(Op op, list inputs)
 cdef Tensor operand(object value, Tensor like)
+cdef ndarray lent(ndarray array)
+cdef tuple shape_of(Tensor x)
 cdef ndarray empty(int ndim, Py_ssize_t* shape, int typenum)
 cdef ndarray empty_like(ndarray array)
 cdef ndarray contiguous(ndarray array)

@@ -19,6 +19,7 @@ import warnings
 
 cimport cython
 cimport numpy as cnp
+from cpython.weakref cimport PyWeakref_NewRef
 from numpy cimport ndarray
 
 from microtensor.kernels.memory cimport new_array
@@ -177,6 +178,8 @@ include "tensor.pxi"
 
 cdef object ops = None      # the module microtensor.ops, once it has loaded
 cdef object observer = None     # called after each run of an op: see observe
+cdef Op observed = None         # the op whose arrays are all there, while the observer is called,
+cdef bint observed_backward = False     # and those of which run
 
 
 def bind_ops(module):
@@ -195,6 +198,18 @@ def observe(function):
     return before
 
 
+cdef int call_observer(Op op, bint backward) except -1:
+    global observed, observed_backward
+    cdef Op before = observed                   # an observer may compute with tensors itself
+    cdef bint before_backward = observed_backward
+    observed, observed_backward = op, backward
+    try:
+        observer(op, backward)
+    finally:
+        observed, observed_backward = before, before_backward
+    return 0
+
+
 # An op that dies takes with it the ops of its inputs, and they take theirs. From some depth on they wait in a list
 # instead of recursing, so that a chain of a million ops dies without overflowing the stack.
 cdef enum:
@@ -206,7 +221,7 @@ cdef int _depth = 0
 cdef Tensor record(Op op, Tensor a, Tensor b=None, Tensor c=None):
     """The op's output as a tensor, linked to the op if gradients are recorded for any of its inputs."""
     if observer is not None:
-        observer(op, False)
+        call_observer(op, False)
     cdef Tensor y = wrap(op.y)
     if recording and (a.needs_gradient or (b is not None and b.needs_gradient)
                       or (c is not None and c.needs_gradient)):
@@ -223,7 +238,7 @@ cdef Tensor record(Op op, Tensor a, Tensor b=None, Tensor c=None):
 cdef Tensor record_all(Op op, list inputs):
     """record for any number of inputs, none of which backward reads."""
     if observer is not None:
-        observer(op, False)
+        call_observer(op, False)
     cdef Tensor y = wrap(op.y)
     if recording and any([(<Tensor>x).needs_gradient for x in inputs]):
         op.edges = tuple([_edge(<Tensor>x) for x in inputs])
@@ -292,7 +307,7 @@ cdef class Op:
         """What backward or rule reads: a set of INPUT, OTHER, OUTPUT and CONTEXT."""
         return NOTHING
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         """dL/dx for every input as a tuple of tensors, None where it is not needed, made of differentiable ops."""
         raise NotImplementedError(f"{type(self).__name__}.rule")
 
@@ -368,6 +383,12 @@ cdef class Op:
             return edge
         return _in_graph(array, edge, self.version_a if i == 0 else self.version_b)
 
+    cdef object read_context(self):
+        """The saved context."""
+        if self.context is None:
+            raise IndexError(f"{type(self).__name__} keeps nothing, as its backward has run")
+        return self.context
+
     cpdef Tensor output(self):
         """The saved output as a tensor in its place in the graph."""
         if self.y is None:
@@ -375,7 +396,14 @@ cdef class Op:
         return _in_graph(self.y, self, self.version_y)
 
     def run_again(self, bint backward=False):
-        """Repeat the loops of forward or backward on the arrays that the op holds, for an observer of runs."""
+        """Repeat the loops of forward or backward on the arrays that the op holds, for an observer of runs.
+
+        Raises:
+            RuntimeError: if it is not called from an observer of this run, as later the arrays are gone.
+        """
+        if self is not observed or backward != observed_backward:
+            raise RuntimeError(f"{type(self).__name__} can run again only while an observer of its run is called: see "
+                               "microtensor.core.observe")
         if backward:
             self.run_backward()
         else:
@@ -383,7 +411,7 @@ cdef class Op:
 
     def results(self, bint backward=False):
         """The arrays that forward or backward has just filled in: [y], or the gradients that were needed."""
-        return [array for array in ((self.da, self.db) if backward else (self.y,)) if array is not None]
+        return [lent(array) for array in ((self.da, self.db) if backward else (self.y,)) if array is not None]
 
     @property
     def name(self):
@@ -433,14 +461,13 @@ cdef class Engine:
         """Send a gradient to each root (an Op or a leaf), and on to all leaves behind them."""
         global _passes
         _passes += 1
-        cdef Py_ssize_t pass_id = _passes, i
+        cdef Py_ssize_t pass_id = _passes
         cdef list start
         _running.add(pass_id)
         try:
             start = self.count_gradients(pass_id, roots)
-            for i in range(len(roots)):
-                seed = gradients[i] if self.create_graph else contiguous((<Tensor>gradients[i]).array)
-                self.deliver(roots[i], seed, False)
+            for root, gradient in zip(roots, gradients):
+                self.deliver(root, gradient, False)
             # A root that lies behind another one is ready later.
             self.run_in_order([root for root in start if (<Op>root).pending == 0], retain_graph)
         finally:
@@ -484,9 +511,7 @@ cdef class Engine:
         if leaf.replaced > op.recorded:
             raise RuntimeError(f"backward through {type(op).__name__} to a leaf whose data was replaced since forward, "
                                f"now of shape {leaf.shape} {leaf.dtype}: compute the forward again")
-        if self.captured is None and gradient is not None and (
-                not cnp.PyArray_SAMESHAPE(gradient.array, leaf.array)
-                or cnp.PyArray_TYPE(gradient.array) != cnp.PyArray_TYPE(leaf.array)):
+        if self.captured is None and gradient is not None and not _alike(gradient.array, leaf.array):
             raise RuntimeError(f"backward to a leaf of shape {leaf.shape} {leaf.dtype} whose .grad is of shape "
                                f"{gradient.shape} {gradient.dtype}, from before its data was replaced: set .grad to "
                                "None")
@@ -507,7 +532,7 @@ cdef class Engine:
                     op.allocate_gradients()
                     op.run_backward()
                     if observer is not None:
-                        observer(op, True)
+                        call_observer(op, True)
                     op.give_gradients(self)
                 op.g = op.da = op.db = None
             if not retain_graph:
@@ -581,6 +606,8 @@ cdef class Engine:
                 else:
                     self.captured[leaf] = so_far + dx if self.create_graph else _sum(<ndarray>so_far, <ndarray>dx)
             return 0
+        if not leaf.needs_gradient:     # frozen since forward
+            return 0
         if leaf.gradient is None and not owned:
             dx = self.copied(dx)        # may let another thread run, so it comes before the gradient is read
         gradient = leaf.gradient
@@ -588,6 +615,9 @@ cdef class Engine:
             leaf.gradient = dx if self.create_graph else wrap(<ndarray>dx)
         elif self.create_graph:
             leaf.gradient = gradient + dx
+        elif not _alike(gradient.array, <ndarray>dx):
+            raise RuntimeError(f"backward to a leaf of shape {leaf.shape} {leaf.dtype}, whose data or gradient was "
+                               "replaced meanwhile: compute the forward again")
         elif gradient.op is not None or not cnp.PyArray_ISCARRAY(gradient.array):
             leaf.gradient = wrap(_sum(gradient.array, <ndarray>dx))
         else:
@@ -612,14 +642,20 @@ cdef inline int _meet(Op op, Py_ssize_t pass_id) except -1:
     return 0
 
 
+cdef inline bint _alike(ndarray x, ndarray y) noexcept:
+    """Whether two arrays have one shape and dtype."""
+    return cnp.PyArray_SAMESHAPE(x, y) and cnp.PyArray_TYPE(x) == cnp.PyArray_TYPE(y)
+
+
 cdef ndarray _sum(ndarray x, ndarray y):
     cdef ndarray total = copy_of(x)
     add_into(total, y)
     return total
 
 
-cdef Tensor _seed(Tensor output, object gradient):
-    """dL/d(output) to start a backward pass with, checked against the output."""
+cdef object _seed(Tensor output, object gradient, bint create_graph):
+    """dL/d(output) to start a backward pass with, checked: a Tensor under create_graph, otherwise an array."""
+    cdef Tensor given
     if not output.needs_gradient:
         raise RuntimeError(f"backward from a tensor of shape {output.shape} that requires no gradient: nothing it was "
                            "computed from has requires_grad=True, or it was computed under no_grad")
@@ -627,13 +663,15 @@ cdef Tensor _seed(Tensor output, object gradient):
         if cnp.PyArray_SIZE(output.array) != 1:
             raise RuntimeError(f"backward from a tensor of shape {output.shape} needs a gradient of that shape: "
                                "reduce it to a scalar first (.sum() or .mean()), or pass gradient=")
-        return holding(empty_like(output.array), 1)
-    if not isinstance(gradient, Tensor):
+        given = holding(empty_like(output.array), 1)
+    elif isinstance(gradient, Tensor):
+        given = gradient
+    else:
         raise TypeError(f"gradient must be a Tensor, not {type(gradient).__name__}")
-    if gradient.shape != output.shape or gradient.dtype != output.dtype:
+    if not _alike(given.array, output.array):
         raise RuntimeError(f"gradient must have the output's shape and dtype {output.shape} {output.dtype}, "
-                           f"got {gradient.shape} {gradient.dtype}")
-    return gradient
+                           f"got {given.shape} {given.dtype}")
+    return given if create_graph else contiguous(given.array)
 
 
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, bint create_graph=False, bint allow_unused=False):
@@ -663,6 +701,10 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, bint create_grap
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     if grad_outputs is None or isinstance(grad_outputs, Tensor):
         grad_outputs = (grad_outputs,) * (len(outputs) if grad_outputs is None else 1)
+    grad_outputs = tuple(grad_outputs)
+    for i, y in enumerate(outputs):
+        if not isinstance(y, Tensor):
+            raise TypeError(f"outputs[{i}] must be a Tensor, not {type(y).__name__}")
     if len(grad_outputs) != len(outputs):
         raise ValueError(f"grad_outputs must hold one gradient per output: {len(outputs)}, got {len(grad_outputs)}")
     for i, x in enumerate(inputs):
@@ -671,7 +713,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, bint create_grap
         if not x.requires_grad:
             raise RuntimeError(f"inputs[{i}] of shape {x.shape} does not require a gradient")
 
-    seeds = [_seed(output, gradient) for output, gradient in zip(outputs, grad_outputs)]
+    seeds = [_seed(output, gradient, create_graph) for output, gradient in zip(outputs, grad_outputs)]
     places = [_edge(x) for x in inputs]
     cdef Engine engine = Engine.__new__(Engine)
     engine.create_graph = create_graph

@@ -4,7 +4,7 @@ import operator
 
 import numpy as np
 
-from microtensor.core import Tensor, check_dtype, float32, from_numpy
+from microtensor.core import Tensor, check_dtype, check_unmasked, float32, from_numpy
 from microtensor.random import default_generator
 
 
@@ -29,6 +29,7 @@ def tensor(data, *, dtype=None, requires_grad=False):
     if isinstance(data, Tensor):
         array = np.array(data.detach().numpy(), dtype, order="C")
     elif isinstance(data, (np.ndarray, np.generic)):
+        check_unmasked(data)
         array = np.array(data, dtype, order="C")
     else:
         if isinstance(data, (list, tuple)):

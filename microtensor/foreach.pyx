@@ -244,6 +244,8 @@ def sgd_step(list groups not None, dict state not None):
         updates.append(update)
         for item in group["params"]:
             p = checked("SGD", item)
+            # First: a subclass's hash may run code, and after the checks nothing may change.
+            v = velocity(state, p) if update.options[1] != 0 else None
             if p.gradient is None:
                 continue
             check_float("SGD", p)
@@ -254,9 +256,8 @@ def sgd_step(list groups not None, dict state not None):
             piece = update.add(p.array)
             piece.g = update.address(p.gradient.array, False)
             written.append(p)
-            if group["momentum"] == 0:              # no velocity
+            if update.options[1] == 0:              # no momentum, and so no velocity
                 continue
-            v = velocity(state, p)
             if v is None:
                 v = wrap(empty_like(p.array))
                 new.append((p, v))

@@ -14,6 +14,11 @@ cdef Tensor wrap(ndarray array):
     return tensor
 
 
+cdef tuple shape_of(Tensor x):
+    """The shape of the memory: ``.shape`` is the same, unless a subclass has another property of that name."""
+    return (<object>x.array).shape
+
+
 cdef Tensor view_of(Tensor base, ndarray array):
     """A tensor around a view of base's memory: a write to one counts for both."""
     cdef Tensor tensor = wrap(array)
@@ -21,21 +26,63 @@ cdef Tensor view_of(Tensor base, ndarray array):
     return tensor
 
 
+@cython.final
+@cython.no_gc
+cdef class Loan:
+    """Keeps memory alive that two arrays look at: one of a tensor, and one of the user's."""
+
+    cdef ndarray array
+    cdef object owner           # a weak reference to the array that owns the memory
+
+
+cdef ndarray lent(ndarray array):
+    """Another array over the same memory, for the other side of the border between tensors and NumPy.
+
+    The two have nothing else in common, so a new shape or dtype of one does not reach the other; and NumPy refuses to
+    resize memory whose owner has a weak reference.
+    """
+    cdef Loan loan = Loan.__new__(Loan)
+    cdef object owner = array
+    while isinstance(cnp.get_array_base(<ndarray>owner), ndarray):
+        owner = cnp.get_array_base(<ndarray>owner)
+    loan.array, loan.owner = array, PyWeakref_NewRef(owner, None)
+    cdef ndarray view = cnp.PyArray_New(
+        ndarray, cnp.PyArray_NDIM(array), cnp.PyArray_DIMS(array), cnp.PyArray_TYPE(array), cnp.PyArray_STRIDES(array),
+        cnp.PyArray_DATA(array), 0, cnp.PyArray_FLAGS(array) & cnp.NPY_ARRAY_WRITEABLE, None)
+    cnp.set_array_base(view, loan)
+    return view
+
+
+def check_unmasked(array):
+    """Raise TypeError for a masked array, whose numbers are not all meant."""
+    if type(array) is not ndarray and isinstance(array, np.ma.MaskedArray):
+        raise TypeError("a tensor has no mask: decide on the masked elements first, for example with .filled(0)")
+
+
+cdef ndarray plain(ndarray array):
+    """The array, if a tensor can hold what it means."""
+    check_unmasked(array)
+    check_dtype(array.dtype)
+    return array
+
+
 def from_numpy(ndarray array not None):
     """A tensor that shares memory with a NumPy array; writes to either show in both.
 
+    While they do, NumPy refuses to resize the array.
+
     Args:
-        array: any shape; bool, integer, float32 or float64.
+        array: any shape; bool, integer, float32 or float64. Of a subclass, such as a matrix or a memory map, only the
+            memory is shared.
 
     Raises:
-        TypeError: if the array has another dtype.
+        TypeError: if the array has another dtype, or a mask.
 
     >>> import microtensor as mt, numpy as np
     >>> mt.from_numpy(np.array([1.0, 2.0]))
     tensor([1., 2.], dtype=float64)
     """
-    check_dtype(array.dtype)
-    return wrap(array)
+    return wrap(lent(plain(array)))
 
 
 def check_dtype(dtype):
@@ -82,9 +129,18 @@ cdef Tensor operand(object value, Tensor like):
         except OverflowError:           # out of an 8-bit dtype's range, say: compared as it is, and wrapped otherwise
             return wrap(np.asarray(value, np.int64))
     if isinstance(value, ndarray):
-        check_dtype(value.dtype)
-        return wrap(value.copy())     # a graph may keep it; the caller may write into it
+        return wrap(np.array(plain(value), order="C"))     # a copy: a graph may keep it, and the caller write into it
     return None
+
+
+cdef int check_range(object value, ndarray array) except -1:
+    """Raise OverflowError for a Python number that integers of the array's dtype do not reach: it would wrap around."""
+    if cnp.PyArray_ISINTEGER(array) and isinstance(value, (int, float, np.integer, np.floating)):
+        dtype = array.dtype
+        limits = np.iinfo(dtype)
+        if not limits.min <= value <= limits.max:
+            raise OverflowError(f"{value} does not fit into {dtype}, which holds {limits.min} to {limits.max}")
+    return 0
 
 
 cdef Tensor _operate(binary_function function, object a, object b, bint swapped=False):
@@ -105,9 +161,9 @@ cdef ndarray NO_NUMBERS = np.empty(0, np.float32)
 
 
 def _rebuild(kind, array, requires_grad):
-    """A tensor out of a pickle or a deep copy."""
+    """A tensor out of a pickle or a copy."""
     cdef Tensor tensor = kind.__new__(kind)
-    tensor.array = array
+    tensor.array = lent(plain(array))
     tensor.needs_gradient = requires_grad
     return tensor
 
@@ -133,6 +189,8 @@ cdef class Tensor:
         self.array = NO_NUMBERS            # until __init__, which a subclass may forget to call
 
     def __init__(self, data=(), *, bint requires_grad=False):
+        if self.array is not NO_NUMBERS:
+            raise RuntimeError("a tensor is initialised once: make a new one, or write into it with copy_()")
         array = np.array(data, np.float32)
         self.array = array
         self.needs_gradient = requires_grad
@@ -263,7 +321,7 @@ cdef class Tensor:
             warnings.warn("backward(create_graph=True) ties each leaf and its .grad into a reference cycle, which is "
                           "never freed: prefer mt.grad(..., create_graph=True), or set .grad = None when done",
                           stacklevel=2)
-        seed = _seed(self, gradient)
+        seed = _seed(self, gradient, create_graph)
         cdef Engine engine = Engine.__new__(Engine)
         engine.create_graph = create_graph
         engine.run([_edge(self)], [seed],
@@ -280,11 +338,15 @@ cdef class Tensor:
 
     @data.setter
     def data(self, Tensor value not None):
+        cdef bint alike = _alike(self.array, value.array)
+        if self.op is not None and not alike:
+            raise RuntimeError(f"data of a computed tensor keeps its shape and dtype, {self.shape} {self.dtype}, which "
+                               f"its gradient will have; got {value.shape} {value.dtype}: use a new tensor, or "
+                               "detach() first")
         if value.dtype != self.dtype and self.needs_gradient and not is_float(value.array):
             raise RuntimeError(f"data of a tensor that requires a gradient must be float, not {value.dtype}")
         global _replacements
-        if not cnp.PyArray_SAMESHAPE(self.array, value.array) \
-                or cnp.PyArray_TYPE(self.array) != cnp.PyArray_TYPE(value.array):
+        if not alike:
             _replacements += 1
             self.replaced = _replacements
         self.array = value.array
@@ -293,14 +355,14 @@ cdef class Tensor:
     # -- out of it
 
     def numpy(self):
-        """The NumPy array itself: shares memory.
+        """A NumPy array over the same memory: writes to either show in both.
 
         Raises:
             RuntimeError: if the tensor requires a gradient, which a write to the array would not be part of.
         """
         if self.needs_gradient:
             raise RuntimeError("numpy() of a tensor that requires a gradient: use x.detach().numpy()")
-        return self.array
+        return lent(self.array)
 
     def __array__(self, dtype=None, copy=None):
         array = self.numpy()
@@ -384,13 +446,14 @@ cdef class Tensor:
     def __reduce__(self):
         if self.op is not None:
             raise RuntimeError("only leaf tensors can be pickled: use x.detach() first")
-        return _rebuild, (type(self), self.array, self.needs_gradient)
+        return _rebuild, (type(self), lent(self.array), self.needs_gradient)
 
     # -- in place: allowed where no gradient is recorded
 
     def copy_(self, source):
         """Overwrite the elements with source's, broadcast; returns the tensor."""
         cdef Tensor value = operand(source, self)
+        check_range(source, self.array)
         if value is None:
             raise TypeError(f"copy_ takes a tensor, an array or a number, not {type(source).__name__}")
         if recording and value.needs_gradient:
@@ -415,6 +478,7 @@ cdef class Tensor:
 
     def __setitem__(self, key, value):
         cdef Tensor source = operand(value, self)
+        check_range(value, self.array)
         if source is None:
             raise TypeError(f"cannot assign a {type(value).__name__} to elements of a tensor")
         if recording and source.needs_gradient:

@@ -933,8 +933,8 @@ def test_record_drops_what_backward_does_not_read(rng):
 
     def survivors(make):
         """Which of the arrays that went into a recorded result are alive when only the result is."""
-        tensors = [leaf(rng, 4, 4) for _ in range(3)]
-        arrays = [x.detach().numpy() for x in tensors]
+        arrays = [rng.standard_normal((4, 4)) for _ in range(3)]
+        tensors = [mt.from_numpy(array).requires_grad_() for array in arrays]      # keep the arrays alive
         y = make(*tensors)
         references = [weakref.ref(array) for array in arrays]
         for x in tensors:

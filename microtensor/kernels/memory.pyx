@@ -65,6 +65,8 @@ cdef enum:
     CLASSES = 4 * 62            # up to 2^64 bytes
     MAX_IDLE = 1 << 28          # bytes that may wait; what comes back beyond that is freed
 
+cdef double MAX_BYTES = 2.0 ** 62       # of an array
+
 
 cdef struct Idle:               # written into the waiting memory itself
     Idle* next
@@ -114,8 +116,12 @@ cdef ndarray new_array(int ndim, Py_ssize_t* shape, int typenum):
     global _idle_bytes
     cdef size_t bytes = 8
     cdef int d
+    cdef double size = 8                            # bytes again, where they would overflow
     for d in range(ndim):
         bytes *= shape[d]
+        size *= shape[d]
+    if size > MAX_BYTES:
+        raise MemoryError(f"no memory for an array of {size:.3g} bytes, shape {[shape[d] for d in range(ndim)]}")
     if typenum == cnp.NPY_FLOAT32:
         bytes //= 2
     cdef Allocation allocation = Allocation.__new__(Allocation)

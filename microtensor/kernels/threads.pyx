@@ -93,8 +93,8 @@ def compiler_version():
 def _initial_threads():
     for variable in ("MICROTENSOR_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable, "").split(",")[0].strip()
-        if value.isdigit() and int(value) >= 1:
-            return int(value)
+        if value.isascii() and value.isdigit() and int(value) >= 1:
+            return min(int(value), MAX_PARTS)       # kernels have no more parts than that
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

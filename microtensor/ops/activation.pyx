@@ -45,7 +45,7 @@ cdef UnaryLoops RELU_LOOPS = unary(
 cdef class ReLU(Unary):
     """max(x, 0)."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (g * (self.output().detach() > 0).to(g.dtype),)
 
     @staticmethod
@@ -96,7 +96,7 @@ cdef UnaryLoops LEAKY_RELU_LOOPS = unary(
 cdef class LeakyReLU(Unary):
     """x for x > 0, slope x elsewhere."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (where(self.input(0).detach() > 0, g, self.options[0] * g),)
 
     @staticmethod
@@ -149,7 +149,7 @@ cdef UnaryLoops SIGMOID_LOOPS = unary(
 cdef class Sigmoid(Unary):
     """1 / (1 + e^-x): squash each element into (0, 1)."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         y = self.output()
         return (g * y * (1 - y),)
 
@@ -197,7 +197,7 @@ cdef UnaryLoops TANH_LOOPS = unary(
 cdef class Tanh(Unary):
     """tanh(x): squash each element into (-1, 1)."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         y = self.output()
         return (g * (1 - y * y),)
 
@@ -247,7 +247,7 @@ cdef UnaryLoops ELU_LOOPS = unary(
 cdef class ScaledELU(Unary):
     """What elu and selu share: the rule, and the backward loop."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         y = self.output()
         return (where(y.detach() > 0, g * self.options[1], g * (y + self.options[0])),)
 
@@ -374,7 +374,7 @@ cdef UnaryLoops SOFTPLUS_LOOPS = unary(
 cdef class Softplus(Unary):
     """ln(1 + e^(beta x)) / beta: a smooth max(x, 0)."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         x = self.input(0)
         linear = (self.options[0] * x.detach()) > self.options[1]
         return (where(linear, g, g * sigmoid(self.options[0] * x)),)

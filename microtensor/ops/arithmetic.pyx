@@ -16,7 +16,7 @@ from numpy cimport ndarray
 from microtensor.kernels cimport simd
 from microtensor.core cimport (
     CONTEXT, INPUT, NOTHING, OTHER, OUTPUT, Engine, Op, Tensor, empty_like, is_float, is_single, operand, operators,
-    record, wrap,
+    record, shape_of, wrap,
 )
 from microtensor.kernels.broadcast cimport Cursor, Plan, make_plan, next_run, start_at
 from microtensor.kernels.simd cimport real
@@ -78,7 +78,7 @@ cdef class Add(Binary):
         engine.lend(self, 1, self.g)
         return 0
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return g, g
 
     @staticmethod
@@ -130,7 +130,7 @@ cdef UnaryLoops NEG_LOOPS = unary(
 cdef class Neg(Unary):
     """-x."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (-g,)
 
     @staticmethod
@@ -196,7 +196,7 @@ cdef class Sub(Binary):
             engine.give(self, 1, self.db)
         return 0
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return g, -g
 
     @staticmethod
@@ -260,7 +260,7 @@ cdef class Mul(Binary):
     cdef int reads(self) noexcept:
         return (INPUT if self.needs(1) else NOTHING) | (OTHER if self.needs(0) else NOTHING)
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (g * self.input(1) if self.needs(0) else None, g * self.input(0) if self.needs(1) else None)
 
     @staticmethod
@@ -336,7 +336,7 @@ cdef class Div(Binary):
     cdef int reads(self) noexcept:
         return (INPUT if self.needs(1) else NOTHING) | OTHER
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         b = self.input(1)
         return (g / b, -g * (self.input(0) / b / b) if self.needs(1) else None)
 
@@ -419,7 +419,7 @@ cdef class Pow(Binary):
     cdef int reads(self) noexcept:
         return INPUT | OTHER | (OUTPUT if self.needs(1) else NOTHING)
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         a, b = self.input(0), self.input(1)
         da = db = None
         if self.needs(0):
@@ -482,7 +482,7 @@ cdef UnaryLoops EXP_LOOPS = unary(
 cdef class Exp(Unary):
     """e^x."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (g * self.output(),)
 
     @staticmethod
@@ -528,7 +528,7 @@ cdef UnaryLoops LOG_LOOPS = unary(
 cdef class Log(Unary):
     """The natural logarithm."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (g / self.input(0),)
 
     @staticmethod
@@ -574,7 +574,7 @@ cdef UnaryLoops SQRT_LOOPS = unary(
 cdef class Sqrt(Unary):
     """The square root."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (g / (2 * self.output()),)
 
     @staticmethod
@@ -620,7 +620,7 @@ cdef UnaryLoops ABS_LOOPS = unary(
 cdef class Abs(Unary):
     """The absolute value."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (g * sign(self.input(0)),)
 
     @staticmethod
@@ -691,7 +691,7 @@ cdef BinaryLoops MAXIMUM_LOOPS = binary(
 cdef class Maximum(Binary):
     """The larger of a and b; nan if either is nan."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         a, b = self.input(0).detach(), self.input(1).detach()
         weight = (a > b).to(g.dtype) + (a == b).to(g.dtype) / 2
         return g * weight, g * (1 - weight)
@@ -774,7 +774,7 @@ cdef UnaryLoops CLAMP_LOOPS = unary(
 cdef class Clamp(Unary):
     """x limited to [low, high]."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         x, low, high = self.input(0).detach(), self.options[0], self.options[1]
         return (g * ((x >= low) & (x <= high)).to(g.dtype),)
 
@@ -876,7 +876,7 @@ cdef class Where(Op):
         a, b = promote(a, b)
         self.context, self.a, self.b = condition.array, a.array, b.array
         self.y = empty_broadcast(self, (condition.array, a.array, b.array))
-        self.input_shapes = (a.shape, b.shape)
+        self.input_shapes = (shape_of(a), shape_of(b))
         self.run_forward()
         return record(self, a, b)
 
@@ -911,8 +911,8 @@ cdef class Where(Op):
         parallel_for(where_part, &job, job.plan.size, UNIT, ELEMENTS_PER_THREAD)
         return 0
 
-    def rule(self, Tensor g):
-        condition = wrap(self.context)
+    def rule(self, Tensor g not None):
+        condition = wrap(self.read_context())
         return where(condition, g, 0.0), where(condition, 0.0, g)
 
     @staticmethod

@@ -15,7 +15,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    INPUT, OTHER, OUTPUT, Engine, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record,
+    INPUT, OTHER, OUTPUT, Engine, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, lent, record,
 )
 from microtensor.kernels.broadcast cimport MAX_DIMS, Cursor, Plan, make_plan, next_run, start_at
 from microtensor.kernels.lines cimport (
@@ -239,7 +239,8 @@ def result_type(*tensors):
     def kind(dtype):
         return "bif".index("i" if dtype.kind == "u" else dtype.kind)
 
-    dtypes = [(kind(x.dtype), x.ndim > 0, x.dtype) for x in tensors]
+    arrays = [(<Tensor?>x).array for x in tensors]         # their dtypes, whatever a subclass calls .dtype
+    dtypes = [(kind(x.dtype), x.ndim > 0, x.dtype) for x in arrays]
     highest = max(k for k, _, _ in dtypes)
     deciding = [d for k, dimensioned, d in dtypes if k == highest and dimensioned] \
         or [d for k, _, d in dtypes if k == highest]
@@ -251,12 +252,12 @@ cdef tuple promote(Tensor a, Tensor b):
     dtype = result_type(a, b)
     if dtype.kind != "f":
         dtype = np.float32
-    return a.to(dtype), b.to(dtype)
+    return Tensor.to(a, dtype), Tensor.to(b, dtype)
 
 
 cdef Tensor as_float(Tensor x):
     """x itself if it is float32 or float64, in float32 otherwise."""
-    return x if is_float(x.array) else x.float()
+    return x if is_float(x.array) else Tensor.float(x)
 
 
 # -- dimensions -----------------------------------------------------------------------------------------------
@@ -303,8 +304,9 @@ cdef class Reduction(Op):
 
     cdef Tensor apply(self, const ReductionLoops* loops, Tensor x, object dim, bint keepdim):
         x = as_float(x)
-        cdef int d, kept = 0, ndim = cnp.PyArray_NDIM(x.array)
-        cdef const Py_ssize_t* shape = <const Py_ssize_t*>cnp.PyArray_DIMS(x.array)
+        cdef ndarray array = x.array            # once: the dim may be an object that runs code of its own
+        cdef int d, kept = 0, ndim = cnp.PyArray_NDIM(array)
+        cdef const Py_ssize_t* shape = <const Py_ssize_t*>cnp.PyArray_DIMS(array)
         cdef Py_ssize_t y_shape[MAX_DIMS]
         cdef Py_ssize_t outputs = 1
         self.loops = loops
@@ -320,10 +322,10 @@ cdef class Reduction(Op):
                 outputs *= shape[d]
                 y_shape[kept] = shape[d]
                 kept += 1
-        self.prepare(x.array, outputs)
-        self.shape = (<object>x.array).shape
-        self.a = x.array
-        self.y = empty(kept, y_shape, cnp.PyArray_TYPE(x.array))
+        self.prepare(array, outputs)
+        self.shape = (<object>array).shape
+        self.a = array
+        self.y = empty(kept, y_shape, cnp.PyArray_TYPE(array))
         self.run_forward()
         return record(self, x)
 
@@ -398,9 +400,9 @@ cdef class AlongDim(Op):
     cdef Tensor apply(self, const AlongDimLoops* loops, Tensor x, object dim):
         x = as_float(x)
         self.loops = loops
-        self.dim = normal_dim(dim, x.ndim)
         self.a = x.array
-        self.y = empty_like(x.array)
+        self.dim = normal_dim(dim, cnp.PyArray_NDIM(self.a))
+        self.y = empty_like(self.a)
         self.run_forward()
         return record(self, x)
 
@@ -451,4 +453,4 @@ cdef class WithBias(Op):
         return 0
 
     def results(self, bint backward=False):
-        return super().results(backward) + ([self.dbias] if backward and self.dbias is not None else [])
+        return super().results(backward) + ([lent(self.dbias)] if backward and self.dbias is not None else [])

@@ -102,8 +102,8 @@ cdef class Dropout(Op):
         self.mask(<ndarray>self.g, self.da)
         return 0
 
-    def rule(self, Tensor g):
-        cdef ndarray ones = np.ones(g.shape, g.dtype), factors = empty_like(ones)
+    def rule(self, Tensor g not None):
+        cdef ndarray ones = np.ones_like(as_float(g).array, order="C"), factors = empty_like(ones)
         self.mask(ones, factors)
         return (g * wrap(factors),)
 

@@ -9,7 +9,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    INPUT, NOTHING, OTHER, Op, Tensor, contiguous, empty, is_float, is_single, operators, record, wrap,
+    INPUT, NOTHING, OTHER, Op, Tensor, contiguous, empty, is_float, is_single, operators, record, shape_of, wrap,
 )
 from microtensor.kernels.broadcast cimport MAX_DIMS
 from microtensor.kernels.gemm cimport Matrix, gemm
@@ -131,7 +131,7 @@ cdef class Linear(WithBias):
             column_sums(<const double*>cnp.PyArray_DATA(g), self.rows, self.outputs, <double*>cnp.PyArray_DATA(dbias))
         return 0
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         rows = g.reshape((self.rows, self.outputs))
         dx = dW = db = None
         if self.needs(0):
@@ -286,7 +286,7 @@ cdef class MatMul(Op):
     cdef Tensor apply(self, Tensor a, Tensor b):
         self.a, self.b = a.array, b.array
         if cnp.PyArray_NDIM(a.array) > 2 or cnp.PyArray_NDIM(b.array) > 2:
-            self.input_shapes = (a.shape, b.shape)
+            self.input_shapes = (shape_of(a), shape_of(b))
         self.run_forward()
         return record(self, a, b)
 
@@ -304,7 +304,7 @@ cdef class MatMul(Op):
             self.db = product((<object>self.a).swapaxes(-1, -2), self.g)
         return 0
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (g @ self.input(1).transpose(-1, -2) if self.needs(0) else None,
                 self.input(0).transpose(-1, -2) @ g if self.needs(1) else None)
 
@@ -332,12 +332,12 @@ cdef Tensor _matmul(Tensor a, Tensor b):
         return wrap(np.asarray(np.matmul(a.array, b.array)))
     # A vector is a row on the left and a column on the right, and that dimension goes away again.
     if a_ndim == 1:
-        return _matmul(a.reshape((1, columns)), b).squeeze(-2 if b_ndim > 1 else 0)
+        return _matmul(Tensor.reshape(a, (1, columns)), b).squeeze(-2 if b_ndim > 1 else 0)
     if b_ndim == 1:
-        return _matmul(a, b.reshape((rows, 1))).squeeze(-1)
+        return _matmul(a, Tensor.reshape(b, (rows, 1))).squeeze(-1)
     if a_ndim > 2 and b_ndim > 2:
         try:
-            np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+            np.broadcast_shapes(shape_of(a)[:-2], shape_of(b)[:-2])
         except ValueError:
             raise ValueError(f"matmul: the leading dimensions of shapes {a.shape} and {b.shape} do not "
                              "broadcast") from None

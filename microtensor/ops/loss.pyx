@@ -150,7 +150,7 @@ cdef BinaryLoops BINARY_CROSS_ENTROPY_LOOPS = binary(
 cdef class BinaryCrossEntropy(Binary):
     """-(b ln a + (1 - b) ln(1 - a))."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         a, b = self.input(0), self.input(1)
         return (g * (a - b) / clamp(a * (1 - a), min=1e-12),
                 g * (clamp(log(1 - a), min=-100) - clamp(log(a), min=-100)))
@@ -236,7 +236,7 @@ cdef BinaryLoops LOGITS_LOOPS = binary(
 cdef class BinaryCrossEntropyWithLogits(Binary):
     """-(b ln s(a) + (1 - b) ln(1 - s(a))), s the sigmoid."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         a, b = self.input(0), self.input(1)
         return g * (sigmoid(a) - b), -g * a
 

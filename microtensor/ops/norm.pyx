@@ -293,7 +293,7 @@ cdef class BatchNorm(WithBias):
         self.run_channels(&job, contiguous(self.a), contiguous(self.b))
         return 0
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         x, w = self.input(0), self.input(1)
         dims = [d for d in range(x.ndim) if d != 1]
         centred = x - x.mean(dims, keepdim=True)
@@ -373,9 +373,9 @@ def batch_norm(Tensor input not None, Tensor running_mean, Tensor running_var, T
     check_vector("weight", weight, input, channels)
     check_vector("bias", bias, input, channels)
     if weight is None:
-        weight = wrap(np.ones(channels, input.dtype))
+        weight = wrap(np.ones(channels, (<object>input.array).dtype))
     if bias is None:
-        bias = wrap(np.zeros(channels, input.dtype))
+        bias = wrap(np.zeros(channels, (<object>input.array).dtype))
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: running_mean and running_var are needed when not training")

@@ -101,7 +101,7 @@ cdef ReductionLoops SUM_LOOPS = ReductionLoops(
 cdef class Sum(Reduction):
     """x_1 + ... + x_n."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (self.put_back(g).expand(self.shape),)
 
     @staticmethod
@@ -166,7 +166,7 @@ cdef class Mean(Reduction):
         self.scale = 1. / self.length
         return 0
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (self.put_back(g).expand(self.shape) / self.length,)
 
     @staticmethod
@@ -275,7 +275,7 @@ cdef class Var(Reduction):
     cdef int reads(self) noexcept:
         return INPUT
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         x = self.input(0)
         return (self.put_back(g) * (2 * self.scale) * (x - x.mean(self.reduced(), keepdim=True)),)
 
@@ -413,7 +413,7 @@ cdef class AMax(Reduction):
     cdef int reads(self) noexcept:
         return INPUT | OUTPUT
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         largest = (self.input(0).detach() == self.put_back(self.output().detach())).to(g.dtype)
         return (self.put_back(g) * (largest / largest.sum(self.reduced(), keepdim=True)),)
 
@@ -496,7 +496,8 @@ cdef Py_ssize_t where_largest(const real* x, Py_ssize_t n, real* largest) noexce
         if v > m or (v != v and m == m):
             m, start = v, i
         i += RUN
-    while not (x[start] == m or (m != m and x[start] != x[start])):
+    # The bound holds if another thread writes into x meanwhile, and m is not there any more.
+    while start < n - 1 and not (x[start] == m or (m != m and x[start] != x[start])):
         start += 1
     largest[0] = m
     return start
@@ -602,9 +603,9 @@ cdef class Max(Reduction):
     cdef int run_backward(self) except -1:
         return run_max(None, self.dims, <ndarray>self.g, <ndarray>self.context, self.da)
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         places = np.indices(self.shape)[self.dim] if self.shape else 0
-        index = self.put_back(wrap(self.context)).array
+        index = self.put_back(wrap(self.read_context())).array
         return (self.put_back(g) * wrap(np.asarray(places == index)).to(g.dtype),)
 
     @staticmethod
@@ -642,7 +643,7 @@ def max(Tensor input not None, dim=None, bint keepdim=False):
     if dim is None:
         check_no_keepdim("max", keepdim)
         return amax(input)
-    dim = normal_dim(dim, input.ndim)
+    dim = normal_dim(dim, cnp.PyArray_NDIM(input.array))
     if not is_float(input.array):
         return _of_integers(np.max, "max", input, dim, keepdim), argmax(input, dim, keepdim)
     cdef Max op = Max.__new__(Max)
@@ -665,7 +666,7 @@ def min(Tensor input not None, dim=None, bint keepdim=False):
     if dim is None:
         check_no_keepdim("min", keepdim)
         return amin(input)
-    dim = normal_dim(dim, input.ndim)
+    dim = normal_dim(dim, cnp.PyArray_NDIM(input.array))
     if not is_float(input.array):
         return _of_integers(np.min, "min", input, dim, keepdim), argmin(input, dim, keepdim)
     values, indices = max(-input, dim, keepdim)
@@ -702,19 +703,20 @@ def argmin(Tensor input not None, dim=None, bint keepdim=False):
 
 cdef Tensor _arg(object function, Tensor input, Tensor x, object dim, bint keepdim):
     """NumPy's argmax or argmin; for floats the index of the largest of x, which is the input or -input."""
-    cdef Py_ssize_t axis = 0 if dim is None else normal_dim(dim, input.ndim)
-    cdef int d, kept = 0, ndim = cnp.PyArray_NDIM(input.array)
+    cdef ndarray array = contiguous(x.array)
+    cdef int d, kept = 0, ndim = cnp.PyArray_NDIM(array)
+    cdef Py_ssize_t axis = 0 if dim is None else normal_dim(dim, ndim)
     cdef Py_ssize_t shape[MAX_DIMS]
     for d in range(ndim):
         if dim is not None and d != axis:
-            shape[kept] = cnp.PyArray_DIM(input.array, d)
+            shape[kept] = cnp.PyArray_DIM(array, d)
             kept += 1
         elif keepdim:
             shape[kept] = 1
             kept += 1
-    if cnp.PyArray_SIZE(input.array) == 0 and (dim is None or input.shape[axis] == 0):
+    if cnp.PyArray_SIZE(array) == 0 and (dim is None or ndim == 0 or cnp.PyArray_DIM(array, axis) == 0):
         raise ValueError(f"{function.__name__} of no elements: x has shape {input.shape}")
-    cdef ndarray index = empty(kept, shape, cnp.NPY_INT64), array = contiguous(x.array)
+    cdef ndarray index = empty(kept, shape, cnp.NPY_INT64)
     if is_float(array):
         run_max(array, ~<Dims>0 if dim is None else <Dims>1 << axis, empty(kept, shape, cnp.PyArray_TYPE(array)), index,
                 None)
@@ -807,7 +809,7 @@ cdef class LogSumExp(Reduction):
     cdef int reads(self) noexcept:
         return INPUT | OUTPUT
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         y = self.put_back(self.output())
         y = where(y.detach() == -np.inf, 0.0, y)            # where all x are -inf: 0, not nan
         return (self.put_back(g) * exp(self.input(0) - y),)

@@ -9,7 +9,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    Engine, Op, Tensor, contiguous, is_float, operators, record, record_all, wrap,
+    Engine, Op, Tensor, contiguous, is_float, operators, record, record_all, shape_of, wrap,
 )
 from microtensor.ops.base cimport normal_dim
 
@@ -49,7 +49,7 @@ cdef class Reshape(Op):
     cdef int give_gradients(self, Engine engine) except -1:
         return engine.lend(self, 0, self.da)
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (reshape(g, self.shape),)
 
     @staticmethod
@@ -80,7 +80,7 @@ def reshape(Tensor input not None, shape):
             [3, 4, 5]])
     """
     cdef Reshape op = Reshape.__new__(Reshape)
-    op.a, op.shape = input.array, input.shape
+    op.a, op.shape = input.array, shape_of(input)
     op.target = (shape,) if isinstance(shape, int) else tuple(shape)
     try:
         op.run_forward()
@@ -97,8 +97,8 @@ def flatten(Tensor input not None, start_dim=0, end_dim=-1):
     >>> mt.flatten(mt.zeros(2, 3, 5), start_dim=1).shape
     (2, 15)
     """
-    cdef tuple shape = input.shape or (1,)
-    cdef Py_ssize_t start = normal_dim(start_dim, input.ndim), end = normal_dim(end_dim, input.ndim)
+    cdef tuple shape = shape_of(input) or (1,)
+    cdef Py_ssize_t ndim = len(shape_of(input)), start = normal_dim(start_dim, ndim), end = normal_dim(end_dim, ndim)
     if start > end:
         raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {input.shape}")
     cdef Py_ssize_t size = 1
@@ -114,8 +114,9 @@ def unsqueeze(Tensor input not None, dim):
     >>> mt.unsqueeze(mt.zeros(3), 1).shape
     (3, 1)
     """
-    cdef Py_ssize_t at = normal_dim(dim, input.ndim + 1)
-    return reshape(input, input.shape[:at] + (1,) + input.shape[at:])
+    cdef tuple shape = shape_of(input)
+    cdef Py_ssize_t at = normal_dim(dim, len(shape) + 1)
+    return reshape(input, shape[:at] + (1,) + shape[at:])
 
 
 def squeeze(Tensor input not None, dim=None):
@@ -125,9 +126,10 @@ def squeeze(Tensor input not None, dim=None):
     >>> mt.squeeze(mt.zeros(1, 3, 1)).shape, mt.squeeze(mt.zeros(1, 3, 1), 0).shape
     ((3,), (3, 1))
     """
-    named = range(input.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
-    dims = [normal_dim(d, input.ndim) for d in named]
-    return reshape(input, tuple([size for d, size in enumerate(input.shape) if size != 1 or d not in dims]))
+    cdef tuple shape = shape_of(input)
+    named = range(len(shape)) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
+    dims = [normal_dim(d, len(shape)) for d in named]
+    return reshape(input, tuple([size for d, size in enumerate(shape) if size != 1 or d not in dims]))
 
 
 # -- permute ----------------------------------------------------------------------------------------------------
@@ -157,7 +159,7 @@ cdef class Permute(Op):
     cdef int give_gradients(self, Engine engine) except -1:
         return engine.lend(self, 0, self.da) if self.is_view else engine.give(self, 0, self.da)
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (permute(g, self.inverse()),)
 
     @staticmethod
@@ -187,8 +189,9 @@ def permute(Tensor input not None, dims):
     (5, 2, 3)
     """
     cdef Permute op = Permute.__new__(Permute)
-    op.order = tuple([normal_dim(d, input.ndim) for d in dims])
-    if sorted(op.order) != list(range(input.ndim)):
+    ndim = cnp.PyArray_NDIM(input.array)
+    op.order = tuple([normal_dim(d, ndim) for d in dims])
+    if sorted(op.order) != list(range(ndim)):
         raise ValueError(f"permute: dims {tuple(dims)} must name every dimension of shape {input.shape} once")
     op.a = input.array
     op.run_forward()
@@ -202,10 +205,11 @@ def transpose(Tensor input not None, dim0, dim1):
     >>> mt.transpose(mt.zeros(2, 3, 5), 0, 2).shape
     (5, 3, 2)
     """
-    order = list(range(input.ndim))
+    ndim = cnp.PyArray_NDIM(input.array)
+    order = list(range(ndim))
     if not order:
         return input
-    first, second = normal_dim(dim0, input.ndim), normal_dim(dim1, input.ndim)
+    first, second = normal_dim(dim0, ndim), normal_dim(dim1, ndim)
     order[first], order[second] = order[second], order[first]
     return permute(input, order)
 
@@ -217,9 +221,10 @@ def t(Tensor input not None):
     >>> mt.t(mt.zeros(2, 3)).shape
     (3, 2)
     """
-    if input.ndim > 2:
+    cdef int ndim = cnp.PyArray_NDIM(input.array)
+    if ndim > 2:
         raise ValueError(f"t is for at most two dimensions, got shape {input.shape}: use transpose or permute")
-    return permute(input, tuple(range(input.ndim))[::-1])
+    return permute(input, tuple(range(ndim))[::-1])
 
 
 # -- expand -----------------------------------------------------------------------------------------------------
@@ -243,7 +248,7 @@ cdef class Expand(Op):
     cdef int give_gradients(self, Engine engine) except -1:
         return engine.lend(self, 0, self.da) if self.da is self.g else engine.give(self, 0, self.da)
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (sum_to(g, self.shape),)
 
     @staticmethod
@@ -275,9 +280,9 @@ def expand(Tensor input not None, sizes):
             [2., 2., 2.]])
     """
     cdef Expand op = Expand.__new__(Expand)
-    op.a, op.shape = input.array, input.shape
+    op.a, op.shape = input.array, shape_of(input)
     sizes = (sizes,) if isinstance(sizes, int) else tuple(sizes)
-    added = len(sizes) - input.ndim
+    added = len(sizes) - len(op.shape)
     op.target = tuple([op.shape[d - added] if size == -1 and d >= added else size for d, size in enumerate(sizes)])
     try:
         op.run_forward()
@@ -344,7 +349,7 @@ cdef class Index(Op):
         self.da = scatter(self.g, self.key, self.shape)
         return 0
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (_scatter(g, self.key, self.shape),)
 
     @staticmethod
@@ -388,7 +393,7 @@ def index(Tensor input not None, key):
 
 cdef Tensor _index(Tensor x, object key):
     cdef Index op = Index.__new__(Index)
-    op.a, op.key, op.shape = x.array, key, x.shape
+    op.a, op.key, op.shape = x.array, key, shape_of(x)
     try:
         op.run_forward()
     except IndexError as error:
@@ -443,7 +448,7 @@ cdef class Scatter(Op):
         self.da = np.array(self.g[self.key], order="C")
         return 0
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (index(g, self.key),)
 
     @staticmethod
@@ -496,7 +501,7 @@ cdef class Cat(Op):
                 engine.give(self, i, np.array(self.g[part], order="C"))
         return 0
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return tuple([index(g, part) for part in self.parts()])
 
     @staticmethod
@@ -545,7 +550,7 @@ def cat(tensors, dim=0):
         if x.ndim != len(shape) or x.shape[:op.dim] != shape[:op.dim] or x.shape[op.dim + 1:] != shape[op.dim + 1:]:
             raise ValueError(f"cat: tensor 0 has shape {shape} and tensor {i} {x.shape}: sizes must be equal in all "
                              f"dimensions but {op.dim}")
-    op.sizes = [x.shape[op.dim] for x in inputs]
+    op.sizes = [shape_of(x)[op.dim] for x in inputs]
     op.context = [(<Tensor>x).array for x in inputs]
     op.run_forward()
     return record_all(op, inputs)
@@ -585,7 +590,7 @@ cdef class Clone(Op):
     cdef int give_gradients(self, Engine engine) except -1:
         return engine.lend(self, 0, self.g)
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (g,)
 
     @staticmethod
@@ -626,7 +631,7 @@ cdef class To(Op):
         self.da = self.g.astype(self.dtype)
         return 0
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (to(g, self.dtype),)
 
     @staticmethod
@@ -656,10 +661,10 @@ def to(Tensor input not None, dtype):
         dtype = np.dtype(dtype)
     except TypeError:
         raise TypeError(f"to takes a dtype such as mt.float64, not {dtype!r}") from None
-    if dtype == input.dtype:
+    if dtype == (<object>input.array).dtype:
         return input
     check_dtype(dtype)
     cdef To op = To.__new__(To)
-    op.a, op.dtype, op.target = input.array, input.dtype, dtype
+    op.a, op.dtype, op.target = input.array, (<object>input.array).dtype, dtype
     op.run_forward()
     return record(op, input) if is_float(op.y) else wrap(op.y)

@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    CONTEXT, INPUT, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record, set_number,
+    CONTEXT, INPUT, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record, set_number, shape_of,
     wrap,
 )
 from microtensor.kernels cimport simd
@@ -112,7 +112,7 @@ cdef AlongDimLoops SOFTMAX_LOOPS = AlongDimLoops(
 cdef class Softmax(AlongDim):
     """e^x_l / (e^x_1 + ... + e^x_n)."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         y = self.output()
         return (y * (g - (g * y).sum(self.dim, keepdim=True)),)
 
@@ -206,7 +206,7 @@ cdef AlongDimLoops LOG_SOFTMAX_LOOPS = AlongDimLoops(
 cdef class LogSoftmax(AlongDim):
     """x_l - ln(e^x_1 + ... + e^x_n)."""
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         return (g - exp(self.output()) * g.sum(self.dim, keepdim=True),)
 
     @staticmethod
@@ -416,7 +416,7 @@ cdef class CrossEntropy(Op):
         parallel_for(cross_entropy_part, &job, cnp.PyArray_SIZE(self.target), 1, rows_per_thread(job.C))
         return 0
 
-    def rule(self, Tensor g):
+    def rule(self, Tensor g not None):
         x = self.input(0)
         q = wanted(x, self.target, self.weight, self.ignore_index, 0)
         rows = g.unsqueeze(-1) if self.per_row else g
@@ -451,11 +451,11 @@ cdef class CrossEntropy(Op):
                          lambda x: np.log(np.exp(x).sum()) - x[2])
 
 
-cdef ndarray class_indices(str name, Tensor x, Tensor target, Tensor weight, object reduction):
+cdef ndarray class_indices(str name, Tensor x, Tensor target, Tensor weight, long long ignore_index, object reduction):
     """A copy of the target in int64; raises where the arguments do not fit. Their range is checked in the run."""
     check_reduction(reduction)
-    cdef Py_ssize_t dim = 0 if x.ndim == 1 else 1
-    if x.ndim == 0:
+    cdef Py_ssize_t dim = 0 if cnp.PyArray_NDIM(x.array) == 1 else 1
+    if cnp.PyArray_NDIM(x.array) == 0:
         raise ValueError(f"{name}: expected input (N, C), (N, C, d1, ...) or (C,), got a 0-d tensor")
     if not is_float(x.array):
         raise TypeError(f"{name}: expected a float input, got {x.dtype}")
@@ -465,7 +465,8 @@ cdef ndarray class_indices(str name, Tensor x, Tensor target, Tensor weight, obj
         raise ValueError(f"{name}: input {x.shape} needs a target of shape {x.shape[:dim] + x.shape[dim + 1:]}, "
                          f"one class index per row of scores, got {target.shape}")
     cdef Py_ssize_t C = cnp.PyArray_DIM(x.array, <int>dim)
-    if weight is not None and (weight.shape != (C,) or weight.dtype != x.dtype):
+    if weight is not None and (shape_of(weight) != (C,)
+                               or cnp.PyArray_TYPE(weight.array) != cnp.PyArray_TYPE(x.array)):
         raise ValueError(f"{name}: weight must hold one {x.dtype} per class, shape {(C,)}, got {weight.shape} "
                          f"{weight.dtype}")
     cdef ndarray copy = empty(cnp.PyArray_NDIM(target.array), <Py_ssize_t*>cnp.PyArray_DIMS(target.array),
@@ -473,6 +474,8 @@ cdef ndarray class_indices(str name, Tensor x, Tensor target, Tensor weight, obj
     if cnp.PyArray_ISCARRAY_RO(target.array) and cnp.PyArray_TYPE(target.array) == cnp.NPY_INT64:
         memcpy(cnp.PyArray_DATA(copy), cnp.PyArray_DATA(target.array), cnp.PyArray_NBYTES(copy))    # the usual case
     else:
+        if (<object>target.array).dtype == np.uint64:               # before a large one becomes negative
+            raise_out_of_range(name, target.array, ignore_index, shape_of(x), C)
         cnp.PyArray_CopyInto(copy, target.array)
     return copy
 
@@ -526,7 +529,7 @@ cdef Tensor total_of(Tensor losses, object target, object weight, long long igno
     return losses.sum() / float(counted.size if weight is None else weight[counted].sum(dtype=np.float64))
 
 
-def cross_entropy(Tensor input not None, Tensor target not None, Tensor weight=None, ignore_index=-100,
+def cross_entropy(Tensor input not None, Tensor target not None, Tensor weight=None, long long ignore_index=-100,
                   reduction="mean", double label_smoothing=0.0):
     """The cross-entropy between softmax(input) and the wanted classes: the loss of classification.
 
@@ -556,10 +559,10 @@ def cross_entropy(Tensor input not None, Tensor target not None, Tensor weight=N
         raise ValueError(f"cross_entropy: label_smoothing must be from 0 to 1, got {label_smoothing}")
     if is_float(target.array):
         return _cross_entropy_of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
-    cdef ndarray indices = class_indices("cross_entropy", input, target, weight, reduction)
+    cdef ndarray indices = class_indices("cross_entropy", input, target, weight, ignore_index, reduction)
     cdef ndarray weights = None if weight is None else np.array(weight.array, order="C")
     cdef CrossEntropy op
-    if label_smoothing == 0 and input.ndim <= 2:
+    if label_smoothing == 0 and cnp.PyArray_NDIM(input.array) <= 2:
         op = CrossEntropy.__new__(CrossEntropy)
         return op.apply(input, indices, weights, ignore_index, reduction)
     raise_out_of_range("cross_entropy", indices, ignore_index, input.shape, input.shape[min(input.ndim - 1, 1)])
@@ -592,7 +595,8 @@ def _cross_entropy_of_probabilities(Tensor input, Tensor target, Tensor weight, 
 # -- nll_loss -----------------------------------------------------------------------------------------------------
 # L = -w_t x_t for each row of log-probabilities x: a product with the wanted distribution
 
-def nll_loss(Tensor input not None, Tensor target not None, Tensor weight=None, ignore_index=-100, reduction="mean"):
+def nll_loss(Tensor input not None, Tensor target not None, Tensor weight=None, long long ignore_index=-100,
+             reduction="mean"):
     """The negative log-likelihood of the wanted classes.
 
     Args:
@@ -616,7 +620,7 @@ def nll_loss(Tensor input not None, Tensor target not None, Tensor weight=None, 
     >>> mt.nll_loss(mt.tensor([[-0.5, -1.0]]), mt.tensor([1]))
     tensor(1.)
     """
-    cdef ndarray indices = class_indices("nll_loss", input, target, weight, reduction)
+    cdef ndarray indices = class_indices("nll_loss", input, target, weight, ignore_index, reduction)
     dim = 0 if input.ndim == 1 else 1
     raise_out_of_range("nll_loss", indices, ignore_index, input.shape, input.shape[dim])
     cdef ndarray weights = None if weight is None else np.array(weight.array, order="C")

@@ -1,0 +1,446 @@
+"""No call corrupts memory: arguments that lie, and what others change later. See "Who may change what" in
+docs/architecture.md.
+"""
+
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import threading
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import microtensor as mt
+
+
+def leaf(*shape):
+    return mt.from_numpy(np.random.default_rng(0).standard_normal(shape).astype(np.float32)).requires_grad_()
+
+
+# -- the border between tensors and NumPy
+
+
+@pytest.mark.parametrize("change", ["dtype", "shape"])
+@pytest.mark.parametrize("way", ["numpy", "__array__", "from_numpy", "base"])
+def test_array_outside_has_its_own_shape_and_dtype(way, change):
+    if way == "from_numpy":
+        outside = np.ones((2, 4), np.float32)
+        t = mt.from_numpy(outside)
+    else:
+        t = mt.ones(2, 4)
+        outside = np.asarray(t) if way == "__array__" else t.numpy()
+        if way == "base":
+            assert not isinstance(outside.base, np.ndarray)  # the tensor's own array cannot be reached
+            outside = outside[:]
+    if change == "dtype":
+        outside.dtype = np.int16
+    else:
+        outside.shape = (8,)
+    assert t.shape == (2, 4) and t.dtype == mt.float32
+    assert float((t + 1).sum()) == 16
+
+
+def test_array_whose_memory_a_tensor_uses_cannot_be_resized():
+    a = np.ones(1000, np.float32)
+    t = mt.from_numpy(a[10:]).requires_grad_()
+    y = (t * t).sum()
+    with pytest.raises(ValueError, match="resize"):
+        a.resize(3, refcheck=False)
+    y.backward()
+    assert (t.grad.numpy() == 2).all()
+    del t, y
+    a.resize(3, refcheck=False)
+
+
+def test_memory_of_an_array_lives_as_long_as_the_tensor():
+    a = np.arange(5.0)
+    seen = weakref.ref(a)
+    t = mt.from_numpy(a)
+    del a
+    assert seen() is not None and t.tolist() == [0, 1, 2, 3, 4]
+    outside = t.numpy()
+    del t
+    assert seen() is not None and outside.tolist() == [0, 1, 2, 3, 4]
+    del outside
+    assert seen() is None
+
+
+def test_writes_on_one_side_show_on_the_other():
+    a = np.zeros(3)
+    t = mt.from_numpy(a)
+    a[0] = 1
+    t.numpy()[1] = 2
+    assert a.tolist() == t.tolist() == [1, 2, 0]
+    frozen = np.zeros(3)
+    frozen.flags.writeable = False
+    assert not mt.from_numpy(frozen).numpy().flags.writeable
+
+
+def test_array_of_a_subclass_enters_as_a_plain_one():
+    matrix = np.array([[1.0, 2.0]]).view(np.matrix)
+    for t in (mt.from_numpy(matrix), mt.tensor(matrix), mt.ones(1, dtype=mt.float64) * matrix):
+        assert t.shape == (1, 2) and t[0].shape == (2,)
+        assert type(t.numpy()) is np.ndarray
+
+
+def test_masked_array_is_refused():
+    masked = np.ma.masked_array([1.0, 2.0], [True, False])
+    for use in (mt.from_numpy, mt.tensor, lambda a: mt.ones(2) + a):
+        with pytest.raises(TypeError, match="filled"):
+            use(masked)
+
+
+# -- what a graph relies on
+
+
+def test_data_of_a_computed_tensor_keeps_shape_and_dtype():
+    for value in (mt.zeros(5000), mt.zeros(2, 3, dtype=mt.float64)):
+        x = leaf(2, 3)
+        y = x.exp()
+        with pytest.raises(RuntimeError, match="keeps its shape and dtype"):
+            y.data = value
+        y.data = mt.zeros(2, 3)
+        y.sum().backward()
+        assert x.grad.shape == (2, 3)
+
+
+def test_tensor_is_initialised_once():
+    y = leaf(2, 3) * 2
+    for t in (y, leaf(3), mt.zeros(0)):
+        with pytest.raises(RuntimeError, match="once"):
+            t.__init__([1.0] * 5000)
+    y.sum().backward()
+
+
+def test_grad_names_the_argument_that_is_no_tensor():
+    x = leaf(2)
+    y = (x * x).sum()
+    for outputs in ([None], (y, None), [1.0]):
+        with pytest.raises(TypeError, match="outputs"):
+            mt.grad(outputs, [x])
+    with pytest.raises(TypeError, match="inputs"):
+        mt.grad([y], [None])
+    with pytest.raises(TypeError, match="gradient"):
+        mt.grad([y], [x], [np.ones(())])
+
+
+@pytest.mark.parametrize("dims", [0, 1, 63, 64])
+def test_gradient_of_a_number_in_many_dimensions(dims):
+    p = mt.tensor(1.5, requires_grad=True)
+    q = p.expand(*[1] * dims) * 2 + p * mt.ones(*[1] * dims)
+    q.sum().backward()
+    assert p.grad.shape == () and p.grad.item() == 3
+
+
+def test_size_beyond_memory_is_a_memory_error():
+    huge = mt.zeros(1, dtype=mt.int8).expand(2**61)
+    for use in (huge.argmax, huge.clone, lambda: huge + 1):
+        with pytest.raises(MemoryError):
+            use()
+
+
+@pytest.mark.parametrize("rows", [True, False])
+def test_argmax_is_in_range_while_another_thread_writes(rows):
+    x = mt.rand(64, 1000) if rows else mt.rand(1000, 64)
+    array, stop = x.numpy(), threading.Event()
+
+    def write():
+        while not stop.is_set():
+            array.fill(np.nan)
+            array.fill(-1)
+            array[:] = np.arange(array.size, 0, -1).reshape(array.shape)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(300):
+            index = x.argmax(1 if rows else 0).numpy()
+            assert (index >= 0).all() and (index < 1000).all()
+    finally:
+        stop.set()
+        writer.join()
+
+
+# -- nodes
+
+
+def nodes(x):
+    yield x.exp().grad_fn
+    yield (x * x).grad_fn
+    yield (x * mt.ones(2, 1)).grad_fn
+    yield x.sum(0).grad_fn
+    yield x.max(1)[0].grad_fn
+    yield mt.where(x.detach() > 0, x, 0.0).grad_fn
+    yield mt.softmax(x, 1).grad_fn
+    yield mt.cross_entropy(x, mt.tensor([0, 1])).grad_fn
+    yield (x @ x.T).grad_fn
+    yield mt.linear(x, x).grad_fn
+    yield mt.batch_norm(x, None, None, training=True).grad_fn
+    yield mt.cat([x, x]).grad_fn
+    yield x[0].grad_fn
+    yield x.reshape(6).grad_fn
+    yield mt.dropout(x, 0.5, True).grad_fn
+
+
+def test_node_methods_raise_on_what_they_cannot_use():
+    for node in nodes(leaf(2, 3)):
+        with pytest.raises(TypeError):
+            node.rule(None)
+        for i in (-(10**9), -1, 2, 10**9):
+            with pytest.raises(IndexError):
+                node.input(i)
+        for backward in (False, True):
+            with pytest.raises(RuntimeError, match="observer"):
+                node.run_again(backward)
+
+
+def test_node_methods_survive_a_backward_that_freed_what_they_read():
+    x = leaf(2, 3)
+    for node in nodes(x):
+        g = mt.ones(*node_shape(node, x))
+        try:
+            node.rule(g)
+        except (IndexError, ValueError, TypeError):
+            raise
+    for make in (lambda: mt.where(x.detach() > 0, x, 0.0), lambda: x.max(1)[0], lambda: x.exp(), lambda: x * x):
+        y = make()
+        node = y.grad_fn
+        y.sum().backward()
+        with pytest.raises(IndexError, match="keeps no"):
+            node.rule(mt.ones(*y.shape))
+
+
+def node_shape(node, x):
+    shapes = {
+        "Sum": (3,),
+        "Max": (2,),
+        "CrossEntropy": (),
+        "MatMul": (2, 2),
+        "Linear": (2, 2),
+        "Cat": (4, 3),
+        "Index": (3,),
+        "Reshape": (6,),
+    }
+    return shapes.get(node.name, x.shape)
+
+
+def test_empty_node_raises():
+    for node in nodes(leaf(2, 3)):
+        empty = type(node).__new__(type(node))
+        with contextlib.suppress(IndexError, TypeError, ValueError, AttributeError):  # Neg's rule, say, needs nothing
+            empty.rule(mt.ones(2, 3))
+        for use in (lambda e=empty: e.input(0), empty.output):
+            with pytest.raises((IndexError, TypeError)):
+                use()
+        with pytest.raises(RuntimeError, match="observer"):
+            empty.run_again()
+
+
+# -- subclasses whose properties lie
+
+
+class Liar(mt.Tensor):
+    shape = property(lambda self: (5000, 5000))
+    ndim = property(lambda self: 63)
+    dtype = property(lambda self: np.dtype(np.float64))
+
+
+def test_subclass_with_another_shape_gets_the_memorys():
+    liar = Liar([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True)
+    honest = mt.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True)
+    uses = [
+        lambda x: (x * x).sum(), lambda x: x.sum(1).sum(), lambda x: mt.softmax(x, 1).sum(),
+        lambda x: x.max(1)[0].sum(), lambda x: x.reshape(6).sum(), lambda x: x[0].sum(), lambda x: x.T.sum(),
+        lambda x: (x + mt.ones(3)).sum(), lambda x: mt.cross_entropy(x, mt.tensor([0, 2])),
+        lambda x: mt.where(mt.tensor([True, False, True]), x, x).sum(), lambda x: (x @ mt.ones(3, 2)).sum(),
+        lambda x: mt.log_softmax(x, -1).sum(), lambda x: x.argmax(1).float().sum(),
+    ]  # fmt: skip
+    for use in uses:
+        liar.grad = honest.grad = None
+        wanted, found = use(honest), use(liar)
+        assert found.item() == wanted.item()
+        if wanted.requires_grad:
+            wanted.backward()
+            found.backward()
+            assert mt.Tensor.numpy(liar.grad).tolist() == honest.grad.tolist()
+
+
+def test_argument_that_changes_its_tensor_while_it_is_read():
+    class Changes:
+        def __index__(self):
+            x.data = mt.ones(2, 1, 1, 1)
+            return 1
+
+    for use in (lambda x, d: x.sum(d), lambda x, d: mt.softmax(x, d), lambda x, d: x.max(d), lambda x, d: x.argmax(d)):
+        x = leaf(500, 700)
+        with mt.no_grad(), contextlib.suppress(IndexError, ValueError, RuntimeError):
+            use(x, Changes())
+
+
+# -- labels
+
+
+def test_labels_may_be_written_after_forward():
+    for loss in (mt.cross_entropy, lambda x, t: mt.nll_loss(mt.log_softmax(x, 1), t)):
+        x, labels = leaf(64, 10), np.zeros(64, np.int64)
+        y = loss(x, mt.from_numpy(labels))
+        labels[:] = 10**10
+        y.backward()
+        assert np.allclose(x.grad.numpy().sum(1), 0, atol=1e-6)
+
+
+def test_label_beyond_int64_is_out_of_range():
+    labels = mt.from_numpy(np.array([2**64 - 100, 0], np.uint64))
+    with pytest.raises(IndexError, match="18446744073709551516"):
+        mt.cross_entropy(mt.ones(2, 3), labels)
+
+
+# -- numbers that would be lost
+
+
+def test_number_out_of_an_integers_range_is_refused():
+    for dtype, number in (
+        (mt.uint8, 300),
+        (mt.uint8, -1),
+        (mt.int8, 200.0),
+        (mt.int64, float("nan")),
+        (mt.int32, 2**31),
+    ):
+        t = mt.zeros(3, dtype=dtype)
+        with pytest.raises(OverflowError, match="does not fit"):
+            t.fill_(number)
+        with pytest.raises(OverflowError, match="does not fit"):
+            t[0] = number
+        assert t.tolist() == [0, 0, 0]
+    assert mt.zeros(1, dtype=mt.uint8).fill_(255).item() == 255
+    assert mt.zeros(1, dtype=mt.int8).fill_(2.7).item() == 2
+    assert mt.zeros(1, dtype=mt.bool).fill_(300).item() is True
+
+
+def test_leaf_frozen_after_forward_gets_no_gradient():
+    w, b = leaf(3), leaf(3)
+    loss = (w * w + b).sum()
+    w.requires_grad_(False)
+    loss.backward()
+    assert w.grad is None and b.grad is not None
+    optimizer = mt.optim.SGD([w, b], lr=1.0)
+    before = w.tolist()
+    optimizer.step()
+    assert w.tolist() == before
+
+
+# -- files
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions are those of POSIX")
+def test_save_keeps_permissions_and_links(tmp_path):
+    file, link = tmp_path / "weights.npz", tmp_path / "link.npz"
+    file.write_bytes(b"")
+    file.chmod(0o600)
+    link.symlink_to(file)
+    mt.save(mt.ones(3), link)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert link.is_symlink() and mt.load(file).tolist() == [1, 1, 1]
+    umask = os.umask(0o027)
+    try:
+        mt.save(mt.ones(3), tmp_path / "new.npz")
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "new.npz").stat().st_mode) == 0o640
+
+
+def test_save_under_a_long_name(tmp_path):
+    path = tmp_path / ("w" * 251 + ".npz")
+    mt.save(mt.ones(3), path)
+    assert mt.load(path).tolist() == [1, 1, 1]
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_save_without_unnamed_files(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    test_save_under_a_long_name(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="unnamed files are Linux's")
+def test_save_that_is_killed_leaves_no_file(tmp_path):
+    code = (
+        "import os, signal, sys, microtensor as mt, numpy.lib.format as npy\n"
+        "write = npy.write_array\n"
+        "def killed(*arguments, **options):\n"
+        "    write(*arguments, **options)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "npy.write_array = killed\n"
+        "mt.save(mt.ones(3), sys.argv[1])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "w.npz")])
+    assert done.returncode == -9 and list(tmp_path.iterdir()) == []
+
+
+def test_compressed_archive_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, x=np.zeros(10**7))
+    with pytest.raises(ValueError, match="compressed"):
+        mt.load(path)
+
+
+# -- import
+
+
+def run(code, folder=None, **environment):
+    path = str(folder or Path(mt.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": path, **environment}
+    return subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True, cwd=path)
+
+
+@pytest.mark.parametrize("value", ["3000000000", "2147483648", "99999999999999999999", "\u00b2", "-1", "1,2", ""])
+@pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "MICROTENSOR_NUM_THREADS"])
+def test_import_with_any_number_of_threads(variable, value):
+    done = run(
+        "import microtensor as mt; print(mt.ones(100000).sum().item(), mt.get_num_threads())", **{variable: value}
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("100000.0 ")
+
+
+@pytest.mark.parametrize("state", ["missing", "foreign"])
+def test_import_without_compiled_modules_says_how_to_build(tmp_path, state):
+    package = Path(mt.__file__).parent
+    shutil.copytree(package, tmp_path / "microtensor", ignore=shutil.ignore_patterns("__pycache__"))
+    for module in (tmp_path / "microtensor").rglob("core.*.so"):
+        if state == "missing":
+            module.unlink()
+        else:
+            module.write_bytes(b"not a library")
+    done = run("import microtensor", tmp_path)
+    assert done.returncode == 1 and "pip install -e ." in done.stderr.splitlines()[-1]
+
+
+def test_import_without_a_gil_is_refused():
+    done = run("import sys; sys._is_gil_enabled = lambda: False; import microtensor")
+    assert done.returncode == 1 and "free-threaded" in done.stderr.splitlines()[-1]
+
+
+# -- what beginners write
+
+
+@pytest.mark.parametrize(
+    ("use", "error", "advice"),
+    [
+        (lambda: mt.optim.SGD(mt.nn.Linear(2, 2)), TypeError, r"pass its .parameters\(\)"),
+        (lambda: mt.optim.SGD(mt.nn.Linear(2, 2).parameters), TypeError, "call it"),
+        (lambda: mt.optim.SGD(mt.nn.Linear(2, 2).parameters(), lr="0.1"), TypeError, "lr must be a number"),
+        (lambda: mt.nn.Sequential([mt.nn.ReLU()]), TypeError, r"put a \* before it"),
+        (lambda: mt.nn.Sequential(mt.nn.Linear(2, 2), mt.nn.ReLU), TypeError, r"ReLU\(\)"),
+        (lambda: mt.nn.CrossEntropyLoss(mt.ones(2, 3), mt.tensor([0, 1])), TypeError, r"loss = CrossEntropyLoss\(\)"),
+        (lambda: mt.nn.MSELoss(mt.ones(2), mt.ones(2)), TypeError, r"loss = MSELoss\(\)"),
+        (lambda: mt.nn.Linear(2, 2).load_state_dict("weights.npz"), TypeError, r"mt.load\(path\)"),
+    ],
+)
+def test_message_says_the_way_out(use, error, advice):
+    with pytest.raises(error, match=advice):
+        use()
