@@ -13,8 +13,8 @@ one fails: those of the ops concerned (tests/test_ops.py), then all others that 
 
 import argparse
 import collections
-import importlib
 import hashlib
+import importlib
 import json
 import os
 import re
