@@ -202,11 +202,7 @@ def test_node_methods_raise_on_what_they_cannot_use():
 def test_node_methods_survive_a_backward_that_freed_what_they_read():
     x = leaf(2, 3)
     for node in nodes(x):
-        g = mt.ones(*node_shape(node, x))
-        try:
-            node.rule(g)
-        except (IndexError, ValueError, TypeError):
-            raise
+        node.rule(mt.ones(*node_shape(node, x)))
     for make in (lambda: mt.where(x.detach() > 0, x, 0.0), lambda: x.max(1)[0], lambda: x.exp(), lambda: x * x):
         y = make()
         node = y.grad_fn

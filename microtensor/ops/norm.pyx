@@ -53,6 +53,7 @@ cnp.import_array()
 cdef enum:
     CHANNELS = 512      # of a block at most: what is computed for each of them stays in the L1 cache
 
+
 cdef struct BatchNormJob:
     bint single
     Lines lines
