@@ -98,6 +98,7 @@ cdef Operators operators
 
 cdef bint is_float(ndarray array) noexcept
 cdef bint is_single(ndarray array) noexcept
+cdef bint alike(ndarray x, ndarray y) noexcept
 cdef Tensor wrap(ndarray array)
 cdef void set_number(ndarray one, double value) noexcept
 cdef Tensor holding(ndarray one, double value)

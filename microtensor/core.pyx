@@ -511,7 +511,7 @@ cdef class Engine:
         if leaf.replaced > op.recorded:
             raise RuntimeError(f"backward through {type(op).__name__} to a leaf whose data was replaced since forward, "
                                f"now of shape {leaf.shape} {leaf.dtype}: compute the forward again")
-        if self.captured is None and gradient is not None and not _alike(gradient.array, leaf.array):
+        if self.captured is None and gradient is not None and not alike(gradient.array, leaf.array):
             raise RuntimeError(f"backward to a leaf of shape {leaf.shape} {leaf.dtype} whose .grad is of shape "
                                f"{gradient.shape} {gradient.dtype}, from before its data was replaced: set .grad to "
                                "None")
@@ -615,7 +615,7 @@ cdef class Engine:
             leaf.gradient = dx if self.create_graph else wrap(<ndarray>dx)
         elif self.create_graph:
             leaf.gradient = gradient + dx
-        elif not _alike(gradient.array, <ndarray>dx):
+        elif not alike(gradient.array, <ndarray>dx):
             raise RuntimeError(f"backward to a leaf of shape {leaf.shape} {leaf.dtype}, whose data or gradient was "
                                "replaced meanwhile: compute the forward again")
         elif gradient.op is not None or not cnp.PyArray_ISCARRAY(gradient.array):
@@ -642,7 +642,7 @@ cdef inline int _meet(Op op, Py_ssize_t pass_id) except -1:
     return 0
 
 
-cdef inline bint _alike(ndarray x, ndarray y) noexcept:
+cdef bint alike(ndarray x, ndarray y) noexcept:
     """Whether two arrays have one shape and dtype."""
     return cnp.PyArray_SAMESHAPE(x, y) and cnp.PyArray_TYPE(x) == cnp.PyArray_TYPE(y)
 
@@ -668,7 +668,7 @@ cdef object _seed(Tensor output, object gradient, bint create_graph):
         given = gradient
     else:
         raise TypeError(f"gradient must be a Tensor, not {type(gradient).__name__}")
-    if not _alike(given.array, output.array):
+    if not alike(given.array, output.array):
         raise RuntimeError(f"gradient must have the output's shape and dtype {output.shape} {output.dtype}, "
                            f"got {given.shape} {given.dtype}")
     return given if create_graph else contiguous(given.array)

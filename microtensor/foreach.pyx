@@ -9,7 +9,7 @@ cimport numpy as cnp
 from libc.stdlib cimport free, realloc
 from numpy cimport ndarray
 
-from microtensor.core cimport Tensor, contiguous, empty, empty_like, holding, is_float, is_single, wrap
+from microtensor.core cimport Tensor, alike, contiguous, empty, empty_like, holding, is_float, is_single, wrap
 from microtensor.kernels cimport simd
 from microtensor.kernels.simd cimport real
 from microtensor.kernels.sums cimport larger, sum_squares_run
@@ -150,11 +150,6 @@ cdef int check_writeable(str name, Tensor tensor) except -1:
     return 0
 
 
-cdef inline bint alike(Tensor a, Tensor b) noexcept:
-    """Whether two tensors have one shape and dtype."""
-    return cnp.PyArray_SAMESHAPE(a.array, b.array) and cnp.PyArray_TYPE(a.array) == cnp.PyArray_TYPE(b.array)
-
-
 # -- gradients ----------------------------------------------------------------------------------------------------
 
 def zero_grad(list parameters not None, bint set_to_none=True):
@@ -250,7 +245,7 @@ def sgd_step(list groups not None, dict state not None):
                 continue
             check_float("SGD", p)
             check_writeable("SGD", p)
-            if not alike(p, p.gradient):
+            if not alike(p.array, p.gradient.array):
                 raise ValueError(f"SGD: a parameter is {p.shape} {p.dtype}, its gradient {p.gradient.shape} "
                                  f"{p.gradient.dtype}")
             piece = update.add(p.array)
@@ -262,7 +257,7 @@ def sgd_step(list groups not None, dict state not None):
                 v = wrap(empty_like(p.array))
                 new.append((p, v))
                 piece.first = True
-            elif not alike(p, v):
+            elif not alike(p.array, v.array):
                 raise ValueError(f"SGD: a parameter is {p.shape} {p.dtype}, its momentum buffer {v.shape} {v.dtype}: "
                                  "it changed since the last step; make a new optimizer")
             piece.v = update.address(v.array, True)

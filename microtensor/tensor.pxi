@@ -338,15 +338,15 @@ cdef class Tensor:
 
     @data.setter
     def data(self, Tensor value not None):
-        cdef bint alike = _alike(self.array, value.array)
-        if self.op is not None and not alike:
+        cdef bint same = alike(self.array, value.array)
+        if self.op is not None and not same:
             raise RuntimeError(f"data of a computed tensor keeps its shape and dtype, {self.shape} {self.dtype}, which "
                                f"its gradient will have; got {value.shape} {value.dtype}: use a new tensor, or "
                                "detach() first")
         if value.dtype != self.dtype and self.needs_gradient and not is_float(value.array):
             raise RuntimeError(f"data of a tensor that requires a gradient must be float, not {value.dtype}")
         global _replacements
-        if not alike:
+        if not same:
             _replacements += 1
             self.replaced = _replacements
         self.array = value.array
