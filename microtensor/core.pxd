@@ -16,6 +16,7 @@ cdef class Tensor:
     cdef Tensor gradient            # .grad
     cdef Version version            # counts in-place writes; made when first asked for, shared by views
     cdef Py_ssize_t replaced        # the number of replacements when .data last changed its shape or dtype
+    cdef Tensor arrived             # what a pass that is under way has sent to this leaf so far: see Engine.arrived_at
     cdef object __weakref__
 
     cdef Version get_version(self)
@@ -72,19 +73,28 @@ cdef class Op:
 
 @cython.no_gc
 cdef class Engine:
-    cdef dict captured              # for grad(): what to return, by op or leaf; None for backward()
+    cdef dict captured              # for grad(): what to return, by the id of an op or leaf; None for backward()
     cdef bint create_graph
+    cdef Py_ssize_t replacements    # when the pass began
+    cdef size_t ops_run
+    cdef list leaves                # those that were sent a gradient
+    cdef dict sums                  # what they were sent, by id, if another pass may use their `arrived`; None if not
 
     cdef int run(self, list roots, list gradients, bint retain_graph) except -1
     cdef list count_gradients(self, Py_ssize_t pass_id, list roots)
     cdef int check_leaf(self, Tensor leaf, Op op) except -1
     cdef int run_in_order(self, list ready, bint retain_graph) except -1
+    cdef int look_for_signals(self) except -1
     cdef int run_rule(self, Op op, Tensor g) except -1
     cdef int give(self, Op op, Py_ssize_t i, ndarray dx) except -1
     cdef int lend(self, Op op, Py_ssize_t i, ndarray dx) except -1
     cdef int deliver(self, object edge, object dx, bint owned) except -1
-    cdef object copied(self, object gradient)
     cdef int deliver_to_leaf(self, Tensor leaf, object dx, bint owned) except -1
+    cdef Tensor arrived_at(self, Tensor leaf)
+    cdef int add_to_leaves(self) except -1
+    cdef bint adds_into(self, Tensor gradient) noexcept
+    cdef Tensor total(self, Tensor gradient, Tensor arrived)
+    cdef object copied(self, object gradient)
 
 
 # Tensor's operators are made of ops, and ops are made of Tensors: the ops fill this table in when they load.

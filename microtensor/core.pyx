@@ -13,12 +13,14 @@ A training step, as the data sees it:
 No object points back at what it produced, so a graph has no cycles and dies by reference count alone.
 """
 
+import collections
 import contextlib
 import copy
 import warnings
 
 cimport cython
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.weakref cimport PyWeakref_NewRef
 from numpy cimport ndarray
 
@@ -438,8 +440,12 @@ cdef Tensor _in_graph(ndarray array, object edge, Version version):
 
 # -- the engine -----------------------------------------------------------------------------------------------
 
+cdef enum:
+    SIGNAL_OPS = 1024               # after so many ops a pass looks whether Ctrl-C was pressed
+
 cdef Py_ssize_t _passes = 0         # numbers the passes
 cdef set _running = set()           # those that are under way: more than one only with threads
+cdef object _interrupted = collections.deque(maxlen=100)    # the last that ended by an exception while ops ran
 
 
 @cython.final
@@ -452,6 +458,7 @@ cdef class Engine:
        what it saved is still good, so that an error comes before anything is changed.
     2. Ops that have been sent all their gradients are ready. Take one, let it send gradients to its inputs,
        free what it saved, repeat.
+    3. Add what the leaves were sent to their gradients. What can fail comes before the first of them changes.
 
     The first gradient sent to an op is adopted. The next one is added into it if the engine owns it, and else into a
     new array. A leaf does the same, but copies a first one that is only lent.
@@ -463,6 +470,9 @@ cdef class Engine:
         _passes += 1
         cdef Py_ssize_t pass_id = _passes
         cdef list start
+        self.leaves, self.replacements = [], _replacements
+        if _running:
+            self.sums = {}
         _running.add(pass_id)
         try:
             start = self.count_gradients(pass_id, roots)
@@ -470,6 +480,14 @@ cdef class Engine:
                 self.deliver(root, gradient, False)
             # A root that lies behind another one is ready later.
             self.run_in_order([root for root in start if (<Op>root).pending == 0], retain_graph)
+            self.add_to_leaves()
+        except BaseException:
+            if self.sums is None:
+                for leaf in self.leaves:
+                    (<Tensor>leaf).arrived = None
+            if self.ops_run > 0:
+                _interrupted.append(pass_id)
+            raise
         finally:
             _running.discard(pass_id)
         return 0
@@ -521,10 +539,11 @@ cdef class Engine:
         """Step 2: run each op that has been sent all its gradients, and send on what it gives."""
         cdef Op op = None, source, following
         while op is not None or ready:
+            self.look_for_signals()
             if op is None:
                 op = <Op>ready.pop()
-            if self.captured is not None and op in self.captured:
-                self.captured[op] = None if op.g is None else self.copied(op.g)
+            if self.captured is not None and id(op) in self.captured:
+                self.captured[id(op)] = None if op.g is None else self.copied(op.g)
             if op.g is not None:                    # None where no gradient was given
                 if self.create_graph:
                     self.run_rule(op, <Tensor>op.g)
@@ -565,6 +584,13 @@ cdef class Engine:
                 return self.deliver(op.edges[i], summed, True)
         return self.deliver(op.edges[i], dx, False)
 
+    cdef inline int look_for_signals(self) except -1:
+        """Let Ctrl-C end a long pass."""
+        self.ops_run += 1
+        if self.ops_run % SIGNAL_OPS == 0:
+            PyErr_CheckSignals()
+        return 0
+
     cdef int run_rule(self, Op op, Tensor g) except -1:
         with enable_grad():
             gradients = op.rule(g)
@@ -588,7 +614,7 @@ cdef class Engine:
         if op.g is None:
             op.g, op.owned = dx, owned
         elif self.create_graph:
-            op.g = op.g + dx
+            op.g = operators.add(<Tensor>op.g, <Tensor>dx)
         elif op.owned:
             add_into(<ndarray>op.g, <ndarray>dx)
         else:
@@ -596,35 +622,86 @@ cdef class Engine:
         return 0
 
     cdef int deliver_to_leaf(self, Tensor leaf, object dx, bint owned) except -1:
-        cdef Tensor gradient
-        cdef Version version
         if self.captured is not None:
-            if leaf in self.captured:
-                so_far = self.captured[leaf]
+            if id(leaf) in self.captured:
+                so_far = self.captured[id(leaf)]
                 if so_far is None:
-                    self.captured[leaf] = dx if owned else self.copied(dx)
+                    so_far = dx if owned else self.copied(dx)
                 else:
-                    self.captured[leaf] = so_far + dx if self.create_graph else _sum(<ndarray>so_far, <ndarray>dx)
+                    so_far = operators.add(so_far, dx) if self.create_graph else _sum(<ndarray>so_far, <ndarray>dx)
+                self.captured[id(leaf)] = so_far
             return 0
         if not leaf.needs_gradient:     # frozen since forward
             return 0
-        if leaf.gradient is None and not owned:
-            dx = self.copied(dx)        # may let another thread run, so it comes before the gradient is read
-        gradient = leaf.gradient
-        if gradient is None:
-            leaf.gradient = dx if self.create_graph else wrap(<ndarray>dx)
+        cdef Tensor arrived = self.arrived_at(leaf)
+        if arrived is None:
+            if not owned:
+                dx = self.copied(dx)
+            arrived = <Tensor>dx if self.create_graph else wrap(contiguous(<ndarray>dx))
+            self.leaves.append(leaf)
         elif self.create_graph:
-            leaf.gradient = gradient + dx
-        elif not alike(gradient.array, <ndarray>dx):
-            raise RuntimeError(f"backward to a leaf of shape {leaf.shape} {leaf.dtype}, whose data or gradient was "
-                               "replaced meanwhile: compute the forward again")
-        elif gradient.op is not None or not cnp.PyArray_ISCARRAY(gradient.array):
-            leaf.gradient = wrap(_sum(gradient.array, <ndarray>dx))
+            arrived = operators.add(arrived, <Tensor>dx)
         else:
-            version = gradient.get_version()
-            version.writes += 1
-            add_into(gradient.array, <ndarray>dx)
+            add_into(arrived.array, <ndarray>dx)
+            return 0
+        if self.sums is None:
+            leaf.arrived = arrived
+        else:
+            self.sums[id(leaf)] = arrived
         return 0
+
+    cdef inline Tensor arrived_at(self, Tensor leaf):
+        """What this pass has sent to the leaf so far."""
+        return leaf.arrived if self.sums is None else self.sums.get(id(leaf))
+
+    cdef int add_to_leaves(self) except -1:
+        """Step 3: for all leaves, or after an exception for none."""
+        cdef Tensor leaf, gradient, arrived
+        cdef list sums = None if self.sums is None else [self.sums[id(leaf)] for leaf in self.leaves]
+        cdef dict totals = None         # by leaf number, if its gradient cannot be added into: (it, the new gradient)
+        cdef Py_ssize_t i, n = len(self.leaves)
+        cdef bint changed = True
+        while changed:                  # a total may let another thread run, which may change a gradient: look again
+            changed = False
+            for i in range(n):
+                leaf = <Tensor>self.leaves[i]
+                gradient = leaf.gradient
+                if leaf.replaced > self.replacements or gradient is not None and not alike(gradient.array, leaf.array):
+                    raise RuntimeError(f"backward to a leaf of shape {leaf.shape} {leaf.dtype}, whose data or gradient "
+                                       "was replaced meanwhile: compute the forward again")
+                if gradient is None:
+                    continue
+                if self.adds_into(gradient):
+                    gradient.get_version()
+                elif totals is None or i not in totals or totals[i][0] is not gradient:
+                    totals = totals or {}
+                    totals[i] = gradient, self.total(gradient, self.arrived_at(leaf))
+                    changed = True
+        for i in range(n):
+            leaf = <Tensor>self.leaves[i]
+            gradient = leaf.gradient
+            arrived = leaf.arrived if sums is None else <Tensor>sums[i]
+            if gradient is None:
+                leaf.gradient = arrived
+            elif self.adds_into(gradient):
+                gradient.version.writes += 1
+                add_into(gradient.array, arrived.array)
+            else:
+                leaf.gradient = <Tensor>totals[i][1]
+            if sums is None:
+                leaf.arrived = None
+        return 0
+
+    cdef bint adds_into(self, Tensor gradient) noexcept:
+        """Whether a gradient is added to in its own memory."""
+        return not self.create_graph and gradient.op is None and cnp.PyArray_ISCARRAY(gradient.array)
+
+    cdef Tensor total(self, Tensor gradient, Tensor arrived):
+        """A new gradient, for one that is not added to in its own memory."""
+        if not self.create_graph:
+            return wrap(_sum(gradient.array, arrived.array))
+        with enable_grad():
+            return operators.add(gradient, arrived)
 
     cdef object copied(self, object gradient):
         """A gradient in memory of its own: a Tensor under create_graph, an ndarray otherwise."""
@@ -636,6 +713,9 @@ cdef inline int _meet(Op op, Py_ssize_t pass_id) except -1:
     if len(_running) > 1 and op.pass_id in _running:
         raise RuntimeError(f"backward through {type(op).__name__} while another thread goes through it: a graph is for "
                            "one thread at a time")
+    if op.freed and op.pass_id in _interrupted:
+        raise RuntimeError(f"backward through {type(op).__name__}, whose last backward was interrupted by an exception "
+                           "after it had freed saved arrays: compute the forward again")
     op.pass_id = pass_id
     op.pending = 0
     op.g = None
@@ -717,11 +797,11 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, bint create_grap
     places = [_edge(x) for x in inputs]
     cdef Engine engine = Engine.__new__(Engine)
     engine.create_graph = create_graph
-    engine.captured = dict.fromkeys(places)
+    engine.captured = dict.fromkeys([id(place) for place in places])
     engine.run([_edge(y) for y in outputs], seeds, create_graph if retain_graph is None else retain_graph)
     gradients, seen = [], set()
     for i, place in enumerate(places):
-        gradient = engine.captured[place]
+        gradient = engine.captured[id(place)]
         if gradient is None and not allow_unused:
             raise RuntimeError(f"no output depends on inputs[{i}] of shape {inputs[i].shape}: "
                                "pass allow_unused=True to get None for it")

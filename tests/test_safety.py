@@ -5,6 +5,7 @@ docs/architecture.md.
 import contextlib
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -164,6 +165,139 @@ def test_argmax_is_in_range_while_another_thread_writes(rows):
     finally:
         stop.set()
         writer.join()
+
+
+# -- a backward pass that an exception ends
+
+
+class InterruptionError(Exception):
+    pass
+
+
+@contextlib.contextmanager
+def interrupted_at(number, of_backward=True):
+    """Raise InterruptionError when so many forward or backward runs have ended, before their results are passed on."""
+    runs = 0
+
+    def count(op, backward):
+        nonlocal runs
+        runs += backward == of_backward
+        if runs == number:
+            raise InterruptionError
+
+    before = mt.core.observe(count)
+    try:
+        yield
+    finally:
+        mt.core.observe(before)
+
+
+def odd_gradient(kind):
+    """A .grad of shape (6, 6) that backward cannot add to in its own memory, or can (plain)."""
+    numbers = mt.from_numpy(np.random.default_rng(1).standard_normal((6, 6), np.float32))
+    return {"plain": numbers, "transposed": numbers.T, "expanded": numbers[0].expand(6, 6),
+            "of a graph": leaf(6, 6) * numbers, "none": None}[kind]
+
+
+@pytest.mark.parametrize("kind", ["none", "plain", "transposed", "expanded", "of a graph"])
+def test_interrupted_backward_changes_no_gradient(kind):
+    x, w, b = leaves = [leaf(6, 6), leaf(6, 6), leaf(6)]
+
+    def loss():
+        hidden = (x @ w + b).relu()
+        return ((hidden + x) @ w).square().mean() + (b * b).sum()
+
+    loss().backward()
+    dx, dw, db = [t.grad.numpy() for t in leaves]
+    x.grad, w.grad, b.grad = None, odd_gradient(kind), mt.ones(6)
+    given = [t.grad for t in leaves]
+    before = 0 if kind == "none" else w.grad.detach().numpy().copy()
+    interruptions = 0
+    while True:
+        y = loss()
+        try:
+            with interrupted_at(interruptions + 1):
+                y.backward()
+            break
+        except InterruptionError:
+            interruptions += 1
+        assert all(t.grad is g for t, g in zip(leaves, given, strict=True))
+        assert (b.grad.numpy() == 1).all() and (kind == "none" or (w.grad.detach().numpy() == before).all())
+        for _ in range(2 if interruptions > 3 else 0):          # the first ops of this graph save nothing
+            with pytest.raises(RuntimeError, match=r"interrupted .* compute the forward again"):
+                y.backward()
+    assert interruptions > 5
+    np.testing.assert_array_equal(x.grad.numpy(), dx)
+    np.testing.assert_array_equal(w.grad.numpy(), before + dw)
+    np.testing.assert_array_equal(b.grad.numpy(), 1 + db)
+    assert b.grad is given[2] and (w.grad is given[1]) == (kind == "plain")
+
+
+def test_interrupted_backward_that_keeps_its_graph_can_be_repeated():
+    x = leaf(5)
+    y = (x.exp() * x).sum()
+    with interrupted_at(2), pytest.raises(InterruptionError):
+        y.backward(retain_graph=True)
+    assert x.grad is None
+    y.backward()
+    np.testing.assert_allclose(x.grad.numpy(), (x.exp() * (1 + x)).tolist(), rtol=1e-6)
+
+
+def test_interrupted_backward_of_second_order_changes_no_gradient():
+    x = leaf(3)
+    x.grad = given = mt.ones(3)
+    for number in (1, 2, 3):
+        y = (x.square() * x).sum()
+        with interrupted_at(number, of_backward=False), pytest.warns(UserWarning, match="cycle"), \
+                pytest.raises(InterruptionError):
+            y.backward(create_graph=True)
+        assert x.grad is given and given.tolist() == [1, 1, 1]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
+def test_signal_ends_a_long_backward():
+    def ring(*_):
+        raise InterruptionError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        for _ in range(20):                 # until the signal comes while backward runs, and not before
+            x = y = leaf(1)
+            for _ in range(300_000):
+                y = y * 1.0
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.003)
+                y.backward()
+                pytest.fail("the timer rang after backward: the chain is too short for this machine")
+            except InterruptionError:
+                assert x.grad is None, "the signal was seen after backward only"
+            try:
+                y.backward()
+            except RuntimeError as error:
+                assert "interrupted" in str(error)
+                return
+        pytest.fail("backward was never interrupted")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_backward_within_a_backward_of_the_same_leaf():
+    x = leaf(4)
+    inner = [(x * 2).sum()]
+
+    def nest(op, backward):
+        if backward and inner:
+            inner.pop().backward()
+
+    before = mt.core.observe(nest)
+    try:
+        (x * 3 + x).sum().backward()
+    finally:
+        mt.core.observe(before)
+    assert not inner and x.grad.tolist() == [6, 6, 6, 6]
+    (x * 1).sum().backward()
+    assert x.grad.tolist() == [7, 7, 7, 7]
 
 
 # -- nodes
