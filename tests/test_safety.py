@@ -130,12 +130,15 @@ def test_grad_names_the_argument_that_is_no_tensor():
         mt.grad([y], [x], [np.ones(())])
 
 
-@pytest.mark.parametrize("dims", [0, 1, 63, 64])
-def test_gradient_of_a_number_in_many_dimensions(dims):
-    p = mt.tensor(1.5, requires_grad=True)
-    q = p.expand(*[1] * dims) * 2 + p * mt.ones(*[1] * dims)
-    q.sum().backward()
-    assert p.grad.shape == () and p.grad.item() == 3
+@pytest.mark.parametrize("shape", [(), (1,), (1000,), (1,) * 64, (1000,) + (1,) * 62, (1000,) + (1,) * 63, (1,) * 63 + (1000,)],
+                         ids=lambda shape: f"{len(shape)} dimensions, {max(shape, default=1)}")
+def test_gradient_of_a_number_in_many_dimensions(shape):
+    p, n = mt.tensor(1.5, requires_grad=True), max(shape, default=1)
+    (p.expand(shape) * 2 + p * mt.ones(shape)).sum().backward()
+    assert p.grad.shape == () and p.grad.item() == 3 * n
+    row = leaf(*shape[-1:])
+    (row * mt.ones(shape)).sum().backward()
+    np.testing.assert_array_equal(row.grad.numpy(), np.full(shape[-1:], n / max(shape[-1:], default=1)))
 
 
 def test_size_beyond_memory_is_a_memory_error():

@@ -134,7 +134,7 @@ cdef ndarray sum_to(ndarray array, tuple shape):
     """The gradient of an input of this shape that was broadcast to array's shape: summed over what was repeated."""
     cdef int d, ndim = <int>len(shape), added = cnp.PyArray_NDIM(array) - ndim
     cdef Py_ssize_t sizes[MAX_DIMS]
-    cdef Dims dims = (<Dims>1 << added) - 1
+    cdef Dims dims = ~<Dims>0 >> (MAX_DIMS - added) if added > 0 else 0         # a shift by all 64 bits has no meaning
     cdef bint same = added == 0
     for d in range(ndim):
         sizes[d] = shape[d]
