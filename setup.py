@@ -19,6 +19,7 @@ import platform
 import re
 import shlex
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -48,6 +49,28 @@ MODULES = [
     Extension(".".join(path.relative_to(ROOT).with_suffix("").parts), [str(path.relative_to(ROOT))])
     for path in sorted(PACKAGE.rglob("*.pyx"))
 ]
+
+
+def check_compiler():
+    """Exit with one sentence, before anything else is set up, if C for Python cannot be compiled here."""
+    if os.name == "nt":     # setuptools looks for Microsoft's compiler, and says where to get it
+        return
+    compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "probe.c"
+        source.write_text("#include <Python.h>\n")
+        command = [*compiler, "-I", sysconfig.get_path("include"), "-c", str(source), "-o", f"{folder}/probe.o"]
+        try:
+            works = subprocess.run(command, capture_output=True).returncode == 0
+        except OSError:
+            works = False
+    if not works:
+        raise SystemExit(
+            f"microtensor is compiled from C, and {shlex.join(compiler)} cannot compile for this Python: install a C "
+            "compiler and Python's headers (Debian: apt install gcc python3-dev, Fedora: dnf install gcc "
+            "python3-devel, macOS: xcode-select --install, Windows: Visual Studio Build Tools with C++), or set CC to "
+            "a compiler"
+        )
 
 
 def levels_to_build(compiler, development):
@@ -192,4 +215,6 @@ class BuildLevels(build_ext):
         )
 
 
+if "sdist" not in sys.argv:     # also before metadata is made: pip asks for that first, minutes before it compiles
+    check_compiler()
 setup(ext_modules=MODULES, cmdclass={"build_ext": BuildLevels})
