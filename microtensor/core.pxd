@@ -116,6 +116,12 @@ cdef Tensor view_of(Tensor base, ndarray array)
 cdef Tensor record(Op op, Tensor a, Tensor b=*, Tensor c=*)
 cdef Tensor record_all(Op op, list inputs)
 cdef Tensor operand(object value, Tensor like)
+cdef Tensor taken(object value, str name)
+
+cdef inline Tensor as_tensor(object value, str name):
+    """An argument of a function as a tensor: every function of tensors takes NumPy arrays too."""
+    return <Tensor>value if isinstance(value, Tensor) else taken(value, name)
+
 cdef ndarray lent(ndarray array)
 cdef tuple shape_of(Tensor x)
 cdef ndarray empty(int ndim, Py_ssize_t* shape, int typenum)

@@ -133,6 +133,14 @@ cdef Tensor operand(object value, Tensor like):
     return None
 
 
+cdef Tensor taken(object value, str name):
+    """as_tensor of what is no Tensor: a copy of a NumPy array, as operand makes one."""
+    if isinstance(value, ndarray):
+        return wrap(np.array(plain(value), order="C"))
+    raise TypeError(f"{name} must be a Tensor or a NumPy array, not {type(value).__name__}: make a tensor of numbers "
+                    "with mt.tensor(...)")
+
+
 cdef int check_range(object value, ndarray array) except -1:
     """Raise OverflowError for a Python number that integers of the array's dtype do not reach: it would wrap around."""
     if cnp.PyArray_ISINTEGER(array) and isinstance(value, (int, float, np.integer, np.floating)):
@@ -174,7 +182,8 @@ cdef class Tensor:
     """An array of numbers that remembers how it was computed.
 
     Make one with ``mt.tensor(data)``. The numbers live in a NumPy array; ``.numpy()`` shows it.
-    Operators broadcast as NumPy's do and take tensors, NumPy arrays and Python numbers on either side.
+    Operators broadcast as NumPy's do and take tensors, NumPy arrays and Python numbers on either side; functions take
+    tensors and arrays.
 
     >>> import microtensor as mt
     >>> x = mt.tensor([1.0, 2.0, 3.0], requires_grad=True)

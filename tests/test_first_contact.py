@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import microtensor as mt
+from microtensor import nn
 
 ROOT = Path(__file__).parents[1]
 NEEDS_SETUP = pytest.mark.skipif(
@@ -51,3 +55,77 @@ def test_source_archive_needs_no_compiler():
     environment = {**os.environ, "CC": "nonexistent"}
     process = run(sys.executable, "setup.py", "-q", "sdist", "--help", cwd=ROOT, env=environment)
     assert "nonexistent" not in process.stderr
+
+
+# -- NumPy arrays and NumPy's names
+
+ARRAY = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+CLASSES = np.array([0, 2, 1, 1])
+LAYERS = [
+    nn.Linear(3, 2), nn.ReLU(), nn.LeakyReLU(), nn.ELU(), nn.SELU(), nn.Sigmoid(), nn.Tanh(), nn.Softplus(),
+    nn.Softmax(1), nn.LogSoftmax(1), nn.Dropout(0.0), nn.Dropout(0.5).eval(), nn.BatchNorm1d(3),
+    nn.BatchNorm1d(3).eval(), nn.Flatten(),
+    nn.Sequential(nn.Flatten(), nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)),
+]
+FUNCTIONS = [
+    mt.exp, mt.log, mt.sqrt, mt.neg, mt.abs, mt.sign, mt.square, mt.sum, mt.mean, mt.var, mt.std, mt.amax, mt.amin,
+    mt.max, mt.min, mt.argmax, mt.argmin, mt.t, mt.clone, mt.squeeze, lambda x: mt.clamp(x, 0),
+    lambda x: mt.logsumexp(x, 1),
+    lambda x: mt.matmul(x, x.T), lambda x: mt.where(x > 0, mt.ones(1), x), lambda x: mt.cat([x, mt.ones(1, 3)]),
+    lambda x: mt.stack([x, x]), lambda x: mt.reshape(x, (3, 4)), lambda x: mt.transpose(x, 0, 1),
+    lambda x: mt.permute(x, (1, 0)), lambda x: mt.unsqueeze(x, 0), lambda x: mt.expand(x, (2, 4, 3)),
+    lambda x: mt.to(x, mt.float64), lambda x: mt.index(x, 1),
+]
+
+
+@pytest.mark.parametrize("function", [*LAYERS, *FUNCTIONS], ids=lambda f: getattr(f, "__name__", None) or repr(f))
+def test_functions_and_layers_take_arrays(function):
+    given = np.abs(ARRAY) + 1 if function in (mt.log, mt.sqrt) else ARRAY.copy()
+    results = [function(given), function(mt.tensor(given))]
+    for ours, expected in zip(*[x if isinstance(x, tuple) else (x,) for x in results], strict=True):
+        assert type(ours) is mt.Tensor and ours.dtype == expected.dtype
+        np.testing.assert_array_equal(ours.detach().numpy(), expected.detach().numpy())
+
+
+@pytest.mark.parametrize(("loss", "target"), [
+    (nn.MSELoss(), ARRAY ** 2), (nn.L1Loss(), ARRAY ** 2), (nn.BCEWithLogitsLoss(), ARRAY ** 2),
+    (nn.CrossEntropyLoss(), CLASSES), (nn.CrossEntropyLoss(label_smoothing=0.1), CLASSES), (nn.NLLLoss(), CLASSES),
+    (nn.CrossEntropyLoss(), np.full((4, 3), 1 / 3, np.float32)), (mt.cross_entropy, CLASSES), (mt.mse_loss, ARRAY ** 2),
+    (lambda x, t: mt.binary_cross_entropy(mt.sigmoid(x), t), ARRAY ** 2),
+])
+def test_losses_take_arrays(loss, target):
+    x = mt.tensor(ARRAY, requires_grad=True)
+    expected = loss(x, mt.tensor(target))
+    for input in (x, ARRAY):
+        assert loss(input, target).item() == expected.item()
+    (gradient,), (expected_gradient,) = mt.grad(loss(x, target), x), mt.grad(expected, x)
+    np.testing.assert_array_equal(gradient.numpy(), expected_gradient.numpy())
+
+
+def test_one_hot_takes_an_array():
+    assert nn.functional.one_hot(CLASSES, 3).tolist() == nn.functional.one_hot(mt.tensor(CLASSES), 3).tolist()
+    with pytest.raises(TypeError, match="integer Tensor or NumPy array, not float32"):
+        nn.functional.one_hot(ARRAY)
+
+
+def test_array_is_copied_for_the_graph():
+    x, weight = ARRAY.copy(), mt.ones(2, 3, requires_grad=True)
+    y = mt.linear(x, weight)
+    x[:] = 0
+    y.sum().backward()
+    np.testing.assert_allclose(weight.grad.numpy(), [ARRAY.sum(0)] * 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(3, 2), nn.BatchNorm1d(3)])
+def test_array_of_another_dtype_names_the_way_out(layer):
+    """np.random gives float64, and a new layer is float32: a layer converts neither, as with tensors."""
+    with pytest.raises(TypeError, match=r"float64.*float32.*\.astype\(dtype\)"):
+        layer(ARRAY.astype(np.float64))
+    assert layer(ARRAY.astype(np.float64).astype(np.float32)).dtype == mt.float32
+
+
+@pytest.mark.parametrize("wrong", [[1.0, 2.0], 2.0, None, "text"], ids=lambda x: type(x).__name__)
+def test_what_is_no_tensor_and_no_array_names_the_way_out(wrong):
+    for function in (mt.relu, nn.Linear(2, 1), mt.sum, lambda x: mt.mse_loss(mt.ones(2), x)):
+        with pytest.raises(TypeError, match=rf"(input|target) must be .* not {type(wrong).__name__}: .* mt\.tensor\("):
+            function(wrong)

@@ -39,7 +39,7 @@ def one_hot(tensor, num_classes=-1):
         An int64 tensor of shape (*tensor.shape, num_classes).
 
     Raises:
-        TypeError: if tensor is not an integer Tensor.
+        TypeError: if tensor is not integer.
         ValueError: if an index is negative or not below num_classes.
 
     Formula: y[..., c] = 1 if c = x[...] else 0
@@ -49,10 +49,10 @@ def one_hot(tensor, num_classes=-1):
     tensor([[0, 0, 1],
             [1, 0, 0]])
     """
-    if not isinstance(tensor, Tensor) or tensor.dtype.kind not in "iu":
-        kind = getattr(tensor, "dtype", type(tensor).__name__)
-        raise TypeError(f"one_hot takes an integer Tensor, not {kind}")
-    index = tensor.numpy()
+    index = tensor.detach().numpy() if isinstance(tensor, Tensor) else tensor
+    if not isinstance(index, np.ndarray) or index.dtype.kind not in "iu":
+        kind = getattr(index, "dtype", type(index).__name__)
+        raise TypeError(f"one_hot takes an integer Tensor or NumPy array, not {kind}")
     if num_classes == -1:
         if index.size == 0:
             raise ValueError(f"one_hot of an empty tensor of shape {tensor.shape} needs num_classes")

@@ -54,7 +54,7 @@ cdef class ReLU(Unary):
                                  draw.nonzero, kinks="0")
 
 
-def relu(Tensor input not None):
+def relu(input):
     """The positive part of each element; its gradient at 0 is 0.
 
     Formula: y = max(x, 0)
@@ -107,7 +107,7 @@ cdef class LeakyReLU(Unary):
                                      draw.nonzero, kinks="0", negative_slope=slope)
 
 
-def leaky_relu(Tensor input not None, double negative_slope=0.01):
+def leaky_relu(input, double negative_slope=0.01):
     """Each element, multiplied by negative_slope where it is not positive.
 
     Args:
@@ -158,7 +158,7 @@ cdef class Sigmoid(Unary):
         yield from unary_samples(sigmoid, lambda x, f: f.sigmoid(x), lambda x, y, f: y * (1 - y), draw)
 
 
-def sigmoid(Tensor input not None):
+def sigmoid(input):
     """Squash each element into (0, 1).
 
     Formula: y = 1 / (1 + e^-x)
@@ -206,7 +206,7 @@ cdef class Tanh(Unary):
         yield from unary_samples(tanh, lambda x, f: f.tanh(x), lambda x, y, f: 1 - y * y, draw)
 
 
-def tanh(Tensor input not None):
+def tanh(input):
     """Squash each element into (-1, 1).
 
     Formula: y = (e^x - e^-x) / (e^x + e^-x)
@@ -265,7 +265,7 @@ cdef class ELU(ScaledELU):
                                      kinks="0, unless alpha = 1", alpha=alpha)
 
 
-def elu(Tensor input not None, double alpha=1.0):
+def elu(input, double alpha=1.0):
     """Each element where positive, and a smooth descent to -alpha below 0.
 
     Args:
@@ -324,7 +324,7 @@ cdef class SELU(ScaledELU):
             scale_alpha="1.7580993408473768599402175208123")
 
 
-def selu(Tensor input not None):
+def selu(input):
     """ELU, scaled so that activations keep mean 0 and variance 1 from layer to layer.
 
     Formula: y = scale x for x > 0, scale alpha (e^x - 1) elsewhere; scale = 1.0507..., alpha = 1.6733...
@@ -388,7 +388,7 @@ cdef class Softplus(Unary):
                      lambda x: np.where(2 * x > 3, x, np.log1p(np.exp(2 * x)) / 2), kinks="threshold / beta, slightly")
 
 
-def softplus(Tensor input not None, double beta=1.0, double threshold=20.0):
+def softplus(input, double beta=1.0, double threshold=20.0):
     """A smooth approximation of relu, always positive.
 
     Args:

@@ -1,9 +1,9 @@
 """Arithmetic, element by element: add, sub, mul, div, neg, pow, exp, log, sqrt, abs, sign, maximum, clamp, where, ...
 
-Functions of one input take a tensor x of any shape and return one of the same shape; where a function is not defined on
-integers and bools, they are converted to float32. Functions of two inputs take tensors a and b, or on one side an array
-or a number; they return a tensor of the shape that both broadcast to (ValueError if they do not), in the promoted dtype
-(see result_type), and raise TypeError if neither is a tensor.
+Functions of one input take a tensor x of any shape, or an array, and return one of the same shape; where a function is
+not defined on integers and bools, they are converted to float32. Functions of two inputs take tensors a and b, or on
+one side an array or a number; they return a tensor of the shape that both broadcast to (ValueError if they do not), in
+the promoted dtype (see result_type), and raise TypeError if neither is a tensor.
 
 x, a, b are the inputs, y the output, g = dL/dy, and dx, da, db the gradients; all of one shape inside the loops, since
 the family (base.pyx) has broadcast them and the engine sums da and db back to the shapes of their inputs.
@@ -15,8 +15,8 @@ from numpy cimport ndarray
 
 from microtensor.kernels cimport simd
 from microtensor.core cimport (
-    CONTEXT, INPUT, NOTHING, OTHER, OUTPUT, Engine, Op, Tensor, empty_like, is_float, is_single, operand, operators,
-    record, shape_of, wrap,
+    CONTEXT, INPUT, NOTHING, OTHER, OUTPUT, Engine, Op, Tensor, as_tensor, empty_like, is_float, is_single, operand,
+    operators, record, shape_of, wrap,
 )
 from microtensor.kernels.broadcast cimport Cursor, Plan, make_plan, next_run, start_at
 from microtensor.kernels.simd cimport real
@@ -145,7 +145,7 @@ cdef Tensor _neg(Tensor x):
     return op.apply(&NEG_LOOPS, x)
 
 
-def neg(Tensor input not None):
+def neg(input):
     """-x.
 
     Formula: y = -x
@@ -154,7 +154,7 @@ def neg(Tensor input not None):
     >>> mt.neg(mt.tensor([1.0, -2.0]))
     tensor([-1.,  2.])
     """
-    return _neg(input)
+    return _neg(as_tensor(input, "input"))
 
 
 # -- sub ------------------------------------------------------------------------------------------------------
@@ -295,7 +295,8 @@ def square(input):
     >>> mt.square(mt.tensor([1.0, -2.0]))
     tensor([1., 4.])
     """
-    return mul(input, input)
+    cdef Tensor x = as_tensor(input, "input")
+    return _mul(x, x)
 
 
 # -- div ------------------------------------------------------------------------------------------------------
@@ -490,7 +491,7 @@ cdef class Exp(Unary):
         yield from unary_samples(exp, lambda x, f: f.exp(x), lambda x, y, f: y, draw)
 
 
-def exp(Tensor input not None):
+def exp(input):
     """e to the power of each element.
 
     Formula: y = e^x
@@ -536,7 +537,7 @@ cdef class Log(Unary):
         yield from unary_samples(log, lambda x, f: f.log(x), lambda x, y, f: 1 / x, draw.positive)
 
 
-def log(Tensor input not None):
+def log(input):
     """The natural logarithm of each element: -inf at 0, nan below.
 
     Formula: y = ln x
@@ -582,7 +583,7 @@ cdef class Sqrt(Unary):
         yield from unary_samples(sqrt, lambda x, f: f.sqrt(x), lambda x, y, f: 1 / (2 * y), draw.positive)
 
 
-def sqrt(Tensor input not None):
+def sqrt(input):
     """The square root of each element: nan below 0.
 
     Formula: y = x^(1/2)
@@ -628,7 +629,7 @@ cdef class Abs(Unary):
         yield from unary_samples(abs, lambda x, f: f.abs(x), lambda x, y, f: f.sign(x), draw.nonzero, kinks="0")
 
 
-def abs(Tensor input not None):
+def abs(input):
     """The absolute value of each element; its gradient at 0 is 0.
 
     Formula: y = |x|
@@ -637,13 +638,14 @@ def abs(Tensor input not None):
     >>> mt.abs(mt.tensor([1.0, -2.0]))
     tensor([1., 2.])
     """
-    if not is_float(input.array):
-        return wrap(np.asarray(np.abs(input.array)))
+    cdef Tensor x = as_tensor(input, "input")
+    if not is_float(x.array):
+        return wrap(np.asarray(np.abs(x.array)))
     cdef Abs op = Abs.__new__(Abs)
-    return op.apply(&ABS_LOOPS, input)
+    return op.apply(&ABS_LOOPS, x)
 
 
-def sign(Tensor input not None):
+def sign(input):
     """-1, 0 or 1 for each element, in x's own dtype; it has no gradient. Bools stay as they are.
 
     Formula: y = x / |x|, and 0 at 0
@@ -652,7 +654,8 @@ def sign(Tensor input not None):
     >>> mt.sign(mt.tensor([3.0, 0.0, -2.0]))
     tensor([ 1.,  0., -1.])
     """
-    array = <object>input.array
+    cdef Tensor x = as_tensor(input, "input")
+    array = <object>x.array
     return wrap(np.array(array if array.dtype.kind == "b" else np.sign(array)))
 
 
@@ -789,7 +792,7 @@ cdef class Clamp(Unary):
         yield Sample(lambda x: clamp(x, max=0.2), [draw(0, 3)], lambda x: np.minimum(x, 0.2), kinks="max")
 
 
-def clamp(Tensor input not None, min=None, max=None):
+def clamp(input, min=None, max=None):
     """x limited to [min, max]; the gradient passes where x is within, bounds included.
 
     Args:
@@ -805,6 +808,7 @@ def clamp(Tensor input not None, min=None, max=None):
     >>> mt.clamp(mt.tensor([-2.0, 0.5, 2.0]), -1, 1)
     tensor([-1. ,  0.5,  1. ])
     """
+    cdef Tensor x = as_tensor(input, "input")
     if min is None and max is None:
         raise ValueError("clamp needs min, max or both")
     for name, bound in (("min", min), ("max", max)):
@@ -812,12 +816,12 @@ def clamp(Tensor input not None, min=None, max=None):
             raise TypeError(f"clamp takes numbers, but {name} is a Tensor: use maximum and minimum")
         if bound is not None and bound != bound:
             raise ValueError(f"clamp: {name} is nan")
-    if not is_float(input.array) and not isinstance(min, float) and not isinstance(max, float):
-        return wrap(np.asarray(np.clip(input.array, min, max)))
+    if not is_float(x.array) and not isinstance(min, float) and not isinstance(max, float):
+        return wrap(np.asarray(np.clip(x.array, min, max)))
     cdef Clamp op = Clamp.__new__(Clamp)
     op.options[0] = float("-inf") if min is None else min
     op.options[1] = float("inf") if max is None else max
-    return op.apply(&CLAMP_LOOPS, input)
+    return op.apply(&CLAMP_LOOPS, x)
 
 
 # -- where ----------------------------------------------------------------------------------------------------
@@ -924,7 +928,7 @@ cdef class Where(Op):
                          zero_gradient=(0, 3) in shapes)
 
 
-def where(Tensor condition not None, input, other):
+def where(condition, input, other):
     """input where the condition holds, other elsewhere, broadcast.
 
     Args:
@@ -945,18 +949,18 @@ def where(Tensor condition not None, input, other):
     >>> mt.where(x > 0, x, 0.0)
     tensor([1., 0.])
     """
-    if condition.array.dtype.kind != "b":
-        raise TypeError(f"where needs a bool condition, got {condition.dtype}: compare it with something first")
-    cdef Tensor x, y
+    cdef Tensor c = as_tensor(condition, "condition"), x, y
+    if c.array.dtype.kind != "b":
+        raise TypeError(f"where needs a bool condition, got {c.dtype}: compare it with something first")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         either_float = isinstance(input, float) or isinstance(other, float)
         input = wrap(np.asarray(input, np.float32 if either_float else None))
     x, y = operands("where", input, other)
     if not is_float(x.array) and not is_float(y.array):
         dtype = result_type(x, y)
-        return wrap(np.asarray(np.where(condition.array, x.array.astype(dtype), y.array.astype(dtype))))
+        return wrap(np.asarray(np.where(c.array, x.array.astype(dtype), y.array.astype(dtype))))
     cdef Where op = Where.__new__(Where)
-    return op.apply(condition, x, y)
+    return op.apply(c, x, y)
 
 
 operators.add = _add

@@ -32,7 +32,7 @@ cdef class Unary(Op):
     cdef const UnaryLoops* loops
     cdef double[3] options      # an op's numbers, such as a slope: the loops' last argument
 
-    cdef Tensor apply(self, const UnaryLoops* loops, Tensor x)
+    cdef Tensor apply(self, const UnaryLoops* loops, object input)
 
 
 # -- two inputs, element by element
@@ -76,7 +76,7 @@ cdef class Reduction(Op):
     cdef double scale           # factor of a sum
     cdef tuple shape            # of x
 
-    cdef Tensor apply(self, const ReductionLoops* loops, Tensor x, object dim, bint keepdim)
+    cdef Tensor apply(self, const ReductionLoops* loops, object input, object dim, bint keepdim)
     cdef int prepare(self, ndarray x, Py_ssize_t outputs) except -1
     cdef tuple reduced(self)
     cdef Tensor put_back(self, Tensor g)
@@ -101,7 +101,7 @@ cdef class AlongDim(Op):
     cdef const AlongDimLoops* loops
     cdef Py_ssize_t dim
 
-    cdef Tensor apply(self, const AlongDimLoops* loops, Tensor x, object dim)
+    cdef Tensor apply(self, const AlongDimLoops* loops, object input, object dim)
     cdef int run_blocks(self, ndarray x, ndarray g, ndarray y) except -1
 
 
@@ -112,7 +112,7 @@ cdef class WithBias(Op):
     cdef ndarray bias, dbias    # the third input, and its gradient
 
 
-cdef Tensor as_float(Tensor x)
+cdef Tensor as_float(object input)
 cdef tuple promote(Tensor a, Tensor b)
 cdef ndarray empty_broadcast(Op op, tuple arrays)
 cdef ndarray empty_of(tuple shape, int typenum)

@@ -15,7 +15,8 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    INPUT, OTHER, OUTPUT, Engine, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, lent, record,
+    INPUT, OTHER, OUTPUT, Engine, Op, Tensor, as_tensor, contiguous, empty, empty_like, is_float, is_single, lent,
+    record,
 )
 from microtensor.kernels.broadcast cimport MAX_DIMS, Cursor, Plan, make_plan, next_run, start_at
 from microtensor.kernels.lines cimport (
@@ -64,8 +65,8 @@ cdef void unary_backward_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t 
 cdef class Unary(Op):
     """An op y = f(x), element by element."""
 
-    cdef Tensor apply(self, const UnaryLoops* loops, Tensor x):
-        x = as_float(x)
+    cdef Tensor apply(self, const UnaryLoops* loops, object input):
+        cdef Tensor x = as_float(input)
         self.loops = loops
         self.a = x.array
         self.y = empty_like(x.array)
@@ -255,8 +256,9 @@ cdef tuple promote(Tensor a, Tensor b):
     return Tensor.to(a, dtype), Tensor.to(b, dtype)
 
 
-cdef Tensor as_float(Tensor x):
-    """x itself if it is float32 or float64, in float32 otherwise."""
+cdef Tensor as_float(object input):
+    """The input as a tensor: itself if it is float32 or float64, in float32 otherwise."""
+    cdef Tensor x = as_tensor(input, "input")
     return x if is_float(x.array) else Tensor.float(x)
 
 
@@ -302,8 +304,8 @@ cdef ndarray empty_of(tuple shape, int typenum):
 cdef class Reduction(Op):
     """An op that makes one element of all those along the reduced dimensions."""
 
-    cdef Tensor apply(self, const ReductionLoops* loops, Tensor x, object dim, bint keepdim):
-        x = as_float(x)
+    cdef Tensor apply(self, const ReductionLoops* loops, object input, object dim, bint keepdim):
+        cdef Tensor x = as_float(input)
         cdef ndarray array = x.array            # once: the dim may be an object that runs code of its own
         cdef int d, kept = 0, ndim = cnp.PyArray_NDIM(array)
         cdef const Py_ssize_t* shape = <const Py_ssize_t*>cnp.PyArray_DIMS(array)
@@ -397,8 +399,8 @@ cdef void along_dim_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first
 cdef class AlongDim(Op):
     """An op whose outputs along one dimension each depend on all inputs along it; backward reads y."""
 
-    cdef Tensor apply(self, const AlongDimLoops* loops, Tensor x, object dim):
-        x = as_float(x)
+    cdef Tensor apply(self, const AlongDimLoops* loops, object input, object dim):
+        cdef Tensor x = as_float(input)
         self.loops = loops
         self.a = x.array
         self.dim = normal_dim(dim, cnp.PyArray_NDIM(self.a))

@@ -8,7 +8,7 @@ cimport cython
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from microtensor.core cimport Op, Tensor, contiguous, empty_like, is_single, record, wrap
+from microtensor.core cimport Op, Tensor, as_tensor, contiguous, empty_like, is_single, record, wrap
 from microtensor.kernels.simd cimport real
 from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, UNIT, parallel_for
 from microtensor.ops.base cimport as_float
@@ -122,7 +122,7 @@ cdef class Dropout(Op):
         yield Sample(replayed, [draw(0, 3)], twin)
 
 
-def dropout(Tensor input not None, double p=0.5, bint training=True, generator=None):
+def dropout(input, double p=0.5, bint training=True, generator=None):
     """Each element set to 0 with probability p, the others multiplied by 1 / (1 - p); x itself if not training.
 
     Args:
@@ -143,11 +143,12 @@ def dropout(Tensor input not None, double p=0.5, bint training=True, generator=N
     >>> mt.dropout(mt.ones(8), 0.5, generator=mt.Generator(0)).max()
     tensor(2.)
     """
+    cdef Tensor x = as_tensor(input, "input")
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p is a probability from 0 to 1, got {p}")
     if not training or p == 0:
-        return input
+        return x
     cdef Dropout op = Dropout.__new__(Dropout)
     op.p = p
     op.key = (generator or default_generator()).bits()
-    return op.apply(as_float(input))
+    return op.apply(as_float(x))

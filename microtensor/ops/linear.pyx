@@ -9,7 +9,8 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    INPUT, NOTHING, OTHER, Op, Tensor, contiguous, empty, is_float, is_single, operators, record, shape_of, wrap,
+    INPUT, NOTHING, OTHER, Op, Tensor, as_tensor, contiguous, empty, is_float, is_single, operators, record, shape_of,
+    wrap,
 )
 from microtensor.kernels.broadcast cimport MAX_DIMS
 from microtensor.kernels.gemm cimport Matrix, gemm
@@ -151,7 +152,7 @@ cdef class Linear(WithBias):
         yield Sample(linear, [draw(40, 50), draw(30, 50), draw(30)], lambda x, W, b: x @ W.T + b)
 
 
-def linear(Tensor input not None, Tensor weight not None, Tensor bias=None):
+def linear(input, Tensor weight not None, Tensor bias=None):
     """x W^T + b: the affine map of a fully connected layer, for every row of x.
 
     Args:
@@ -172,24 +173,25 @@ def linear(Tensor input not None, Tensor weight not None, Tensor bias=None):
     >>> mt.linear(mt.tensor([[1.0, 2.0]]), mt.tensor([[3.0, 4.0]]), mt.tensor([5.0]))
     tensor([[16.]])
     """
-    cdef ndarray x = input.array, W = weight.array, b
+    cdef Tensor given = as_tensor(input, "input")
+    cdef ndarray x = given.array, W = weight.array, b
     if cnp.PyArray_NDIM(W) != 2:
         raise ValueError(f"linear: weight must be (out_features, in_features), got shape {weight.shape}")
     if cnp.PyArray_NDIM(x) == 0 or cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1) != cnp.PyArray_DIM(W, 1):
         raise ValueError(f"linear: expected input with last dim {weight.shape[1]}, as weight has shape {weight.shape}, "
-                         f"got {input.shape}")
+                         f"got {given.shape}")
     if not is_float(x) or cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(W):
-        raise TypeError(f"linear: input and weight must have the same float dtype, got {input.dtype} and "
-                        f"{weight.dtype}: convert one with .to(dtype)")
+        raise TypeError(f"linear: input and weight must have the same float dtype, got {given.dtype} and "
+                        f"{weight.dtype}: convert one with .to(dtype), an array with .astype(dtype)")
     if bias is not None:
         b = bias.array
         if cnp.PyArray_NDIM(b) != 1 or cnp.PyArray_DIM(b, 0) != cnp.PyArray_DIM(W, 0):
             raise ValueError(f"linear: bias must have shape {(weight.shape[0],)}, as weight has shape {weight.shape}, "
                              f"got {bias.shape}")
         if cnp.PyArray_TYPE(b) != cnp.PyArray_TYPE(x):
-            raise TypeError(f"linear: bias must have the input's dtype {input.dtype}, got {bias.dtype}")
+            raise TypeError(f"linear: bias must have the input's dtype {given.dtype}, got {bias.dtype}")
     cdef Linear op = Linear.__new__(Linear)
-    return op.apply(input, weight, bias)
+    return op.apply(given, weight, bias)
 
 
 # -- matmul -----------------------------------------------------------------------------------------------------
@@ -327,7 +329,8 @@ cdef Tensor _matmul(Tensor a, Tensor b):
         raise ValueError(f"matmul: shapes {a.shape} and {b.shape} do not match: {columns} columns on the left, "
                          f"{rows} rows on the right")
     if cnp.PyArray_TYPE(a.array) != cnp.PyArray_TYPE(b.array):
-        raise TypeError(f"matmul: both must have one dtype, got {a.dtype} and {b.dtype}: convert one with .to(dtype)")
+        raise TypeError(f"matmul: both must have one dtype, got {a.dtype} and {b.dtype}: convert one with .to(dtype), "
+                        "an array with .astype(dtype)")
     if not is_float(a.array):
         return wrap(np.asarray(np.matmul(a.array, b.array)))
     # A vector is a row on the left and a column on the right, and that dimension goes away again.
@@ -345,7 +348,7 @@ cdef Tensor _matmul(Tensor a, Tensor b):
     return op.apply(a, b)
 
 
-def matmul(Tensor input not None, Tensor other not None):
+def matmul(input, other):
     """The matrix product input @ other; vectors and batches as in PyTorch and NumPy.
 
     Args:
@@ -365,7 +368,7 @@ def matmul(Tensor input not None, Tensor other not None):
     >>> mt.matmul(mt.tensor([[1.0, 2.0]]), mt.tensor([3.0, 4.0]))
     tensor([11.])
     """
-    return _matmul(input, other)
+    return _matmul(as_tensor(input, "input"), as_tensor(other, "other"))
 
 
 operators.matmul = _matmul

@@ -7,7 +7,7 @@ mistake. The losses on class indices are in softmax.pyx.
 cimport cython
 cimport numpy as cnp
 
-from microtensor.core cimport Tensor, is_float, wrap
+from microtensor.core cimport Tensor, as_tensor, is_float, wrap
 from microtensor.kernels cimport simd
 from microtensor.kernels.simd cimport real
 from microtensor.ops.base cimport Binary, BinaryLoops, binary
@@ -30,7 +30,7 @@ cdef int check_pair(str name, Tensor a, Tensor b) except -1:
         raise ValueError(f"{name}: input {a.shape} and target {b.shape} must have the same shape{hint}")
     if not is_float(a.array) or cnp.PyArray_TYPE(a.array) != cnp.PyArray_TYPE(b.array):
         raise TypeError(f"{name}: input and target must have one float dtype, got {a.dtype} and {b.dtype}: "
-                        "convert one with .to(dtype)")
+                        "convert one with .to(dtype), an array with .astype(dtype)")
     return 0
 
 
@@ -58,7 +58,7 @@ cdef Tensor reduced(Tensor losses, object weight, object reduction):
 
 # -- mse_loss and l1_loss: composites --------------------------------------------------------------------------
 
-def mse_loss(Tensor input not None, Tensor target not None, reduction="mean"):
+def mse_loss(input, target, reduction="mean"):
     """The squared differences, and their mean or sum.
 
     Args:
@@ -78,12 +78,13 @@ def mse_loss(Tensor input not None, Tensor target not None, reduction="mean"):
     >>> mt.mse_loss(mt.tensor([1.0, 2.0]), mt.tensor([1.0, 4.0]))
     tensor(2.)
     """
+    cdef Tensor x = as_tensor(input, "input"), t = as_tensor(target, "target")
     check_reduction(reduction)
-    check_pair("mse_loss", input, target)
-    return reduced(square(sub(input, target)), None, reduction)
+    check_pair("mse_loss", x, t)
+    return reduced(square(sub(x, t)), None, reduction)
 
 
-def l1_loss(Tensor input not None, Tensor target not None, reduction="mean"):
+def l1_loss(input, target, reduction="mean"):
     """The absolute differences, and their mean or sum.
 
     Args:
@@ -103,9 +104,10 @@ def l1_loss(Tensor input not None, Tensor target not None, reduction="mean"):
     >>> mt.l1_loss(mt.tensor([1.0, 2.0]), mt.tensor([1.0, 4.0]))
     tensor(1.)
     """
+    cdef Tensor x = as_tensor(input, "input"), t = as_tensor(target, "target")
     check_reduction(reduction)
-    check_pair("l1_loss", input, target)
-    return reduced(abs(sub(input, target)), None, reduction)
+    check_pair("l1_loss", x, t)
+    return reduced(abs(sub(x, t)), None, reduction)
 
 
 # -- binary_cross_entropy ---------------------------------------------------------------------------------------
@@ -167,7 +169,7 @@ cdef class BinaryCrossEntropy(Binary):
                      lambda a, b: np.mean(samples[0].twin(a, b)))
 
 
-def binary_cross_entropy(Tensor input not None, Tensor target not None, Tensor weight=None, reduction="mean"):
+def binary_cross_entropy(input, target, Tensor weight=None, reduction="mean"):
     """The cross-entropy between probabilities and targets, and its mean or sum.
 
     Args:
@@ -189,14 +191,15 @@ def binary_cross_entropy(Tensor input not None, Tensor target not None, Tensor w
     >>> mt.binary_cross_entropy(mt.tensor([0.5, 0.5]), mt.tensor([0.0, 1.0]))
     tensor(0.6931)
     """
+    cdef Tensor x = as_tensor(input, "input"), t = as_tensor(target, "target")
     check_reduction(reduction)
-    check_pair("binary_cross_entropy", input, target)
-    array = <object>input.array
-    if cnp.PyArray_SIZE(input.array) > 0 and not (array.min() >= 0 and array.max() <= 1):
+    check_pair("binary_cross_entropy", x, t)
+    array = <object>x.array
+    if cnp.PyArray_SIZE(x.array) > 0 and not (array.min() >= 0 and array.max() <= 1):
         raise ValueError(f"binary_cross_entropy: inputs are probabilities from 0 to 1, got {array.min():.4g} to "
                          f"{array.max():.4g}: use binary_cross_entropy_with_logits for unbounded scores")
     cdef BinaryCrossEntropy op = BinaryCrossEntropy.__new__(BinaryCrossEntropy)
-    losses = op.apply(&BINARY_CROSS_ENTROPY_LOOPS, input, target)
+    losses = op.apply(&BINARY_CROSS_ENTROPY_LOOPS, x, t)
     return reduced(losses, weight, reduction)
 
 
@@ -251,8 +254,7 @@ cdef class BinaryCrossEntropyWithLogits(Binary):
                      lambda a, b: np.mean(samples[0].twin(a, b)))
 
 
-def binary_cross_entropy_with_logits(Tensor input not None, Tensor target not None, Tensor weight=None,
-                                     reduction="mean", Tensor pos_weight=None):
+def binary_cross_entropy_with_logits(input, target, Tensor weight=None, reduction="mean", Tensor pos_weight=None):
     """The cross-entropy between sigmoid(input) and targets, and its mean or sum; right for scores of any size.
 
     Args:
@@ -275,14 +277,15 @@ def binary_cross_entropy_with_logits(Tensor input not None, Tensor target not No
     >>> mt.binary_cross_entropy_with_logits(mt.tensor([0.0, -1000.0]), mt.tensor([1.0, 0.0]), reduction="none")
     tensor([0.6931, 0.    ])
     """
+    cdef Tensor x = as_tensor(input, "input"), t = as_tensor(target, "target")
     check_reduction(reduction)
-    check_pair("binary_cross_entropy_with_logits", input, target)
+    check_pair("binary_cross_entropy_with_logits", x, t)
     if pos_weight is None:
-        return reduced(logits_loss(input, target), weight, reduction)
-    of_ones = logits_loss(input, wrap(np.ones_like(target.array)))
-    of_zeros = logits_loss(input, wrap(np.zeros_like(target.array)))
+        return reduced(logits_loss(x, t), weight, reduction)
+    of_ones = logits_loss(x, wrap(np.ones_like(t.array)))
+    of_zeros = logits_loss(x, wrap(np.zeros_like(t.array)))
     of_ones = fitting("pos_weight", pos_weight, of_ones) * of_ones
-    return reduced(target * of_ones + (1 - target) * of_zeros, weight, reduction)
+    return reduced(t * of_ones + (1 - t) * of_zeros, weight, reduction)
 
 
 cdef Tensor logits_loss(Tensor input, Tensor target):

@@ -8,7 +8,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    CONTEXT, INPUT, OTHER, Tensor, contiguous, empty, empty_like, is_float, is_single, record, wrap,
+    CONTEXT, INPUT, OTHER, Tensor, as_tensor, contiguous, empty, empty_like, is_float, is_single, record, wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.lines cimport (
@@ -329,11 +329,12 @@ cdef int check_vector(str name, Tensor vector, Tensor input, Py_ssize_t channels
         raise ValueError(f"batch_norm: expected {name} of shape {(channels,)} for input {input.shape}, "
                          f"got {vector.shape}")
     if cnp.PyArray_TYPE(vector.array) != cnp.PyArray_TYPE(input.array):
-        raise TypeError(f"batch_norm: expected {name} of the input's dtype {input.dtype}, got {vector.dtype}")
+        raise TypeError(f"batch_norm: expected {name} of the input's dtype {input.dtype}, got {vector.dtype}: "
+                        "convert the input with .to(dtype), an array with .astype(dtype)")
     return 0
 
 
-def batch_norm(Tensor input not None, Tensor running_mean, Tensor running_var, Tensor weight=None, Tensor bias=None,
+def batch_norm(input, Tensor running_mean, Tensor running_var, Tensor weight=None, Tensor bias=None,
                bint training=False, double momentum=0.1, double eps=1e-5):
     """Batch normalisation (Ioffe and Szegedy 2015).
 
@@ -363,30 +364,31 @@ def batch_norm(Tensor input not None, Tensor running_mean, Tensor running_var, T
     tensor([[-1.],
             [ 1.]])
     """
+    cdef Tensor x = as_tensor(input, "input")
     cdef Py_ssize_t channels, n
-    if cnp.PyArray_NDIM(input.array) not in (2, 3):
-        raise ValueError(f"batch_norm: expected input (N, C) or (N, C, L), got {input.shape}")
-    if not is_float(input.array):
-        raise TypeError(f"batch_norm: expected a float input, got {input.dtype}")
-    channels = cnp.PyArray_DIM(input.array, 1)
-    check_vector("running_mean", running_mean, input, channels)
-    check_vector("running_var", running_var, input, channels)
-    check_vector("weight", weight, input, channels)
-    check_vector("bias", bias, input, channels)
+    if cnp.PyArray_NDIM(x.array) not in (2, 3):
+        raise ValueError(f"batch_norm: expected input (N, C) or (N, C, L), got {x.shape}")
+    if not is_float(x.array):
+        raise TypeError(f"batch_norm: expected a float input, got {x.dtype}")
+    channels = cnp.PyArray_DIM(x.array, 1)
+    check_vector("running_mean", running_mean, x, channels)
+    check_vector("running_var", running_var, x, channels)
+    check_vector("weight", weight, x, channels)
+    check_vector("bias", bias, x, channels)
     if weight is None:
-        weight = wrap(np.ones(channels, (<object>input.array).dtype))
+        weight = wrap(np.ones(channels, (<object>x.array).dtype))
     if bias is None:
-        bias = wrap(np.zeros(channels, (<object>input.array).dtype))
+        bias = wrap(np.zeros(channels, (<object>x.array).dtype))
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: running_mean and running_var are needed when not training")
         scale = weight / sqrt(running_var + eps)
-        centred = input - channelwise(running_mean, input.ndim)
-        return centred * channelwise(scale, input.ndim) + channelwise(bias, input.ndim)
+        centred = x - channelwise(running_mean, x.ndim)
+        return centred * channelwise(scale, x.ndim) + channelwise(bias, x.ndim)
 
-    n = cnp.PyArray_SIZE(input.array) // channels if channels else 0
+    n = cnp.PyArray_SIZE(x.array) // channels if channels else 0
     if n <= 1 and channels:
-        raise ValueError(f"batch_norm: expected more than one value per channel in training, got input {input.shape}: "
+        raise ValueError(f"batch_norm: expected more than one value per channel in training, got input {x.shape}: "
                          "use a larger batch, or eval()")
     for running in (running_mean, running_var):
         if running is not None:
@@ -397,7 +399,7 @@ def batch_norm(Tensor input not None, Tensor running_mean, Tensor running_var, T
     shape[0], shape[1] = 3, channels
     cdef ndarray statistics = empty(2, shape, cnp.NPY_FLOAT64)
     cdef const double* mean = <const double*>cnp.PyArray_DATA(statistics)
-    y = op.apply(input, weight, bias, statistics)
+    y = op.apply(x, weight, bias, statistics)
     if running_mean is not None:
         move_towards(running_mean, mean, 1, momentum)
     if running_var is not None:

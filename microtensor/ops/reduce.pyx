@@ -16,7 +16,7 @@ from libc.string cimport memcpy
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    CONTEXT, INPUT, OUTPUT, Tensor, contiguous, empty, is_float, is_single, operators, wrap,
+    CONTEXT, INPUT, OUTPUT, Tensor, as_tensor, contiguous, empty, is_float, is_single, operators, wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.broadcast cimport MAX_DIMS
@@ -110,7 +110,7 @@ cdef class Sum(Reduction):
         yield Sample(sum, [draw()], np.sum)
 
 
-def sum(Tensor input not None, dim=None, bint keepdim=False):
+def sum(input, dim=None, bint keepdim=False):
     """The sum of all elements, or along dimensions; int64 for integers and bools.
 
     Formula: y = x_1 + ... + x_n
@@ -119,10 +119,11 @@ def sum(Tensor input not None, dim=None, bint keepdim=False):
     >>> mt.sum(mt.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
     tensor([4., 6.])
     """
-    if not is_float(input.array):
-        return wrap(np.asarray(np.sum(input.array, axis=_axis(dim), keepdims=keepdim, dtype=np.int64)))
+    cdef Tensor x = as_tensor(input, "input")
+    if not is_float(x.array):
+        return wrap(np.asarray(np.sum(x.array, axis=_axis(dim), keepdims=keepdim, dtype=np.int64)))
     cdef Sum op = Sum.__new__(Sum)
-    return op.apply(&SUM_LOOPS, input, dim, keepdim)
+    return op.apply(&SUM_LOOPS, x, dim, keepdim)
 
 
 cdef object _axis(object dim):
@@ -175,7 +176,7 @@ cdef class Mean(Reduction):
         yield Sample(mean, [draw()], np.mean)
 
 
-def mean(Tensor input not None, dim=None, bint keepdim=False):
+def mean(input, dim=None, bint keepdim=False):
     """The mean of all elements, or along dimensions; nan where there are none.
 
     Raises:
@@ -187,10 +188,11 @@ def mean(Tensor input not None, dim=None, bint keepdim=False):
     >>> mt.mean(mt.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=1)
     tensor([1.5, 3.5])
     """
-    if not is_float(input.array):
-        raise TypeError(f"mean needs a float tensor, got {input.dtype}: use input.float().mean()")
+    cdef Tensor x = as_tensor(input, "input")
+    if not is_float(x.array):
+        raise TypeError(f"mean needs a float tensor, got {x.dtype}: use input.float().mean()")
     cdef Mean op = Mean.__new__(Mean)
-    return op.apply(&SUM_LOOPS, input, dim, keepdim)
+    return op.apply(&SUM_LOOPS, x, dim, keepdim)
 
 
 # -- var ------------------------------------------------------------------------------------------------------
@@ -286,7 +288,7 @@ cdef class Var(Reduction):
         yield Sample(lambda x: var(x, 0, 0), [draw(4)], np.var)
 
 
-def var(Tensor input not None, dim=None, double correction=1, bint keepdim=False):
+def var(input, dim=None, double correction=1, bint keepdim=False):
     """The variance of all elements, or along dimensions.
 
     Args:
@@ -301,14 +303,15 @@ def var(Tensor input not None, dim=None, double correction=1, bint keepdim=False
     >>> mt.var(mt.tensor([1.0, 2.0, 3.0, 4.0]))
     tensor(1.6667)
     """
-    if not is_float(input.array):
-        raise TypeError(f"var needs a float tensor, got {input.dtype}: use input.float().var()")
+    cdef Tensor x = as_tensor(input, "input")
+    if not is_float(x.array):
+        raise TypeError(f"var needs a float tensor, got {x.dtype}: use input.float().var()")
     cdef Var op = Var.__new__(Var)
     op.correction = correction
-    return op.apply(&VAR_LOOPS, input, dim, keepdim)
+    return op.apply(&VAR_LOOPS, x, dim, keepdim)
 
 
-def std(Tensor input not None, dim=None, double correction=1, bint keepdim=False):
+def std(input, dim=None, double correction=1, bint keepdim=False):
     """The standard deviation of all elements, or along dimensions: the square root of ``var`` (see there).
 
     At the kink, where all elements are equal, its gradient is 0.
@@ -447,7 +450,7 @@ cdef Tensor _of_integers(object function, str name, Tensor x, object dim, bint k
     return wrap(np.asarray(function(x.array, axis=_axis(dim) if x.ndim else None, keepdims=keepdim)))
 
 
-def amax(Tensor input not None, dim=None, bint keepdim=False):
+def amax(input, dim=None, bint keepdim=False):
     """The largest of all elements, or along dimensions; equal largest elements share the gradient.
 
     Raises:
@@ -459,13 +462,14 @@ def amax(Tensor input not None, dim=None, bint keepdim=False):
     >>> mt.amax(mt.tensor([[1.0, 2.0], [4.0, 3.0]]), dim=1)
     tensor([2., 4.])
     """
-    if not is_float(input.array):
-        return _of_integers(np.max, "amax", input, dim, keepdim)
+    cdef Tensor x = as_tensor(input, "input")
+    if not is_float(x.array):
+        return _of_integers(np.max, "amax", x, dim, keepdim)
     cdef AMax op = AMax.__new__(AMax)
-    return op.apply(&AMAX_LOOPS, input, dim, keepdim)
+    return op.apply(&AMAX_LOOPS, x, dim, keepdim)
 
 
-def amin(Tensor input not None, dim=None, bint keepdim=False):
+def amin(input, dim=None, bint keepdim=False):
     """The smallest of all elements, or along dimensions; equal smallest elements share the gradient. See ``amax``.
 
     Formula: y = min(x_1, ..., x_n) = -max(-x_1, ..., -x_n)
@@ -474,9 +478,10 @@ def amin(Tensor input not None, dim=None, bint keepdim=False):
     >>> mt.amin(mt.tensor([[1.0, 2.0], [4.0, 3.0]]), dim=1)
     tensor([1., 3.])
     """
-    if not is_float(input.array):
-        return _of_integers(np.min, "amin", input, dim, keepdim)
-    return -amax(-input, dim, keepdim)
+    cdef Tensor x = as_tensor(input, "input")
+    if not is_float(x.array):
+        return _of_integers(np.min, "amin", x, dim, keepdim)
+    return -amax(-x, dim, keepdim)
 
 
 # -- max along a dimension ------------------------------------------------------------------------------------
@@ -616,7 +621,7 @@ cdef class Max(Reduction):
                          kinks="where the largest elements are equal")
 
 
-def max(Tensor input not None, dim=None, bint keepdim=False):
+def max(input, dim=None, bint keepdim=False):
     """The largest of all elements; along a dimension, the largest and where they are.
 
     Args:
@@ -638,21 +643,22 @@ def max(Tensor input not None, dim=None, bint keepdim=False):
     >>> mt.max(mt.tensor([[1.0, 2.0], [4.0, 3.0]]), dim=1)
     (tensor([2., 4.]), tensor([1, 0]))
     """
+    cdef Tensor x = as_tensor(input, "input")
     if isinstance(dim, Tensor):
-        return maximum(input, dim)
+        return maximum(x, dim)
     if dim is None:
         check_no_keepdim("max", keepdim)
-        return amax(input)
-    dim = normal_dim(dim, cnp.PyArray_NDIM(input.array))
-    if not is_float(input.array):
-        return _of_integers(np.max, "max", input, dim, keepdim), argmax(input, dim, keepdim)
+        return amax(x)
+    dim = normal_dim(dim, cnp.PyArray_NDIM(x.array))
+    if not is_float(x.array):
+        return _of_integers(np.max, "max", x, dim, keepdim), argmax(x, dim, keepdim)
     cdef Max op = Max.__new__(Max)
     op.dim = dim
-    values = op.apply(NULL, input, dim, keepdim)
+    values = op.apply(NULL, x, dim, keepdim)
     return values, wrap((<object>op.context).copy())      # the context is backward's
 
 
-def min(Tensor input not None, dim=None, bint keepdim=False):
+def min(input, dim=None, bint keepdim=False):
     """The smallest of all elements; along a dimension, the smallest and where they are. See ``max``.
 
     Formula: y = min(x_1, ..., x_n) = -max(-x_1, ..., -x_n)
@@ -661,19 +667,20 @@ def min(Tensor input not None, dim=None, bint keepdim=False):
     >>> mt.min(mt.tensor([[1.0, 2.0], [4.0, 3.0]]), dim=1)
     (tensor([1., 3.]), tensor([0, 1]))
     """
+    cdef Tensor x = as_tensor(input, "input")
     if isinstance(dim, Tensor):
-        return minimum(input, dim)
+        return minimum(x, dim)
     if dim is None:
         check_no_keepdim("min", keepdim)
-        return amin(input)
-    dim = normal_dim(dim, cnp.PyArray_NDIM(input.array))
-    if not is_float(input.array):
-        return _of_integers(np.min, "min", input, dim, keepdim), argmin(input, dim, keepdim)
-    values, indices = max(-input, dim, keepdim)
+        return amin(x)
+    dim = normal_dim(dim, cnp.PyArray_NDIM(x.array))
+    if not is_float(x.array):
+        return _of_integers(np.min, "min", x, dim, keepdim), argmin(x, dim, keepdim)
+    values, indices = max(-x, dim, keepdim)
     return -values, indices
 
 
-def argmax(Tensor input not None, dim=None, bint keepdim=False):
+def argmax(input, dim=None, bint keepdim=False):
     """The index of the largest of all elements (counted in row-major order), or along a dimension; the first of ties.
 
     Args:
@@ -688,17 +695,19 @@ def argmax(Tensor input not None, dim=None, bint keepdim=False):
     >>> mt.argmax(mt.tensor([[1.0, 2.0], [4.0, 3.0]]), dim=1)
     tensor([1, 0])
     """
-    return _arg(np.argmax, input, input, dim, keepdim)
+    cdef Tensor x = as_tensor(input, "input")
+    return _arg(np.argmax, x, x, dim, keepdim)
 
 
-def argmin(Tensor input not None, dim=None, bint keepdim=False):
+def argmin(input, dim=None, bint keepdim=False):
     """The index of the smallest of all elements, or along a dimension; the first of ties. See ``argmax``.
 
     >>> import microtensor as mt
     >>> mt.argmin(mt.tensor([[1.0, 2.0], [4.0, 3.0]]), dim=1)
     tensor([0, 1])
     """
-    return _arg(np.argmin, input, -input.detach() if is_float(input.array) else input, dim, keepdim)
+    cdef Tensor x = as_tensor(input, "input")
+    return _arg(np.argmin, x, -x.detach() if is_float(x.array) else x, dim, keepdim)
 
 
 cdef Tensor _arg(object function, Tensor input, Tensor x, object dim, bint keepdim):
@@ -824,7 +833,7 @@ cdef class LogSumExp(Reduction):
         yield Sample(lambda x: logsumexp(x, 0), [draw()], lambda x: x)
 
 
-def logsumexp(Tensor input not None, dim, bint keepdim=False):
+def logsumexp(input, dim, bint keepdim=False):
     """ln(e^x_1 + ... + e^x_n) along dimensions, without overflow; -inf where there are no elements.
 
     Formula: y = ln(e^x_1 + ... + e^x_n)

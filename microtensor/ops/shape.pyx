@@ -9,7 +9,8 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    Engine, Op, Tensor, contiguous, is_float, operators, record, record_all, shape_of, wrap,
+    Engine, Op, Tensor, as_tensor, contiguous, is_float, operators, record, record_all, shape_of,
+    wrap,
 )
 from microtensor.ops.base cimport normal_dim
 
@@ -61,7 +62,7 @@ cdef class Reshape(Op):
         yield Sample(lambda x: squeeze(unsqueeze(x, 1), 1), [draw(3, 5)], lambda x: x)
 
 
-def reshape(Tensor input not None, shape):
+def reshape(input, shape):
     """The same elements, in row-major order, in another shape; a view where x's memory allows.
 
     Args:
@@ -79,57 +80,61 @@ def reshape(Tensor input not None, shape):
     tensor([[0, 1, 2],
             [3, 4, 5]])
     """
+    cdef Tensor x = as_tensor(input, "input")
     cdef Reshape op = Reshape.__new__(Reshape)
-    op.a, op.shape = input.array, shape_of(input)
+    op.a, op.shape = x.array, shape_of(x)
     op.target = (shape,) if isinstance(shape, int) else tuple(shape)
     try:
         op.run_forward()
     except ValueError:
-        raise ValueError(f"reshape: shape {input.shape} of {input.numel()} elements does not fit into "
+        raise ValueError(f"reshape: shape {x.shape} of {x.numel()} elements does not fit into "
                          f"{op.target}") from None
-    return record_view(op, input)
+    return record_view(op, x)
 
 
-def flatten(Tensor input not None, start_dim=0, end_dim=-1):
+def flatten(input, start_dim=0, end_dim=-1):
     """The dimensions from start_dim to end_dim, both included, made one.
 
     >>> import microtensor as mt
     >>> mt.flatten(mt.zeros(2, 3, 5), start_dim=1).shape
     (2, 15)
     """
-    cdef tuple shape = shape_of(input) or (1,)
-    cdef Py_ssize_t ndim = len(shape_of(input)), start = normal_dim(start_dim, ndim), end = normal_dim(end_dim, ndim)
+    cdef Tensor x = as_tensor(input, "input")
+    cdef tuple shape = shape_of(x) or (1,)
+    cdef Py_ssize_t ndim = len(shape_of(x)), start = normal_dim(start_dim, ndim), end = normal_dim(end_dim, ndim)
     if start > end:
-        raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {input.shape}")
+        raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {x.shape}")
     cdef Py_ssize_t size = 1
     for s in shape[start:end + 1]:
         size *= <Py_ssize_t>s
-    return reshape(input, shape[:start] + (size,) + shape[end + 1:])
+    return reshape(x, shape[:start] + (size,) + shape[end + 1:])
 
 
-def unsqueeze(Tensor input not None, dim):
+def unsqueeze(input, dim):
     """x with a dimension of size 1 inserted before dimension dim; -1 is after the last.
 
     >>> import microtensor as mt
     >>> mt.unsqueeze(mt.zeros(3), 1).shape
     (3, 1)
     """
-    cdef tuple shape = shape_of(input)
+    cdef Tensor x = as_tensor(input, "input")
+    cdef tuple shape = shape_of(x)
     cdef Py_ssize_t at = normal_dim(dim, len(shape) + 1)
-    return reshape(input, shape[:at] + (1,) + shape[at:])
+    return reshape(x, shape[:at] + (1,) + shape[at:])
 
 
-def squeeze(Tensor input not None, dim=None):
+def squeeze(input, dim=None):
     """x without its dimensions of size 1, or without those of dim (an int or several) that have size 1.
 
     >>> import microtensor as mt
     >>> mt.squeeze(mt.zeros(1, 3, 1)).shape, mt.squeeze(mt.zeros(1, 3, 1), 0).shape
     ((3,), (3, 1))
     """
-    cdef tuple shape = shape_of(input)
+    cdef Tensor x = as_tensor(input, "input")
+    cdef tuple shape = shape_of(x)
     named = range(len(shape)) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
     dims = [normal_dim(d, len(shape)) for d in named]
-    return reshape(input, tuple([size for d, size in enumerate(shape) if size != 1 or d not in dims]))
+    return reshape(x, tuple([size for d, size in enumerate(shape) if size != 1 or d not in dims]))
 
 
 # -- permute ----------------------------------------------------------------------------------------------------
@@ -171,7 +176,7 @@ cdef class Permute(Op):
         yield Sample(t, [draw(0, 5)], np.transpose)
 
 
-def permute(Tensor input not None, dims):
+def permute(input, dims):
     """x with its dimensions in another order: a view.
 
     Args:
@@ -188,43 +193,46 @@ def permute(Tensor input not None, dims):
     >>> mt.permute(mt.zeros(2, 3, 5), (2, 0, 1)).shape
     (5, 2, 3)
     """
+    cdef Tensor x = as_tensor(input, "input")
     cdef Permute op = Permute.__new__(Permute)
-    ndim = cnp.PyArray_NDIM(input.array)
+    ndim = cnp.PyArray_NDIM(x.array)
     op.order = tuple([normal_dim(d, ndim) for d in dims])
     if sorted(op.order) != list(range(ndim)):
-        raise ValueError(f"permute: dims {tuple(dims)} must name every dimension of shape {input.shape} once")
-    op.a = input.array
+        raise ValueError(f"permute: dims {tuple(dims)} must name every dimension of shape {x.shape} once")
+    op.a = x.array
     op.run_forward()
-    return record_view(op, input)
+    return record_view(op, x)
 
 
-def transpose(Tensor input not None, dim0, dim1):
+def transpose(input, dim0, dim1):
     """x with two dimensions swapped: a view.
 
     >>> import microtensor as mt
     >>> mt.transpose(mt.zeros(2, 3, 5), 0, 2).shape
     (5, 3, 2)
     """
-    ndim = cnp.PyArray_NDIM(input.array)
+    cdef Tensor x = as_tensor(input, "input")
+    ndim = cnp.PyArray_NDIM(x.array)
     order = list(range(ndim))
     if not order:
-        return input
+        return x
     first, second = normal_dim(dim0, ndim), normal_dim(dim1, ndim)
     order[first], order[second] = order[second], order[first]
-    return permute(input, order)
+    return permute(x, order)
 
 
-def t(Tensor input not None):
+def t(input):
     """The transpose of a matrix: a view; vectors and 0-d tensors stay as they are.
 
     >>> import microtensor as mt
     >>> mt.t(mt.zeros(2, 3)).shape
     (3, 2)
     """
-    cdef int ndim = cnp.PyArray_NDIM(input.array)
+    cdef Tensor x = as_tensor(input, "input")
+    cdef int ndim = cnp.PyArray_NDIM(x.array)
     if ndim > 2:
-        raise ValueError(f"t is for at most two dimensions, got shape {input.shape}: use transpose or permute")
-    return permute(input, tuple(range(ndim))[::-1])
+        raise ValueError(f"t is for at most two dimensions, got shape {x.shape}: use transpose or permute")
+    return permute(x, tuple(range(ndim))[::-1])
 
 
 # -- expand -----------------------------------------------------------------------------------------------------
@@ -261,7 +269,7 @@ cdef class Expand(Op):
                      zero_gradient=True)
 
 
-def expand(Tensor input not None, sizes):
+def expand(input, sizes):
     """x with its dimensions of size 1 repeated, without copying: a read-only view.
 
     Args:
@@ -279,31 +287,33 @@ def expand(Tensor input not None, sizes):
     tensor([[1., 1., 1.],
             [2., 2., 2.]])
     """
+    cdef Tensor x = as_tensor(input, "input")
     cdef Expand op = Expand.__new__(Expand)
-    op.a, op.shape = input.array, shape_of(input)
+    op.a, op.shape = x.array, shape_of(x)
     sizes = (sizes,) if isinstance(sizes, int) else tuple(sizes)
     added = len(sizes) - len(op.shape)
     op.target = tuple([op.shape[d - added] if size == -1 and d >= added else size for d, size in enumerate(sizes)])
     try:
         op.run_forward()
     except ValueError:
-        raise ValueError(f"expand: shape {input.shape} does not expand to {sizes}: only dimensions of size 1 "
+        raise ValueError(f"expand: shape {x.shape} does not expand to {sizes}: only dimensions of size 1 "
                          "repeat") from None
-    return record_view(op, input)
+    return record_view(op, x)
 
 
-def sum_to(Tensor input not None, shape):
+def sum_to(input, shape):
     """x summed over what was repeated when a tensor of this shape was broadcast to x's: expand's transpose.
 
     >>> import microtensor as mt
     >>> mt.ops.sum_to(mt.ones(2, 3), (3,))
     tensor([2., 2., 2.])
     """
-    if input.shape == shape:
-        return input
-    added = input.ndim - len(shape)
-    repeated = tuple([d for d in range(input.ndim) if d < added or (shape[d - added] == 1 and input.shape[d] != 1)])
-    return reshape(input.sum(repeated), shape)
+    cdef Tensor x = as_tensor(input, "input")
+    if x.shape == shape:
+        return x
+    added = x.ndim - len(shape)
+    repeated = tuple([d for d in range(x.ndim) if d < added or (shape[d - added] == 1 and x.shape[d] != 1)])
+    return reshape(x.sum(repeated), shape)
 
 
 # -- index ------------------------------------------------------------------------------------------------------
@@ -364,7 +374,7 @@ cdef class Index(Op):
         yield Sample(lambda x: index(x, slice(0, 1)), [draw(0, 3)], lambda x: x[0:1])
 
 
-def index(Tensor input not None, key):
+def index(input, key):
     """x[key]: the elements that an index picks, as NumPy does; a view for a basic index, a copy otherwise.
 
     Args:
@@ -383,12 +393,13 @@ def index(Tensor input not None, key):
     (tensor([2., 4.]), tensor([[1., 2.],
             [1., 2.]]), tensor([3., 4.]))
     """
+    cdef Tensor x = as_tensor(input, "input")
     key = _settled(index_arrays(key))
     if isinstance(key, tuple) and not picks_once(key) and any([_is_integer(part) for part in key]):
         # NumPy would take the integers for arrays and move dimensions; PyTorch applies them first.
         first, rest = _split(key)
-        return _index(_index(input, first), rest)
-    return _index(input, key)
+        return _index(_index(x, first), rest)
+    return _index(x, key)
 
 
 cdef Tensor _index(Tensor x, object key):
@@ -537,8 +548,7 @@ def cat(tensors, dim=0):
     if not inputs:
         raise ValueError("cat needs at least one tensor")
     for i, x in enumerate(inputs):
-        if not isinstance(x, Tensor):
-            raise TypeError(f"cat takes tensors, but number {i} is a {type(x).__name__}")
+        inputs[i] = as_tensor(x, f"tensor {i} of cat")
     shape = inputs[0].shape
     if not shape:
         raise ValueError("cat: 0-d tensors have no dimension to put them together along: use stack")
@@ -567,9 +577,9 @@ def stack(tensors, dim=0):
     tensor([[0., 1.],
             [0., 1.]])
     """
-    inputs = list(tensors)
+    inputs = [as_tensor(x, f"tensor {i} of stack") for i, x in enumerate(tensors)]
     for i, x in enumerate(inputs):
-        if isinstance(x, Tensor) and x.shape != inputs[0].shape:
+        if x.shape != inputs[0].shape:
             raise ValueError(f"stack: tensor 0 has shape {inputs[0].shape} and tensor {i} {x.shape}: they must be "
                              "equal")
     return cat([unsqueeze(x, dim) for x in inputs], normal_dim(dim, inputs[0].ndim + 1) if inputs else 0)
@@ -600,17 +610,18 @@ cdef class Clone(Op):
         yield Sample(clone, [draw(0, 3)], np.copy)
 
 
-def clone(Tensor input not None):
+def clone(input):
     """A copy of x with memory of its own, row-major; the gradient flows back to x.
 
     >>> import microtensor as mt
     >>> mt.clone(mt.tensor([1.0, 2.0]))
     tensor([1., 2.])
     """
+    cdef Tensor x = as_tensor(input, "input")
     cdef Clone op = Clone.__new__(Clone)
-    op.a = input.array
+    op.a = x.array
     op.run_forward()
-    return record(op, input)
+    return record(op, x)
 
 
 # -- to ---------------------------------------------------------------------------------------------------------
@@ -640,7 +651,7 @@ cdef class To(Op):
         yield Sample(lambda x: to(x, np.float32), [np.asarray(2.)], np.float32, linear=True)
 
 
-def to(Tensor input not None, dtype):
+def to(input, dtype):
     """x in another dtype; x itself if it has it already. Integers and bools are cut off from the graph.
 
     Args:
@@ -657,14 +668,15 @@ def to(Tensor input not None, dtype):
     >>> mt.tensor([1, 2]).to(mt.float64)
     tensor([1., 2.], dtype=float64)
     """
+    cdef Tensor x = as_tensor(input, "input")
     try:
         dtype = np.dtype(dtype)
     except TypeError:
         raise TypeError(f"to takes a dtype such as mt.float64, not {dtype!r}") from None
-    if dtype == (<object>input.array).dtype:
-        return input
+    if dtype == (<object>x.array).dtype:
+        return x
     check_dtype(dtype)
     cdef To op = To.__new__(To)
-    op.a, op.dtype, op.target = input.array, (<object>input.array).dtype, dtype
+    op.a, op.dtype, op.target = x.array, (<object>x.array).dtype, dtype
     op.run_forward()
-    return record(op, input) if is_float(op.y) else wrap(op.y)
+    return record(op, x) if is_float(op.y) else wrap(op.y)

@@ -10,8 +10,8 @@ from libc.string cimport memcpy
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    CONTEXT, INPUT, Op, Tensor, contiguous, empty, empty_like, is_float, is_single, record, set_number, shape_of,
-    wrap,
+    CONTEXT, INPUT, Op, Tensor, as_tensor, contiguous, empty, empty_like, is_float, is_single, record,
+    set_number, shape_of, wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.lines cimport MAX_HEIGHT, Block, height_in_cache, rows_at
@@ -127,7 +127,7 @@ cdef class Softmax(AlongDim):
         yield Sample(lambda x: softmax(x, 0), [draw()], np.ones_like, zero_gradient=True)
 
 
-def softmax(Tensor input not None, dim):
+def softmax(input, dim):
     """Each element's share of the exponentials along a dimension: positive, and 1 in sum.
 
     Args:
@@ -219,7 +219,7 @@ cdef class LogSoftmax(AlongDim):
         yield Sample(lambda x: log_softmax(x, 0), [draw()], np.zeros_like, zero_gradient=True)
 
 
-def log_softmax(Tensor input not None, dim):
+def log_softmax(input, dim):
     """The logarithm of softmax along a dimension, without its overflow and underflow.
 
     Args:
@@ -529,8 +529,8 @@ cdef Tensor total_of(Tensor losses, object target, object weight, long long igno
     return losses.sum() / float(counted.size if weight is None else weight[counted].sum(dtype=np.float64))
 
 
-def cross_entropy(Tensor input not None, Tensor target not None, Tensor weight=None, long long ignore_index=-100,
-                  reduction="mean", double label_smoothing=0.0):
+def cross_entropy(input, target, Tensor weight=None, long long ignore_index=-100, reduction="mean",
+                  double label_smoothing=0.0):
     """The cross-entropy between softmax(input) and the wanted classes: the loss of classification.
 
     Args:
@@ -555,19 +555,20 @@ def cross_entropy(Tensor input not None, Tensor target not None, Tensor weight=N
     >>> mt.cross_entropy(mt.tensor([[0.0, 0.0], [0.0, 1000.0]]), mt.tensor([0, 1]))
     tensor(0.3466)
     """
+    cdef Tensor x = as_tensor(input, "input"), t = as_tensor(target, "target")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be from 0 to 1, got {label_smoothing}")
-    if is_float(target.array):
-        return _cross_entropy_of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
-    cdef ndarray indices = class_indices("cross_entropy", input, target, weight, ignore_index, reduction)
+    if is_float(t.array):
+        return _cross_entropy_of_probabilities(x, t, weight, ignore_index, reduction, label_smoothing)
+    cdef ndarray indices = class_indices("cross_entropy", x, t, weight, ignore_index, reduction)
     cdef ndarray weights = None if weight is None else np.array(weight.array, order="C")
     cdef CrossEntropy op
-    if label_smoothing == 0 and cnp.PyArray_NDIM(input.array) <= 2:
+    if label_smoothing == 0 and cnp.PyArray_NDIM(x.array) <= 2:
         op = CrossEntropy.__new__(CrossEntropy)
-        return op.apply(input, indices, weights, ignore_index, reduction)
-    raise_out_of_range("cross_entropy", indices, ignore_index, input.shape, input.shape[min(input.ndim - 1, 1)])
-    q = wanted(input, indices, weights, ignore_index, label_smoothing)
-    return total_of(against(input, q), indices, weights, ignore_index, reduction)
+        return op.apply(x, indices, weights, ignore_index, reduction)
+    raise_out_of_range("cross_entropy", indices, ignore_index, x.shape, x.shape[min(x.ndim - 1, 1)])
+    q = wanted(x, indices, weights, ignore_index, label_smoothing)
+    return total_of(against(x, q), indices, weights, ignore_index, reduction)
 
 
 def _cross_entropy_of_probabilities(Tensor input, Tensor target, Tensor weight, ignore_index, reduction,
@@ -595,8 +596,7 @@ def _cross_entropy_of_probabilities(Tensor input, Tensor target, Tensor weight, 
 # -- nll_loss -----------------------------------------------------------------------------------------------------
 # L = -w_t x_t for each row of log-probabilities x: a product with the wanted distribution
 
-def nll_loss(Tensor input not None, Tensor target not None, Tensor weight=None, long long ignore_index=-100,
-             reduction="mean"):
+def nll_loss(input, target, Tensor weight=None, long long ignore_index=-100, reduction="mean"):
     """The negative log-likelihood of the wanted classes.
 
     Args:
@@ -620,10 +620,11 @@ def nll_loss(Tensor input not None, Tensor target not None, Tensor weight=None, 
     >>> mt.nll_loss(mt.tensor([[-0.5, -1.0]]), mt.tensor([1]))
     tensor(1.)
     """
-    cdef ndarray indices = class_indices("nll_loss", input, target, weight, ignore_index, reduction)
-    dim = 0 if input.ndim == 1 else 1
-    raise_out_of_range("nll_loss", indices, ignore_index, input.shape, input.shape[dim])
+    cdef Tensor x = as_tensor(input, "input"), t = as_tensor(target, "target")
+    cdef ndarray indices = class_indices("nll_loss", x, t, weight, ignore_index, reduction)
+    dim = 0 if x.ndim == 1 else 1
+    raise_out_of_range("nll_loss", indices, ignore_index, x.shape, x.shape[dim])
     cdef ndarray weights = None if weight is None else np.array(weight.array, order="C")
-    q = wanted(input, indices, weights, ignore_index, 0)
-    losses = -where(q == 0, 0.0, q * input).sum(dim)
+    q = wanted(x, indices, weights, ignore_index, 0)
+    losses = -where(q == 0, 0.0, q * x).sum(dim)
     return total_of(losses, indices, weights, ignore_index, reduction)
