@@ -116,6 +116,7 @@ cdef Tensor view_of(Tensor base, ndarray array)
 cdef Tensor record(Op op, Tensor a, Tensor b=*, Tensor c=*)
 cdef Tensor record_all(Op op, list inputs)
 cdef Tensor operand(object value, Tensor like)
+cdef object either(object dim, object axis)
 cdef Tensor taken(object value, str name)
 
 cdef inline Tensor as_tensor(object value, str name):

@@ -151,6 +151,15 @@ cdef int check_range(object value, ndarray array) except -1:
     return 0
 
 
+cdef object either(object dim, object axis):
+    """The dimensions, under PyTorch's name of the argument or under NumPy's, which is taken as well."""
+    if axis is None:
+        return dim
+    if dim is not None:
+        raise TypeError(f"dim and axis are two names of one argument, got dim={dim} and axis={axis}: give dim")
+    return axis
+
+
 cdef Tensor _operate(binary_function function, object a, object b, bint swapped=False):
     """function(a, b) for a Tensor a and anything b; None if b cannot be an operand."""
     cdef Tensor x = a
@@ -183,7 +192,7 @@ cdef class Tensor:
 
     Make one with ``mt.tensor(data)``. The numbers live in a NumPy array; ``.numpy()`` shows it.
     Operators broadcast as NumPy's do and take tensors, NumPy arrays and Python numbers on either side; functions take
-    tensors and arrays.
+    tensors and arrays. For ``dim`` and ``keepdim`` NumPy's names ``axis`` and ``keepdims`` may be written.
 
     >>> import microtensor as mt
     >>> x = mt.tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -691,57 +700,57 @@ cdef class Tensor:
         """The hyperbolic tangent."""
         return ops.tanh(self)
 
-    def softmax(self, dim):
+    def softmax(self, dim=None, *, axis=None):
         """exp(self) normalised to sum to 1 along dim."""
-        return ops.softmax(self, dim)
+        return ops.softmax(self, either(dim, axis))
 
-    def log_softmax(self, dim):
+    def log_softmax(self, dim=None, *, axis=None):
         """log(softmax(self, dim)), stably."""
-        return ops.log_softmax(self, dim)
+        return ops.log_softmax(self, either(dim, axis))
 
-    def sum(self, dim=None, keepdim=False):
+    def sum(self, dim=None, keepdim=False, *, axis=None, keepdims=False):
         """The sum of all elements, or along dim."""
-        return ops.sum(self, dim, keepdim)
+        return ops.sum(self, either(dim, axis), keepdim or keepdims)
 
-    def mean(self, dim=None, keepdim=False):
+    def mean(self, dim=None, keepdim=False, *, axis=None, keepdims=False):
         """The mean of all elements, or along dim."""
-        return ops.mean(self, dim, keepdim)
+        return ops.mean(self, either(dim, axis), keepdim or keepdims)
 
-    def var(self, dim=None, correction=1, keepdim=False):
+    def var(self, dim=None, correction=1, keepdim=False, *, axis=None, keepdims=False):
         """The variance, with divisor n - correction."""
-        return ops.var(self, dim, correction, keepdim)
+        return ops.var(self, either(dim, axis), correction, keepdim or keepdims)
 
-    def std(self, dim=None, correction=1, keepdim=False):
+    def std(self, dim=None, correction=1, keepdim=False, *, axis=None, keepdims=False):
         """The standard deviation: sqrt(var)."""
-        return ops.std(self, dim, correction, keepdim)
+        return ops.std(self, either(dim, axis), correction, keepdim or keepdims)
 
-    def max(self, dim=None, keepdim=False):
+    def max(self, dim=None, keepdim=False, *, axis=None, keepdims=False):
         """The largest element; along a dim, (values, indices)."""
-        return ops.max(self, dim, keepdim)
+        return ops.max(self, either(dim, axis), keepdim or keepdims)
 
-    def min(self, dim=None, keepdim=False):
+    def min(self, dim=None, keepdim=False, *, axis=None, keepdims=False):
         """The smallest element; along a dim, (values, indices)."""
-        return ops.min(self, dim, keepdim)
+        return ops.min(self, either(dim, axis), keepdim or keepdims)
 
-    def amax(self, dim=None, keepdim=False):
+    def amax(self, dim=None, keepdim=False, *, axis=None, keepdims=False):
         """The largest element; ties share the gradient."""
-        return ops.amax(self, dim, keepdim)
+        return ops.amax(self, either(dim, axis), keepdim or keepdims)
 
-    def amin(self, dim=None, keepdim=False):
+    def amin(self, dim=None, keepdim=False, *, axis=None, keepdims=False):
         """The smallest element; ties share the gradient."""
-        return ops.amin(self, dim, keepdim)
+        return ops.amin(self, either(dim, axis), keepdim or keepdims)
 
-    def argmax(self, dim=None, keepdim=False):
+    def argmax(self, dim=None, keepdim=False, *, axis=None, keepdims=False):
         """Where the largest element is, int64."""
-        return ops.argmax(self, dim, keepdim)
+        return ops.argmax(self, either(dim, axis), keepdim or keepdims)
 
-    def argmin(self, dim=None, keepdim=False):
+    def argmin(self, dim=None, keepdim=False, *, axis=None, keepdims=False):
         """Where the smallest element is, int64."""
-        return ops.argmin(self, dim, keepdim)
+        return ops.argmin(self, either(dim, axis), keepdim or keepdims)
 
-    def logsumexp(self, dim, keepdim=False):
+    def logsumexp(self, dim=None, keepdim=False, *, axis=None, keepdims=False):
         """log(sum(exp(self))) along dim, stably."""
-        return ops.logsumexp(self, dim, keepdim)
+        return ops.logsumexp(self, either(dim, axis), keepdim or keepdims)
 
     def reshape(self, *shape):
         """The same elements in another shape; one size may be -1."""

@@ -129,3 +129,38 @@ def test_what_is_no_tensor_and_no_array_names_the_way_out(wrong):
     for function in (mt.relu, nn.Linear(2, 1), mt.sum, lambda x: mt.mse_loss(mt.ones(2), x)):
         with pytest.raises(TypeError, match=rf"(input|target) must be .* not {type(wrong).__name__}: .* mt\.tensor\("):
             function(wrong)
+
+
+REDUCING = ["sum", "mean", "var", "std", "max", "min", "amax", "amin", "argmax", "argmin", "logsumexp"]
+
+
+@pytest.mark.parametrize("name", [*REDUCING, "softmax", "log_softmax"])
+@pytest.mark.parametrize("way", ["function", "method"])
+def test_axis_and_keepdims_are_dim_and_keepdim(name, way):
+    x = mt.tensor(ARRAY)
+    call = (lambda **k: getattr(mt, name)(x, **k)) if way == "function" else getattr(x, name)
+    spellings = [{"dim": 1}, {"axis": 1}]
+    if name in REDUCING:
+        spellings = [{**a, b: True} for a, b in zip(spellings, ("keepdim", "keepdims"), strict=True)]
+    expected, *found = [y if isinstance(y, tuple) else (y,) for y in (call(**k) for k in spellings)]
+    for ys in found:
+        for y, wanted in zip(ys, expected, strict=True):
+            assert y.shape == wanted.shape and y.numpy().tolist() == wanted.numpy().tolist()
+    for dim in (0, 1):
+        with pytest.raises(TypeError, match="dim and axis are two names of one argument"):
+            call(dim=dim, axis=1)
+
+
+@pytest.mark.parametrize("function", [mt.cat, mt.stack])
+def test_axis_of_cat_and_stack(function):
+    parts = [mt.tensor(ARRAY), mt.tensor(ARRAY)]
+    assert function(parts, axis=1).tolist() == function(parts, dim=1).tolist() == function(parts, 1).tolist()
+    assert function(parts, axis=0).tolist() == function(parts).tolist()
+    with pytest.raises(TypeError, match="two names"):
+        function(parts, 0, axis=1)
+
+
+@pytest.mark.parametrize("function", [mt.softmax, mt.log_softmax, mt.Tensor.softmax])
+def test_softmax_without_a_dim_names_the_way_out(function):
+    with pytest.raises(TypeError, match="dim=-1"):
+        function(mt.ones(2))

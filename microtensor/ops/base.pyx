@@ -267,6 +267,8 @@ cdef Tensor as_float(object input):
 cdef Py_ssize_t normal_dim(object dim, Py_ssize_t ndim) except -1:
     """dim counted from the front: -1 is the last. A 0-d array has one dimension to name, 0 or -1, as in PyTorch."""
     cdef Py_ssize_t number, dims = max(ndim, 1)
+    if dim is None:
+        raise TypeError("no dimension is given: pass one, such as dim=-1 for the last")
     try:
         number = dim
     except TypeError:

@@ -16,7 +16,7 @@ from libc.string cimport memcpy
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    CONTEXT, INPUT, OUTPUT, Tensor, as_tensor, contiguous, empty, is_float, is_single, operators, wrap,
+    CONTEXT, INPUT, OUTPUT, Tensor, as_tensor, contiguous, either, empty, is_float, is_single, operators, wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.broadcast cimport MAX_DIMS
@@ -110,7 +110,7 @@ cdef class Sum(Reduction):
         yield Sample(sum, [draw()], np.sum)
 
 
-def sum(input, dim=None, bint keepdim=False):
+def sum(input, dim=None, bint keepdim=False, *, axis=None, bint keepdims=False):
     """The sum of all elements, or along dimensions; int64 for integers and bools.
 
     Formula: y = x_1 + ... + x_n
@@ -120,6 +120,7 @@ def sum(input, dim=None, bint keepdim=False):
     tensor([4., 6.])
     """
     cdef Tensor x = as_tensor(input, "input")
+    dim, keepdim = either(dim, axis), keepdim or keepdims
     if not is_float(x.array):
         return wrap(np.asarray(np.sum(x.array, axis=_axis(dim), keepdims=keepdim, dtype=np.int64)))
     cdef Sum op = Sum.__new__(Sum)
@@ -176,7 +177,7 @@ cdef class Mean(Reduction):
         yield Sample(mean, [draw()], np.mean)
 
 
-def mean(input, dim=None, bint keepdim=False):
+def mean(input, dim=None, bint keepdim=False, *, axis=None, bint keepdims=False):
     """The mean of all elements, or along dimensions; nan where there are none.
 
     Raises:
@@ -189,6 +190,7 @@ def mean(input, dim=None, bint keepdim=False):
     tensor([1.5, 3.5])
     """
     cdef Tensor x = as_tensor(input, "input")
+    dim, keepdim = either(dim, axis), keepdim or keepdims
     if not is_float(x.array):
         raise TypeError(f"mean needs a float tensor, got {x.dtype}: use input.float().mean()")
     cdef Mean op = Mean.__new__(Mean)
@@ -288,7 +290,7 @@ cdef class Var(Reduction):
         yield Sample(lambda x: var(x, 0, 0), [draw(4)], np.var)
 
 
-def var(input, dim=None, double correction=1, bint keepdim=False):
+def var(input, dim=None, double correction=1, bint keepdim=False, *, axis=None, bint keepdims=False):
     """The variance of all elements, or along dimensions.
 
     Args:
@@ -304,6 +306,7 @@ def var(input, dim=None, double correction=1, bint keepdim=False):
     tensor(1.6667)
     """
     cdef Tensor x = as_tensor(input, "input")
+    dim, keepdim = either(dim, axis), keepdim or keepdims
     if not is_float(x.array):
         raise TypeError(f"var needs a float tensor, got {x.dtype}: use input.float().var()")
     cdef Var op = Var.__new__(Var)
@@ -311,7 +314,7 @@ def var(input, dim=None, double correction=1, bint keepdim=False):
     return op.apply(&VAR_LOOPS, x, dim, keepdim)
 
 
-def std(input, dim=None, double correction=1, bint keepdim=False):
+def std(input, dim=None, double correction=1, bint keepdim=False, *, axis=None, bint keepdims=False):
     """The standard deviation of all elements, or along dimensions: the square root of ``var`` (see there).
 
     At the kink, where all elements are equal, its gradient is 0.
@@ -322,6 +325,7 @@ def std(input, dim=None, double correction=1, bint keepdim=False):
     >>> mt.std(mt.tensor([1.0, 3.0]))
     tensor(1.4142)
     """
+    dim, keepdim = either(dim, axis), keepdim or keepdims
     variance = var(input, dim, correction, keepdim)
     flat = variance.detach() == 0
     return where(flat, variance * 0, sqrt(where(flat, 1.0, variance)))
@@ -450,7 +454,7 @@ cdef Tensor _of_integers(object function, str name, Tensor x, object dim, bint k
     return wrap(np.asarray(function(x.array, axis=_axis(dim) if x.ndim else None, keepdims=keepdim)))
 
 
-def amax(input, dim=None, bint keepdim=False):
+def amax(input, dim=None, bint keepdim=False, *, axis=None, bint keepdims=False):
     """The largest of all elements, or along dimensions; equal largest elements share the gradient.
 
     Raises:
@@ -463,13 +467,14 @@ def amax(input, dim=None, bint keepdim=False):
     tensor([2., 4.])
     """
     cdef Tensor x = as_tensor(input, "input")
+    dim, keepdim = either(dim, axis), keepdim or keepdims
     if not is_float(x.array):
         return _of_integers(np.max, "amax", x, dim, keepdim)
     cdef AMax op = AMax.__new__(AMax)
     return op.apply(&AMAX_LOOPS, x, dim, keepdim)
 
 
-def amin(input, dim=None, bint keepdim=False):
+def amin(input, dim=None, bint keepdim=False, *, axis=None, bint keepdims=False):
     """The smallest of all elements, or along dimensions; equal smallest elements share the gradient. See ``amax``.
 
     Formula: y = min(x_1, ..., x_n) = -max(-x_1, ..., -x_n)
@@ -479,6 +484,7 @@ def amin(input, dim=None, bint keepdim=False):
     tensor([1., 3.])
     """
     cdef Tensor x = as_tensor(input, "input")
+    dim, keepdim = either(dim, axis), keepdim or keepdims
     if not is_float(x.array):
         return _of_integers(np.min, "amin", x, dim, keepdim)
     return -amax(-x, dim, keepdim)
@@ -621,7 +627,7 @@ cdef class Max(Reduction):
                          kinks="where the largest elements are equal")
 
 
-def max(input, dim=None, bint keepdim=False):
+def max(input, dim=None, bint keepdim=False, *, axis=None, bint keepdims=False):
     """The largest of all elements; along a dimension, the largest and where they are.
 
     Args:
@@ -644,6 +650,7 @@ def max(input, dim=None, bint keepdim=False):
     (tensor([2., 4.]), tensor([1, 0]))
     """
     cdef Tensor x = as_tensor(input, "input")
+    dim, keepdim = either(dim, axis), keepdim or keepdims
     if isinstance(dim, Tensor):
         return maximum(x, dim)
     if dim is None:
@@ -658,7 +665,7 @@ def max(input, dim=None, bint keepdim=False):
     return values, wrap((<object>op.context).copy())      # the context is backward's
 
 
-def min(input, dim=None, bint keepdim=False):
+def min(input, dim=None, bint keepdim=False, *, axis=None, bint keepdims=False):
     """The smallest of all elements; along a dimension, the smallest and where they are. See ``max``.
 
     Formula: y = min(x_1, ..., x_n) = -max(-x_1, ..., -x_n)
@@ -668,6 +675,7 @@ def min(input, dim=None, bint keepdim=False):
     (tensor([1., 3.]), tensor([0, 1]))
     """
     cdef Tensor x = as_tensor(input, "input")
+    dim, keepdim = either(dim, axis), keepdim or keepdims
     if isinstance(dim, Tensor):
         return minimum(x, dim)
     if dim is None:
@@ -680,7 +688,7 @@ def min(input, dim=None, bint keepdim=False):
     return -values, indices
 
 
-def argmax(input, dim=None, bint keepdim=False):
+def argmax(input, dim=None, bint keepdim=False, *, axis=None, bint keepdims=False):
     """The index of the largest of all elements (counted in row-major order), or along a dimension; the first of ties.
 
     Args:
@@ -696,10 +704,11 @@ def argmax(input, dim=None, bint keepdim=False):
     tensor([1, 0])
     """
     cdef Tensor x = as_tensor(input, "input")
+    dim, keepdim = either(dim, axis), keepdim or keepdims
     return _arg(np.argmax, x, x, dim, keepdim)
 
 
-def argmin(input, dim=None, bint keepdim=False):
+def argmin(input, dim=None, bint keepdim=False, *, axis=None, bint keepdims=False):
     """The index of the smallest of all elements, or along a dimension; the first of ties. See ``argmax``.
 
     >>> import microtensor as mt
@@ -707,6 +716,7 @@ def argmin(input, dim=None, bint keepdim=False):
     tensor([0, 1])
     """
     cdef Tensor x = as_tensor(input, "input")
+    dim, keepdim = either(dim, axis), keepdim or keepdims
     return _arg(np.argmin, x, -x.detach() if is_float(x.array) else x, dim, keepdim)
 
 
@@ -833,7 +843,7 @@ cdef class LogSumExp(Reduction):
         yield Sample(lambda x: logsumexp(x, 0), [draw()], lambda x: x)
 
 
-def logsumexp(input, dim, bint keepdim=False):
+def logsumexp(input, dim=None, bint keepdim=False, *, axis=None, bint keepdims=False):
     """ln(e^x_1 + ... + e^x_n) along dimensions, without overflow; -inf where there are no elements.
 
     Formula: y = ln(e^x_1 + ... + e^x_n)
@@ -842,5 +852,6 @@ def logsumexp(input, dim, bint keepdim=False):
     >>> mt.logsumexp(mt.tensor([1000.0, 0.0]), dim=0)
     tensor(1000.)
     """
+    dim, keepdim = either(dim, axis), keepdim or keepdims
     cdef LogSumExp op = LogSumExp.__new__(LogSumExp)
     return op.apply(&LOGSUMEXP_LOOPS, input, dim, keepdim)

@@ -9,7 +9,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    Engine, Op, Tensor, as_tensor, contiguous, is_float, operators, record, record_all, shape_of,
+    Engine, Op, Tensor, as_tensor, contiguous, either, is_float, operators, record, record_all, shape_of,
     wrap,
 )
 from microtensor.ops.base cimport normal_dim
@@ -524,12 +524,12 @@ cdef class Cat(Op):
         yield Sample(lambda a, b: stack([a, b]), [draw(), draw()], lambda a, b: np.stack([a, b]))
 
 
-def cat(tensors, dim=0):
+def cat(tensors, dim=None, *, axis=None):
     """Tensors one behind the other along a dimension.
 
     Args:
         tensors: a sequence of tensors of one dtype, with equal sizes in all dimensions but dim.
-        dim: the dimension along which they are put together.
+        dim: the dimension along which they are put together; the first if none is given.
 
     Returns:
         A tensor whose size along dim is the sum of theirs.
@@ -552,7 +552,8 @@ def cat(tensors, dim=0):
     shape = inputs[0].shape
     if not shape:
         raise ValueError("cat: 0-d tensors have no dimension to put them together along: use stack")
-    op.dim = normal_dim(dim, len(shape))
+    dim = either(dim, axis)
+    op.dim = normal_dim(0 if dim is None else dim, len(shape))
     for i, x in enumerate(inputs):
         if x.dtype != inputs[0].dtype:
             raise TypeError(f"cat: tensor 0 has dtype {inputs[0].dtype} and tensor {i} {x.dtype}: convert one with "
@@ -566,8 +567,8 @@ def cat(tensors, dim=0):
     return record_all(op, inputs)
 
 
-def stack(tensors, dim=0):
-    """Tensors of one shape, put together along a new dimension.
+def stack(tensors, dim=None, *, axis=None):
+    """Tensors of one shape, put together along a new dimension, the first if none is given.
 
     Raises:
         ValueError: if there are none, or the shapes differ.
@@ -582,6 +583,8 @@ def stack(tensors, dim=0):
         if x.shape != inputs[0].shape:
             raise ValueError(f"stack: tensor 0 has shape {inputs[0].shape} and tensor {i} {x.shape}: they must be "
                              "equal")
+    dim = either(dim, axis)
+    dim = 0 if dim is None else dim
     return cat([unsqueeze(x, dim) for x in inputs], normal_dim(dim, inputs[0].ndim + 1) if inputs else 0)
 
 

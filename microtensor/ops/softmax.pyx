@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    CONTEXT, INPUT, Op, Tensor, as_tensor, contiguous, empty, empty_like, is_float, is_single, record,
+    CONTEXT, INPUT, Op, Tensor, as_tensor, contiguous, either, empty, empty_like, is_float, is_single, record,
     set_number, shape_of, wrap,
 )
 from microtensor.kernels cimport simd
@@ -127,7 +127,7 @@ cdef class Softmax(AlongDim):
         yield Sample(lambda x: softmax(x, 0), [draw()], np.ones_like, zero_gradient=True)
 
 
-def softmax(input, dim):
+def softmax(input, dim=None, *, axis=None):
     """Each element's share of the exponentials along a dimension: positive, and 1 in sum.
 
     Args:
@@ -147,7 +147,7 @@ def softmax(input, dim):
     tensor([0., 0., 1.])
     """
     cdef Softmax op = Softmax.__new__(Softmax)
-    return op.apply(&SOFTMAX_LOOPS, input, dim)
+    return op.apply(&SOFTMAX_LOOPS, input, either(dim, axis))
 
 
 # -- log_softmax ----------------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ cdef class LogSoftmax(AlongDim):
         yield Sample(lambda x: log_softmax(x, 0), [draw()], np.zeros_like, zero_gradient=True)
 
 
-def log_softmax(input, dim):
+def log_softmax(input, dim=None, *, axis=None):
     """The logarithm of softmax along a dimension, without its overflow and underflow.
 
     Args:
@@ -239,7 +239,7 @@ def log_softmax(input, dim):
     tensor([-1000., -1000.,     0.])
     """
     cdef LogSoftmax op = LogSoftmax.__new__(LogSoftmax)
-    return op.apply(&LOG_SOFTMAX_LOOPS, input, dim)
+    return op.apply(&LOG_SOFTMAX_LOOPS, input, either(dim, axis))
 
 
 # -- cross_entropy ------------------------------------------------------------------------------------------------
