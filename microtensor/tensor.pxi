@@ -201,8 +201,6 @@ cdef class Tensor:
     tensor([2., 4., 6.])
     """
 
-    __array_ufunc__ = None      # NumPy's operators leave `array + tensor` to Tensor.__radd__
-
     def __cinit__(self):
         self.array = NO_NUMBERS            # until __init__, which a subclass may forget to call
 
@@ -532,6 +530,19 @@ cdef class Tensor:
 
     # -- operators
 
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        """Called by NumPy: for ``array + tensor``, which is Tensor's, and for ``np.sin(tensor)``, which is refused."""
+        reflected = _REFLECTED.get(ufunc)
+        if reflected is not None and method == "__call__" and not options and not isinstance(inputs[0], Tensor):
+            return getattr(self, reflected)(inputs[0])
+        if "out" in options:            # array += tensor
+            raise TypeError(f"np.{ufunc.__name__} writes no Tensor into an array, where no gradient would be recorded: "
+                            "make a tensor, as in array + x, or write x.detach().numpy()")
+        name = _OUR_NAMES.get(ufunc.__name__, ufunc.__name__)
+        ours = method == "__call__" and hasattr(ops, name)
+        way_out = f"mt.{name}, which records the gradient, or " if ours else ""
+        raise TypeError(f"np.{ufunc.__name__} takes arrays, not a Tensor: use {way_out}x.detach().numpy()")
+
     def __add__(self, other):
         result = _operate(operators.add, self, other)
         return NotImplemented if result is None else result
@@ -851,6 +862,15 @@ cdef object _logic(object function, Tensor x, object other):
     except ValueError:
         raise ValueError(f"{function.__name__}: shapes {x.shape} and {value.shape} do not broadcast") from None
 
+
+# The method of the Tensor on the right of an operator that NumPy was asked for by what is on the left.
+_REFLECTED = {
+    np.add: "__radd__", np.subtract: "__rsub__", np.multiply: "__rmul__", np.divide: "__rtruediv__",
+    np.power: "__rpow__", np.matmul: "__rmatmul__", np.bitwise_and: "__rand__", np.bitwise_or: "__ror__",
+    np.bitwise_xor: "__rxor__", np.less: "__gt__", np.less_equal: "__ge__", np.equal: "__eq__",
+    np.not_equal: "__ne__", np.greater: "__lt__", np.greater_equal: "__le__",
+}
+_OUR_NAMES = {"absolute": "abs", "negative": "neg", "subtract": "sub", "multiply": "mul", "divide": "div"}
 
 _COMPARISONS = (np.less, np.less_equal, np.equal, np.not_equal, np.greater, np.greater_equal)
 
