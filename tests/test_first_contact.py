@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -164,3 +165,31 @@ def test_axis_of_cat_and_stack(function):
 def test_softmax_without_a_dim_names_the_way_out(function):
     with pytest.raises(TypeError, match="dim=-1"):
         function(mt.ones(2))
+
+
+# -- targets
+
+
+@pytest.mark.parametrize("target", [
+    mt.tensor([0.0, 2.0, 1.0, 1.0]), mt.tensor([[0], [2], [1], [1]]), mt.tensor([[0.0], [2.0], [1.0], [1.0]]),
+    mt.tensor([[1, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 0]]),
+], ids=["floats", "a column", "a column of floats", "one-hot rows"])
+@pytest.mark.parametrize("loss", [mt.cross_entropy, mt.nll_loss])
+def test_way_out_of_class_labels_that_do_not_fit(loss, target):
+    """Doing what the messages say gives the loss of the labels as they were meant."""
+    x = mt.tensor(ARRAY)
+    while target.shape != (4,) or target.dtype != mt.int64:
+        with pytest.raises((ValueError, TypeError)) as error:
+            loss(x, target)
+        target = eval(re.search(r"use (target\..*)$", str(error.value))[1], {"target": target})
+    assert loss(x, target).item() == loss(x, mt.tensor(CLASSES)).item()
+
+
+@pytest.mark.parametrize("loss", [mt.mse_loss, mt.l1_loss, mt.binary_cross_entropy_with_logits])
+def test_way_out_of_a_column_against_a_vector(loss):
+    x, target = mt.tensor([[0.5], [0.25]]), mt.tensor([1.0, 0.0])
+    with pytest.raises(ValueError, match=r"\.reshape\(\(2, 1\)\)"):
+        loss(x, target)
+    assert loss(x, target.reshape((2, 1))).shape == ()
+    with pytest.raises(TypeError, match=r"\.to\(dtype\)"):
+        loss(x, mt.tensor([[1], [0]]))

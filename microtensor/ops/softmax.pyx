@@ -460,10 +460,11 @@ cdef ndarray class_indices(str name, Tensor x, Tensor target, Tensor weight, lon
     if not is_float(x.array):
         raise TypeError(f"{name}: expected a float input, got {x.dtype}")
     if not cnp.PyArray_ISINTEGER(target.array):
-        raise TypeError(f"{name}: class indices must be integers, got a target of dtype {target.dtype}")
+        raise TypeError(f"{name}: class indices must be integers, got a target of dtype {target.dtype}: use "
+                        "target.long()")
     if not fits(target.array, x.array, dim):
         raise ValueError(f"{name}: input {x.shape} needs a target of shape {x.shape[:dim] + x.shape[dim + 1:]}, "
-                         f"one class index per row of scores, got {target.shape}")
+                         f"one class index per row of scores, got {target.shape}{way_out(target, x, dim)}")
     cdef Py_ssize_t C = cnp.PyArray_DIM(x.array, <int>dim)
     if weight is not None and (shape_of(weight) != (C,)
                                or cnp.PyArray_TYPE(weight.array) != cnp.PyArray_TYPE(x.array)):
@@ -478,6 +479,16 @@ cdef ndarray class_indices(str name, Tensor x, Tensor target, Tensor weight, lon
             raise_out_of_range(name, target.array, ignore_index, shape_of(x), C)
         cnp.PyArray_CopyInto(copy, target.array)
     return copy
+
+
+cdef str way_out(Tensor target, Tensor x, Py_ssize_t dim):
+    """What makes class indices of a target that does not fit, as the end of a sentence."""
+    cdef str integers = ".long()" if is_float(target.array) else ""
+    if shape_of(target) == shape_of(x):
+        return f": of one-hot rows use target.argmax({dim})"
+    if shape_of(target) == x.shape[:dim] + (1,) + x.shape[dim + 1:]:
+        return f": use target.squeeze({dim}){integers}"
+    return f": use target{integers}" if integers else ""
 
 
 cdef bint fits(ndarray target, ndarray x, Py_ssize_t dim) noexcept:
@@ -577,7 +588,8 @@ def _cross_entropy_of_probabilities(Tensor input, Tensor target, Tensor weight, 
     check_reduction(reduction)
     if target.shape != input.shape:
         raise ValueError(f"cross_entropy: a float target holds probabilities and needs the input's shape "
-                         f"{input.shape}, got {target.shape}; class indices must be integers: use target.long()")
+                         f"{input.shape}, got {target.shape}; class indices must be "
+                         f"integers{way_out(target, input, 0 if input.ndim == 1 else 1)}")
     check_pair("cross_entropy", input, target)
     if weight is not None and weight.shape != input.shape[min(input.ndim - 1, 1):][:1]:
         raise ValueError(f"cross_entropy: weight must hold one number per class of input {input.shape}, got "
