@@ -227,6 +227,9 @@ def sgd_step(list groups not None, dict state not None):
         groups: parameter groups as ``optim.SGD`` keeps them: "params" and the options.
         state: by parameter, {"momentum_buffer": its velocity}; new ones are added.
 
+    Returns:
+        Whether any parameter has a gradient.
+
     Raises:
         ValueError: if a parameter, its gradient and its velocity differ in shape or dtype; nothing is changed then.
     """
@@ -268,6 +271,7 @@ def sgd_step(list groups not None, dict state not None):
         p.after_write()
     for p, v in new:
         state.setdefault(p, {})["momentum_buffer"] = v
+    return len(written) > 0
 
 
 # -- norms --------------------------------------------------------------------------------------------------------

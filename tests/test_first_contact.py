@@ -193,3 +193,35 @@ def test_way_out_of_a_column_against_a_vector(loss):
     assert loss(x, target.reshape((2, 1))).shape == ()
     with pytest.raises(TypeError, match=r"\.to\(dtype\)"):
         loss(x, mt.tensor([[1], [0]]))
+
+
+# -- a step without a gradient
+
+
+def test_first_step_without_a_gradient_warns_once():
+    model = nn.Linear(3, 2)
+    optimizer = mt.optim.SGD(model.parameters(), lr=0.1)
+    before = model.weight.tolist()
+    with pytest.warns(UserWarning, match=r"no parameter has a gradient: call loss\.backward\(\)") as caught:
+        optimizer.step()
+        optimizer.step()
+    assert len(caught) == 1 and caught[0].filename == __file__
+    assert model.weight.tolist() == before
+
+
+@pytest.mark.parametrize("momentum", [0, 0.9])
+def test_step_without_a_gradient_after_one_with_is_silent(momentum):
+    model = nn.Linear(3, 2)
+    optimizer = mt.optim.SGD(model.parameters(), lr=0.1, momentum=momentum)
+    model(mt.ones(1, 3)).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.step()                                # warnings are errors
+
+
+def test_first_step_with_one_gradient_of_two_is_silent():
+    used, unused = mt.ones(2, requires_grad=True), mt.ones(2, requires_grad=True)
+    optimizer = mt.optim.SGD([unused, used], lr=0.5)
+    used.sum().backward()
+    optimizer.step()
+    assert used.tolist() == [0.5, 0.5] and unused.tolist() == [1, 1]

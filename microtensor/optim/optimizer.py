@@ -1,5 +1,7 @@
 """Optimizer: parameter groups with their options, and state per parameter."""
 
+import warnings
+
 from microtensor import foreach
 from microtensor.core import Tensor
 
@@ -14,6 +16,7 @@ class Optimizer:
     Attributes:
         param_groups: a list of dicts: "params" and every option. Options may be changed between steps.
         state: a dict of dicts: what the optimiser remembers, by parameter and name.
+        has_stepped: whether a step has found a gradient, or warned that there was none.
 
     Raises:
         TypeError: if something to optimise is not a tensor.
@@ -38,6 +41,7 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups = []
         self.state = {}
+        self.has_stepped = False
         for group in groups:
             self.add_param_group(group)
 
@@ -85,6 +89,12 @@ class Optimizer:
             What the closure returned, None without one.
         """
         raise NotImplementedError(f"{type(self).__name__} has no step")
+
+    def warn_of_no_gradient(self):
+        """Warn, once, that the first step found no gradient: ``step`` calls it, so the warning names its caller."""
+        self.has_stepped = True
+        warnings.warn(f"{type(self).__name__}.step() changed nothing, as no parameter has a gradient: call "
+                      "loss.backward() before it, and zero_grad() before that", stacklevel=3)
 
     def zero_grad(self, set_to_none=True):
         """Forget the gradients, or set them to 0."""

@@ -58,5 +58,8 @@ class SGD(Optimizer):
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        foreach.sgd_step(self.param_groups, self.state)
+        if foreach.sgd_step(self.param_groups, self.state):
+            self.has_stepped = True
+        elif not self.has_stepped:
+            self.warn_of_no_gradient()
         return loss
