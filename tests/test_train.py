@@ -168,6 +168,38 @@ def test_train_on_other_data(tmp_path):
     assert accuracy(process) >= 90
 
 
+def test_train_keeps_weights_of_other_data(tmp_path):
+    short = ("--layers", "--epochs", "1")
+    np.savez(tmp_path / "data.npz", **arrays())
+    process = run(tmp_path, "train", *short, "--data", "data.npz")
+    assert process.returncode == 0, process.stderr
+    kept = tmp_path / "runs" / "data" / "weights.npz"       # named after the data, not "digits"
+    before = kept.read_bytes()
+    process = run(tmp_path, "train", *short, "--data", "data.npz", "--seed", "1")
+    assert process.returncode == 0 and kept.read_bytes() != before     # the same data: replaced
+    before = kept.read_bytes()
+
+    changed = arrays()
+    changed["x_test"][0, 0, 0] += 1
+    np.savez(tmp_path / "data.npz", **changed)
+    process = run(tmp_path, "train", *short, "--data", "data.npz")
+    assert process.returncode == 2 and "was not trained on this data" in process.stderr
+    assert "choose another folder, or remove that file" in process.stderr
+    assert run(tmp_path, "train", *short, "--out", "runs/data").returncode == 2     # digits into it
+    assert kept.read_bytes() == before
+    assert run(tmp_path, "train", *short, "--data", "data.npz", "--out", "runs/changed").returncode == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"not mt.save's"])
+def test_train_keeps_weights_that_are_not_its_own(tmp_path, monkeypatch, capsys, content):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.npz").write_bytes(content)
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "--out", "."])
+    assert caught.value.code == 2 and "--out: weights.npz was not trained on this data" in capsys.readouterr().err
+    assert (tmp_path / "weights.npz").read_bytes() == content
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -57,8 +57,8 @@ def make_parser():
     option("--batch-size", type=positive_integer, metavar="N", default=32, help="examples per step")
     option("--seed", type=not_negative_integer, metavar="N", default=0,
            help="chooses the first weights, the order of the examples and what is dropped")
-    option("--out", type=Path, metavar="FOLDER", default=Path("runs/digits"),
-           help="where weights.npz and curves.png go")
+    option("--out", type=Path, metavar="FOLDER",
+           help="where weights.npz and curves.png go (default: runs/digits, or runs/NAME for --data NAME.npz)")
 
     option = add("gradcheck", "verify every op, layer, loss and optimiser: kernels against finite differences, rules "
                  "against kernels, float32 against float64, second order against differences")

@@ -14,6 +14,7 @@ from microtensor.data import DataLoader, TensorDataset
 from microtensor.gradcheck import gradcheck
 from microtensor.nn.functional import cross_entropy
 from microtensor.random import default_generator
+from microtensor.serialization import load
 
 
 def build_model(sizes, activation="relu", batch_norm=False, dropout=0.0):
@@ -94,6 +95,25 @@ def load_arrays(path):
         raise ValueError(f"{path}: a row of x_train has {train_x.shape[1]} numbers and one of x_test "
                          f"{test_x.shape[1]}")
     return tuple(tensors)
+
+
+def checksum(tensors):
+    """A number that other data hardly ever has: the CRC-32 of the tensors' shapes, dtypes and elements."""
+    import zlib
+
+    total = 0
+    for tensor in tensors:
+        array = np.ascontiguousarray(tensor.numpy())
+        total = zlib.crc32(array, zlib.crc32(f"{array.shape} {array.dtype}".encode(), total))
+    return total
+
+
+def checksum_in(path):
+    """The checksum of the data that a file of weights was trained on; None where the file does not say."""
+    try:
+        return load(path).get("data")
+    except (OSError, ValueError, AttributeError):       # not to be read, not mt.save's, not a dict
+        return None
 
 
 # -- gradient check ------------------------------------------------------------------------------------------

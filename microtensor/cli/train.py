@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from pathlib import Path
 
 import microtensor as mt
 from microtensor import datasets
@@ -25,6 +26,12 @@ def run(options):
     except ValueError as error:
         parser.error(f"argument --data: {error}")
     train_x, train_y, test_x, test_y = data
+    checksum = classifier.checksum(data)
+    folder = options.out or Path("runs", "digits" if options.data is None else options.data.stem)
+    weights = folder / "weights.npz"
+    if weights.exists() and classifier.checksum_in(weights) != checksum:
+        parser.error(f"argument --out: {weights} was not trained on this data, and would be replaced: choose another "
+                     "folder, or remove that file")
     inputs, classes = train_x.shape[1], 1 + int(max(train_y.max(), test_y.max()))
     mt.manual_seed(options.seed)
     network = {
@@ -38,11 +45,11 @@ def run(options):
     except (MemoryError, ValueError):       # NumPy's for more elements than there are addresses
         parser.error(f"argument --layers: no memory for a network {'-'.join(map(str, network['sizes']))}")
     try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=options.out):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        parser.error(f"argument --out: cannot write into {options.out}: {error.strerror}")
+        parser.error(f"argument --out: cannot write into {folder}: {error.strerror}")
 
     print(f"data       {len(train_x):,} examples for training, {len(test_x):,} for testing; "
           f"{inputs} numbers each, {classes} classes")
@@ -71,12 +78,12 @@ def run(options):
               file=sys.stderr)
     failure = 130 if history.interrupted else 1     # 130: what a shell reports for a program ended by Ctrl-C
     if not history.epochs:
-        print(f"nothing is saved; {options.out} is as it was", file=sys.stderr)
+        print(f"nothing is saved; {folder} is as it was", file=sys.stderr)
         return failure
     _, accuracy = classifier.evaluate(model, test_x, test_y)
     print(f"accuracy   {accuracy:.2%} on the {len(test_x):,} test examples")
-    mt.save({"network": network, "model": model.state_dict()}, options.out / "weights.npz")
-    print(f"weights    {options.out / 'weights.npz'}")
-    classifier.draw_curves(history, options.out / "curves.png")
-    print(f"curves     {options.out / 'curves.png'}")
+    mt.save({"network": network, "data": checksum, "model": model.state_dict()}, weights)
+    print(f"weights    {weights}")
+    classifier.draw_curves(history, folder / "curves.png")
+    print(f"curves     {folder / 'curves.png'}")
     return failure if history.stopped else 0
