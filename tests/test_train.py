@@ -42,6 +42,10 @@ def test_train_reaches_its_accuracy_and_leaves_all_it_promises(tmp_path):
     assert process.returncode == 0, process.stderr
     assert accuracy(process) >= 97.5
     assert "agree with finite differences" in process.stdout
+    analytic, numeric, apart, allowed = map(float, re.search(
+        r"(\S+) by backward, (\S+) by difference: (\S+) apart, where (\S+) is allowed", process.stdout).groups())
+    assert apart <= allowed == pytest.approx(1e-8 + 1e-6 * abs(numeric), rel=0.05)     # as README says
+    assert abs(analytic - numeric) == pytest.approx(apart, rel=0.05)
     assert "epoch 30/30" in process.stderr and "loss" in process.stderr and "accuracy" in process.stderr
     folder = tmp_path / "runs" / "digits"
     assert sorted(path.name for path in folder.iterdir()) == ["curves.png", "weights.npz"]

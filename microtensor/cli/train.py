@@ -64,8 +64,8 @@ def run(options):
     checked, worst = sum(found.checked for found in report.inputs), report.worst
     print(f"gradients  {checked} of them agree with finite differences on one batch; "
           f"the worst, {worst.name}{list(worst.index)}:\n"
-          f"           {worst.analytic:.9g} by backward, {worst.numeric:.9g} by difference, "
-          f"relative error {worst.relative:.1e}", flush=True)
+          f"           {worst.analytic:.9g} by backward, {worst.numeric:.9g} by difference: "
+          f"{abs(worst.analytic - worst.numeric):.1e} apart, where {worst.tolerance:.1e} is allowed", flush=True)
 
     history = classifier.fit(
         model, (train_x, train_y), (test_x, test_y), epochs=options.epochs, batch_size=options.batch_size,
