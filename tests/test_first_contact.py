@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from microtensor._cpu import supported_levels
 
 import microtensor as mt
-from microtensor import nn
+from microtensor import _isa_path, nn
 
 ROOT = Path(__file__).parents[1]
 NEEDS_SETUP = pytest.mark.skipif(
@@ -56,6 +57,22 @@ def test_source_archive_needs_no_compiler():
     environment = {**os.environ, "CC": "nonexistent"}
     process = run(sys.executable, "setup.py", "-q", "sdist", "--help", cwd=ROOT, env=environment)
     assert "nonexistent" not in process.stderr
+
+
+# -- README
+
+
+LEVELS = [level for level in _isa_path.built_levels() if level in supported_levels()] or [None]
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_readme_example_prints_what_readme_says(level, threads, tmp_path):
+    readme = (ROOT / "README.md").read_text()
+    ((example, output),) = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", readme, re.DOTALL)
+    settings = {"MICROTENSOR_NUM_THREADS": threads, **({"MICROTENSOR_ISA": level} if level else {})}
+    process = run(sys.executable, "-W", "error", "-c", example, cwd=tmp_path, env={**os.environ, **settings})
+    assert process.stdout == output, process.stderr
 
 
 # -- NumPy arrays and NumPy's names
