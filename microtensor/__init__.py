@@ -59,3 +59,30 @@ from microtensor.serialization import load, save
 float32, float64 = _np.dtype(_np.float32), _np.dtype(_np.float64)
 uint8, int8, int16, int32, int64 = (_np.dtype(name) for name in ("uint8", "int8", "int16", "int32", "int64"))
 bool = _np.dtype(_np.bool_)
+
+
+def _contents():
+    """What help(mt) shows: a line for every name, the first of its docstring, under that of the module it is from."""
+
+    def first_line(value, name=""):
+        lines = (value.__doc__ or "").split("\n", 3)
+        if name and lines[0].startswith(f"{name}("):        # the signature that Cython puts in front
+            del lines[0]
+        return next((line.strip() for line in lines if line.strip()), "")
+
+    names = {name: value for name, value in globals().items() if not name.startswith("_")}
+    groups = {"Below mt, each with a help of its own:": {name: names[name] for name in _ROOMS}}
+    for name, value in names.items():
+        if hasattr(value, "__module__"):                    # neither a module nor a dtype
+            groups.setdefault(first_line(_sys.modules[value.__module__]), {})[name] = value
+    for heading, members in groups.items():
+        yield f"\n{heading}"
+        for name, value in members.items():
+            yield f"    {name:<17} {first_line(value, name)}"
+    yield "\nNumPy's dtypes, which tensors have:"
+    yield f"    {', '.join(name for name, value in names.items() if isinstance(value, _np.dtype))}"
+
+
+_ROOMS = ("nn", "optim", "data", "datasets", "ops")
+if __doc__:         # python -OO takes all docstrings away
+    __doc__ = "\n".join([__doc__, *_contents()])

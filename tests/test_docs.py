@@ -5,7 +5,10 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import pydoc
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,21 @@ def test_public_names_have_docstrings(name):
     bare = [qualified for qualified, value in documented(name).items()
             if not (value.__doc__ or "").strip() and qualified.rsplit(".")[-1] not in internal]
     assert not bare
+
+
+def test_help_has_a_line_for_every_name():
+    lines = [line.split(maxsplit=1) for line in pydoc.plain(pydoc.render_doc(mt)).splitlines() if line.strip()]
+    told = {name for name, *text in lines if text}
+    modules = {"nn", "optim", "data", "datasets", "ops"}
+    names = {name for name, value in vars(mt).items() if not name.startswith("_") and hasattr(value, "__module__")}
+    assert len(names) > 90 and names | modules <= told
+    assert "float32, float64, uint8" in mt.__doc__
+
+
+def test_import_without_docstrings():
+    """python -OO takes them away."""
+    process = subprocess.run([sys.executable, "-OO", "-c", "import microtensor"], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
 
 
 # -- docs/quote.py ---------------------------------------------------------------------------------------------------
