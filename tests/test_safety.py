@@ -433,6 +433,24 @@ def test_label_beyond_int64_is_out_of_range():
         mt.cross_entropy(mt.ones(2, 3), labels)
 
 
+# -- numbers at nan, as PyTorch has them
+
+
+@pytest.mark.parametrize("dtype", [mt.float32, mt.float64], ids=str)
+@pytest.mark.parametrize("create_graph", [False, True], ids=["kernel", "rule"])
+@pytest.mark.parametrize(("function", "gradient"), [
+    (mt.relu, 1), (mt.nn.functional.elu, 1), (mt.nn.functional.selu, 1.0507009873554805), (mt.abs, 0),
+    (lambda x: mt.maximum(x, 1.0), 1), (lambda x: mt.maximum(1.0 + 0 * x.detach(), x), 1), (lambda x: mt.minimum(x, 1.0), 1),
+    (lambda x: mt.clamp(x, -1, 1), 0),
+], ids=["relu", "elu", "selu", "abs", "maximum", "maximum of two nans", "minimum", "clamp"])
+def test_gradient_at_nan(function, gradient, create_graph, dtype):
+    x = mt.tensor([float("nan")] * 19, dtype=dtype, requires_grad=True)
+    y = function(x)
+    assert np.isnan(y.tolist()).all()
+    dx, = mt.grad(y.sum(), x, create_graph=create_graph)
+    np.testing.assert_allclose(dx.tolist(), np.full(19, gradient), rtol=1e-7)
+
+
 # -- numbers that would be lost
 
 

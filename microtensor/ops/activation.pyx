@@ -21,8 +21,8 @@ cnp.import_array()
 
 
 # -- relu -----------------------------------------------------------------------------------------------------
-# y' = 1 for x > 0, 0 for x < 0; at the kink x = 0 the subgradient 0 is taken (PyTorch's choice)
-# dx = g where y > 0                                                    y > 0 exactly where x > 0
+# y' = 1 for x > 0, 0 for x < 0; at the kink x = 0 the subgradient 0 is taken, and at nan 1 (PyTorch's choices)
+# dx = 0 where y <= 0, g elsewhere                                      y <= 0 exactly where x <= 0
 
 cdef void relu_forward(const real* x, real* y, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
@@ -33,7 +33,7 @@ cdef void relu_forward(const real* x, real* y, Py_ssize_t n, const double* optio
 cdef void relu_backward(const real* y, const real* g, real* dx, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        dx[i] = g[i] if y[i] > 0 else 0
+        dx[i] = 0 if y[i] <= 0 else g[i]
 
 
 cdef UnaryLoops RELU_LOOPS = unary(
@@ -46,7 +46,7 @@ cdef class ReLU(Unary):
     """max(x, 0)."""
 
     def rule(self, Tensor g not None):
-        return (g * (self.output().detach() > 0).to(g.dtype),)
+        return (g * (1 - (self.output().detach() <= 0).to(g.dtype)),)
 
     @staticmethod
     def samples(draw):
@@ -221,7 +221,7 @@ def tanh(input):
 
 # -- elu ------------------------------------------------------------------------------------------------------
 # y = s x for x > 0, s alpha (e^x - 1) elsewhere;  the scale s is 1 for elu
-# y' = s for x > 0, s alpha e^x = y + s alpha elsewhere
+# y' = s for x > 0, s alpha e^x = y + s alpha elsewhere; at nan s (PyTorch's choice)
 # dx = g s or g (y + s alpha)                                           y > 0 exactly where x > 0, as alpha >= 0
 # options: s alpha, s
 
@@ -236,7 +236,7 @@ cdef void elu_backward(const real* y, const real* g, real* dx, Py_ssize_t n, con
     cdef Py_ssize_t i
     cdef real scale_alpha = <real>options[0], scale = <real>options[1]
     for i in range(n):
-        dx[i] = g[i] * scale if y[i] > 0 else g[i] * (y[i] + scale_alpha)
+        dx[i] = g[i] * (y[i] + scale_alpha) if y[i] <= 0 else g[i] * scale
 
 
 cdef UnaryLoops ELU_LOOPS = unary(
@@ -249,7 +249,7 @@ cdef class ScaledELU(Unary):
 
     def rule(self, Tensor g not None):
         y = self.output()
-        return (where(y.detach() > 0, g * self.options[1], g * (y + self.options[0])),)
+        return (where(y.detach() <= 0, g * (y + self.options[0]), g * self.options[1]),)
 
 
 @cython.final

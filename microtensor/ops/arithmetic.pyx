@@ -597,7 +597,7 @@ def sqrt(input):
 
 
 # -- abs ------------------------------------------------------------------------------------------------------
-# |x|' = sign x; at the kink x = 0 the subgradient 0 is taken (PyTorch's choice)
+# |x|' = sign x; at the kink x = 0 and at nan 0 is taken (PyTorch's choices)
 # dx = g sign x
 
 cdef void abs_forward(const real* x, real* y, Py_ssize_t n, const double* options) noexcept nogil:
@@ -609,7 +609,7 @@ cdef void abs_forward(const real* x, real* y, Py_ssize_t n, const double* option
 cdef void abs_backward(const real* x, const real* g, real* dx, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        dx[i] = g[i] if x[i] > 0 else -g[i] if x[i] < 0 else g[i] * x[i]
+        dx[i] = g[i] if x[i] > 0 else -g[i] if x[i] < 0 else g[i] * 0
 
 
 cdef UnaryLoops ABS_LOOPS = unary(
@@ -622,7 +622,8 @@ cdef class Abs(Unary):
     """The absolute value."""
 
     def rule(self, Tensor g not None):
-        return (g * sign(self.input(0)),)
+        x = self.input(0).detach()
+        return (g * ((x > 0).to(g.dtype) - (x < 0).to(g.dtype)),)
 
     @staticmethod
     def samples(draw):
@@ -661,7 +662,7 @@ def sign(input):
 
 # -- maximum --------------------------------------------------------------------------------------------------
 # y = a where a > b, b where b > a: the gradient goes to the larger one
-# at the kink a = b each gets half (PyTorch's choice): g w,  w = 1, 1/2 or 0
+# at the kink a = b each gets half, and where one is nan each gets all (PyTorch's choices): g w,  w = 1, 1/2 or 0
 
 cdef void maximum_forward(const real* a, const real* b, real* y, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
@@ -674,14 +675,14 @@ cdef void maximum_backward_a(const real* a, const real* b, const real* y, const 
                              Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        da[i] = g[i] if a[i] > b[i] else g[i] * <real>0.5 if a[i] == b[i] else 0
+        da[i] = 0 if a[i] < b[i] else g[i] * <real>0.5 if a[i] == b[i] else g[i]
 
 
 cdef void maximum_backward_b(const real* a, const real* b, const real* y, const real* g, real* db,
                              Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        db[i] = g[i] if b[i] > a[i] else g[i] * <real>0.5 if a[i] == b[i] else 0
+        db[i] = 0 if b[i] < a[i] else g[i] * <real>0.5 if a[i] == b[i] else g[i]
 
 
 cdef BinaryLoops MAXIMUM_LOOPS = binary(
@@ -696,8 +697,8 @@ cdef class Maximum(Binary):
 
     def rule(self, Tensor g not None):
         a, b = self.input(0).detach(), self.input(1).detach()
-        weight = (a > b).to(g.dtype) + (a == b).to(g.dtype) / 2
-        return g * weight, g * (1 - weight)
+        half = (a == b).to(g.dtype) / 2
+        return g * (1 - half - (a < b).to(g.dtype)), g * (1 - half - (b < a).to(g.dtype))
 
     @staticmethod
     def samples(draw):
