@@ -141,6 +141,16 @@ def test_gradient_of_a_number_in_many_dimensions(shape):
     np.testing.assert_array_equal(row.grad.numpy(), np.full(shape[-1:], n / max(shape[-1:], default=1)))
 
 
+@pytest.mark.parametrize("dims", [31, 32, 33, 63, 64])
+def test_gradient_of_an_index_in_many_dimensions(dims):
+    x = leaf(*[1] * (dims - 2), 500, 1)
+    y = x[..., [3, 3, 7], [0, 0, 0]]
+    y.backward(weights := mt.randn(*y.shape))
+    expected = np.zeros(500)
+    np.add.at(expected, [3, 3, 7], weights.numpy().reshape(3))
+    np.testing.assert_allclose(x.grad.numpy().reshape(500), expected, rtol=1e-6)
+
+
 def test_size_beyond_memory_is_a_memory_error():
     huge = mt.zeros(1, dtype=mt.int8).expand(2**61)
     for use in (huge.argmax, huge.clone, lambda: huge + 1):

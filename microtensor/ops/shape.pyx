@@ -333,6 +333,9 @@ cdef ndarray scatter(ndarray g, object key, tuple shape):
     cdef ndarray total = np.zeros(shape, (<object>g).dtype)
     if picks_once(key):
         total[key] = g
+    elif len(shape) > 32 or cnp.PyArray_NDIM(g) > 32:       # there np.add.at writes out of bounds (NumPy 2.4)
+        places = np.arange(cnp.PyArray_SIZE(total)).reshape(shape)[key]
+        np.add.at((<object>total).reshape(-1), places.reshape(-1), (<object>g).reshape(-1))
     else:
         np.add.at(total, key, g)
     return total
