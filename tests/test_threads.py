@@ -1,4 +1,4 @@
-"""Threads: how many there are, that results do not depend on them, the GIL, and forking.
+"""Threads: how many there are, that results do not depend on them, the GIL, small stacks, and forking.
 
 What a process decides once, at import or at fork, is tested in processes of its own; a time limit turns one that hangs
 into a failure. Nothing here asserts how long anything takes.
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,13 +32,18 @@ def threads():
     mt.set_num_threads(before)
 
 
-def run(program, **environment):
-    """The output of a Python program in a process of its own; a variable that is None is taken away."""
+def finished(program, **environment):
+    """A Python program's process, when it has ended; a variable that is None is taken away."""
     variables = {"MICROTENSOR_NUM_THREADS": None, "OMP_NUM_THREADS": None, **environment}
     inherited = {name: value for name, value in os.environ.items() if name not in variables}
     given = {name: value for name, value in variables.items() if value is not None}
     command = [sys.executable, "-c", program]
-    child = subprocess.run(command, env=inherited | given, capture_output=True, text=True, timeout=LIMIT)
+    return subprocess.run(command, env=inherited | given, capture_output=True, text=True, timeout=LIMIT)
+
+
+def run(program, **environment):
+    """The output of a Python program in a process of its own; a variable that is None is taken away."""
+    child = finished(program, **environment)
     assert child.returncode == 0, child.stderr
     return child.stdout.strip()
 
@@ -235,6 +241,50 @@ def test_long_kernel_lets_other_python_threads_run(kernel):
         sys.setswitchinterval(interval)
         stop.set()
         worker.join()
+
+
+# -- small stacks -----------------------------------------------------------------------------------------------
+
+# Every op, forward and backward, in the sweep's cases, of which many are long enough for two threads; and what is none
+# of them. A Python thread calls it all that has 128 KiB itself.
+EVERY_OP = f"""
+import runpy, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+import microtensor as mt
+sweep = runpy.run_path({str(Path(__file__).with_name("test_kernels_sweep.py"))!r})
+
+def every_op():
+    for name in sweep["OPS"]:
+        print(name, file=sys.stderr)                        # the last is the one that failed
+        for number in range(20):
+            draw, function, arrays, _ = sweep["draw_case"](name, 0, number, 1e6)
+            sweep["run"](function, draw, arrays)
+    print("many matrices, an optimiser's step", file=sys.stderr)
+    many = mt.ones(100, 60, 60, requires_grad=True)
+    (many @ many).sum().backward()
+    mt.nn.utils.clip_grad_norm_([many], 1.0)
+    mt.optim.SGD([many], lr=0.1, momentum=0.9).step()
+    return "all done"
+
+threading.stack_size(128 * 1024)
+with ThreadPoolExecutor(1) as pool:
+    print(pool.submit(every_op).result())
+"""
+
+
+@pytest.mark.slow
+@openmp
+def test_every_op_runs_on_small_stacks():
+    """With musl, the C library of Alpine Linux, a thread has 128 KiB where nobody asks for more."""
+    assert run(EVERY_OP, MICROTENSOR_NUM_THREADS="2", OMP_STACKSIZE="128K") == "all done"
+
+
+@openmp
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, threads may get more than they are given")
+def test_too_small_a_stack_is_fatal():
+    """So the test above can fail: OpenMP's threads have the stack that is asked for, and ops reach its end."""
+    child = finished(EVERY_OP, MICROTENSOR_NUM_THREADS="2", OMP_STACKSIZE="16K")
+    assert child.returncode < 0, child.stderr           # ended by a signal
 
 
 # -- forking ----------------------------------------------------------------------------------------------------
