@@ -33,12 +33,16 @@ def threads():
 
 
 def finished(program, **environment):
-    """A Python program's process, when it has ended; a variable that is None is taken away."""
+    """A Python program's process, when it has ended; a variable that is None is taken away.
+
+    It starts where microtensor was imported from, as it imports what is there before what is installed.
+    """
     variables = {"MICROTENSOR_NUM_THREADS": None, "OMP_NUM_THREADS": None, **environment}
     inherited = {name: value for name, value in os.environ.items() if name not in variables}
     given = {name: value for name, value in variables.items() if value is not None}
     command = [sys.executable, "-c", program]
-    return subprocess.run(command, env=inherited | given, capture_output=True, text=True, timeout=LIMIT)
+    folder = Path(mt.__file__).parents[1]
+    return subprocess.run(command, env=inherited | given, capture_output=True, text=True, timeout=LIMIT, cwd=folder)
 
 
 def run(program, **environment):
