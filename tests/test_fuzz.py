@@ -27,12 +27,14 @@ mt.exp = wrong
 """, "mt.exp", ", not "),
     "a wrong gradient": ("""
 import microtensor as mt
-sub = mt.sub
-def wrong(input, other):
-    y = sub(input, other)
-    return y if input.is_contiguous() or not y.requires_grad else y * 1.001 - y.detach() * 0.001
-mt.sub = wrong
-""", "mt.sub", ".grad"),
+def spoil(function):
+    def wrong(input):
+        y = function(input)
+        return y if input.is_contiguous() or not y.requires_grad else y * 1.001 - y.detach() * 0.001
+    return wrong
+for name in ("tanh", "exp", "square", "neg", "softplus", "relu", "sigmoid"):
+    setattr(mt, name, spoil(getattr(mt, name)))
+""", "mt.", ".grad"),
 }
 
 
