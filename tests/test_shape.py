@@ -14,6 +14,15 @@ def test_index_applies_integers_before_arrays():
     np.testing.assert_array_equal(x[1, ..., None, [3, 0]].numpy(), x.numpy()[1][..., None, [3, 0]])
 
 
+def test_index_by_a_bool_goes_along_no_dimension():
+    x = mt.arange(12).reshape(3, 4)
+    for bool_ in (True, np.True_, np.array(True)):
+        assert x[bool_, 2].tolist() == [[8, 9, 10, 11]]
+        assert x[2, bool_].tolist() == [[8, 9, 10, 11]]
+        assert x[bool_, :, 2].tolist() == [[2, 6, 10]]
+    assert x[False, 2].shape == (0, 4)
+
+
 def test_index_by_an_empty_list_is_empty():
     assert mt.ones(3, 2)[[]].shape == (0, 2)
 

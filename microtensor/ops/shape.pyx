@@ -429,7 +429,7 @@ cdef tuple _split(tuple key):
         rest.append(part)
         if isinstance(part, ndarray):
             first += [slice(None)] * (part.ndim if part.dtype.kind == "b" else 1)
-        elif part is not None:
+        elif part is not None and not isinstance(part, (bool, np.bool_)):       # these go along no dimension of x
             first.append(Ellipsis if part is Ellipsis else slice(None))
     return tuple(first), tuple(rest)
 

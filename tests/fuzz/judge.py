@@ -72,13 +72,15 @@ def disturbed(lines, seed):
         return state(without_threads(lines), mt, programs.plain_array(DISTURBANCE, draw), copied=True, threads=1)
 
 
-def differences(found, expected, others):
+def differences(found, expected, others, other_library=False):
     """Names of arrays that differ by more than rounding can explain, with what they hold."""
     wrong = []
     for name, right in expected.items():
         if name not in found or any(other is None or name not in other for other in others):
             continue
         value, near = found[name], [other[name] for other in others]
+        if other_library and not value.dtype.kind == right.dtype.kind == "f":
+            continue
         if value.shape != right.shape or value.dtype != right.dtype:
             wrong.append(f"{name}: {value.shape} {value.dtype}, not {right.shape} {right.dtype}")
             continue
@@ -93,6 +95,7 @@ def differences(found, expected, others):
                 certain = reduce(np.logical_and, [np.isnan(other) == np.isnan(right) for other in near])
                 largest = np.max(np.abs(right), initial=0, where=np.isfinite(right))
                 spread = reduce(np.maximum, [np.abs(other - right) for other in near])
+                spread = np.maximum(spread, np.mean(spread, where=finite) if finite.any() else 0)
                 allowed = MARGIN * spread + FLOOR * np.finfo(right.dtype).eps * largest
                 bad = finite & ~(np.abs(value - right) <= allowed)
                 bad |= certain & (np.isnan(value) != np.isnan(right))
@@ -119,9 +122,10 @@ def judge(lines, other):
             expected = state(calm, other, programs.plain_array(0, None))
     except Exception as error:
         return [f"raises only on contiguous copies: {type(error).__name__}: {error}"] if other is None else []
-    wrong = differences(found, expected, [disturbed(lines, seed) for seed in range(RUNS)])
+    wrong = differences(found, expected, [disturbed(lines, seed) for seed in range(RUNS)], other is not None)
     # A number that hangs on the last digit of another may escape a few runs.
-    return wrong and differences(found, expected, [disturbed(lines, seed) for seed in range(10 * RUNS)])
+    return wrong and differences(found, expected, [disturbed(lines, seed) for seed in range(10 * RUNS)],
+                                 other is not None)
 
 
 def prefix_of(lines, other):
@@ -174,7 +178,10 @@ def main():
         return
     log, functions = Log(options.log), programs.callables(mt)
     if other is not None:
-        functions = [f for f in functions if not re.search(r"rand|dropout|init|seed|elu", f[0])]
+        # Random numbers differ, torch.<loss> has other defaults than in torch.nn.functional, which is called too, and
+        # what is done to integers is in docs/differences.md.
+        functions = [f for f in functions if not re.search(r"rand|dropout|init|seed|mt\.\w+(loss|entropy)", f[0])]
+        programs.DTYPES = programs.FLOATS
     for index in range(options.first, options.first + options.count):
         log.begin(index)
         clock(SECONDS)
