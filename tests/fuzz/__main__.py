@@ -24,7 +24,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import judge
+import programs
+from judge import read_log
 
 HERE = Path(__file__).parent
 BATCH = 250         # programs in a process
@@ -52,14 +53,14 @@ class Fuzzer:
             child = self.child(log, "--seed", self.options.seed, "--first", first, "--count", end - first)
             for line in child.stdout.splitlines():
                 found = json.loads(line)
-                lines = [judge.programs.Line(*judge.ast.literal_eval(text)) for text in found["lines"]]
+                lines = list(map(programs.Line.read, found["lines"]))
                 findings.append((found["index"], lines, "\n".join(found["wrong"])))
             if child.returncode == 0:
                 self.done += end - first
                 break
             if not log.exists():
                 raise SystemExit(child.stderr)
-            index, lines = judge.read_log(log)
+            index, lines = read_log(log)
             self.done += index + 1 - first
             if child.returncode == -signal.SIGALRM:
                 self.long += 1
@@ -109,10 +110,10 @@ class Fuzzer:
                 break
             size //= 2
         for i, line in enumerate(lines):
-            for layout in judge.programs.LAYOUTS[1:]:
+            for layout in programs.LAYOUTS[1:]:
                 text = line.text.replace(repr(layout), "'plain'")
                 if text != line.text:
-                    simpler = judge.programs.Line(text, line.tensors, line.result, line.pure, line.calm)
+                    simpler = programs.Line(text, line.tensors, line.result, line.pure, line.calm)
                     if shows([*lines[:i], simpler, *lines[i + 1:]]):
                         lines = [*lines[:i], simpler, *lines[i + 1:]]
         return lines, seen
@@ -156,7 +157,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         fuzzer = Fuzzer(options, folder)
         if options.replay:
-            index, lines = judge.read_log(options.replay)
+            index, lines = read_log(options.replay)
             lines, seen = fuzzer.shrink(lines)
             report(index, lines, seen, options.replay)
             return int(bool(fuzzer.replay(lines)))

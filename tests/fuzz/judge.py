@@ -4,7 +4,6 @@ A crash needs no judge: it ends this process, and the last lines of the log are 
 """
 
 import argparse
-import ast
 import contextlib
 import json
 import os
@@ -48,7 +47,7 @@ def read_log(path):
     """The number of the program in a log, and its lines."""
     with open(path) as file:
         index, *lines = file.read().splitlines()
-    return int(index), [programs.Line(*ast.literal_eval(line)) for line in lines]
+    return int(index), list(map(programs.Line.read, lines))
 
 
 def state(lines, library, array, copied=False, threads=2):
@@ -176,19 +175,18 @@ def main():
             lines = [line for line, well in zip(lines, ended_well, strict=True) if well]
             print(json.dumps({"index": index, "wrong": judge(lines, other)}))
         return
-    log, functions = Log(options.log), programs.callables(mt)
+    log, functions, dtypes = Log(options.log), programs.callables(mt), programs.DTYPES
     if other is not None:
-        # Random numbers differ, torch.<loss> has other defaults than in torch.nn.functional, which is called too, and
-        # what is done to integers is in docs/differences.md.
+        # Random numbers differ, and torch.<loss> has other defaults than in torch.nn.functional, which is called too.
         functions = [f for f in functions if not re.search(r"rand|dropout|init|seed|mt\.\w+(loss|entropy)", f[0])]
-        programs.DTYPES = programs.FLOATS
+        dtypes = programs.FLOATS        # what is done to integers is in docs/differences.md
     for index in range(options.first, options.first + options.count):
         log.begin(index)
         clock(SECONDS)
         mt.set_num_threads(2)
         mt.manual_seed(0)
         gentle = other is not None or index % 2 == 0
-        writer = programs.Writer(mt, functions, f"{options.seed}:{index}", gentle, log.tell)
+        writer = programs.Writer(mt, functions, f"{options.seed}:{index}", gentle, log.tell, dtypes)
         writer.write(random.Random(index).randint(3, LENGTH))
         if gentle:
             lines = [line for line, well in zip(writer.lines, writer.ended_well, strict=True) if well]

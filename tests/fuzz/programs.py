@@ -8,6 +8,7 @@ What a program may use is in ``namespace``. Every array is laid out in memory in
 plain one, and the tensors that a ``pure`` line computes from are contiguous copies.
 """
 
+import ast
 import contextlib
 import copy
 import inspect
@@ -144,6 +145,11 @@ class Line:
         text = self.text.format(*[form.format(name) for name in self.tensors]) if self.tensors else self.text
         return text if self.result is None else f"{self.result} = {text}"
 
+    @classmethod
+    def read(cls, text):
+        """A line from its repr."""
+        return cls(*ast.literal_eval(text))
+
     def __repr__(self):
         return repr((self.text, self.tensors, self.result, self.pure, self.calm))
 
@@ -198,10 +204,12 @@ class Writer:
         seed: of the program.
         gentle: no line that may change numbers behind the library's back, so that all its numbers can be compared.
         tell: called with each line before it runs.
+        dtypes: of the arrays.
     """
 
-    def __init__(self, mt, functions, seed, gentle, tell=lambda line: None):
+    def __init__(self, mt, functions, seed, gentle, tell, dtypes=DTYPES):
         self.mt, self.functions, self.random, self.gentle, self.tell = mt, functions, random.Random(seed), gentle, tell
+        self.dtypes = dtypes
         self.names = namespace(mt)
         self.lines, self.ended_well = [], []
         self.count = 0
@@ -269,7 +277,7 @@ class Writer:
 
     def new_array(self, shape=None, dtype=None, kind=None):
         shape = shape if shape is not None else self.random.choice(SHAPES if self.chance(0.93) else LARGE)
-        dtype = dtype or self.random.choice(DTYPES)
+        dtype = dtype or self.random.choice(self.dtypes)
         kind = kind or self.random.choice(("normal", "normal", "normal", "ties", "unit"))
         layout = self.random.choice(LAYOUTS)
         return self.add(f"array({shape!r}, {dtype!r}, {layout!r}, {self.seed()}, {kind!r})", result=self.fresh("a"))

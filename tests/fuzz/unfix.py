@@ -6,6 +6,7 @@ Each works on a copy of the checkout. The end is 1 if an error was not found.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def main():
             start = time.monotonic()
             fuzz = subprocess.run(
                 [sys.executable, "tests/fuzz", "--seed", str(options.seed), "--minutes", str(options.minutes)],
-                cwd=copy, capture_output=True, text=True, env=environment(copy),
+                cwd=copy, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(copy)},
             )
             found = fuzz.returncode == 1 and "\nprogram " in fuzz.stdout
             missed += not found
@@ -79,11 +80,6 @@ def main():
             print(fuzz.stdout if found else fuzz.stdout + fuzz.stderr, flush=True)
             source.write_text(text)
     return int(missed > 0)
-
-
-def environment(copy):
-    import os
-    return {**os.environ, "PYTHONPATH": str(copy)}
 
 
 if __name__ == "__main__":
