@@ -8,8 +8,8 @@
 Random programs of public calls with hostile arguments (see programs.py) run in child processes (judge.py). An
 exception is fine. A signal is a finding, and so is what a sanitizer reports, and a wrong number: every second program
 leaves alone what a graph has saved, and runs again on contiguous copies on one thread; its numbers may differ by so
-much as they do when the inputs change in their last digits. A finding is made as short as it will go, and printed. The
-exit status is 1 if there was one.
+much as they do when the last digits of all inputs and operands change. A finding is made as short as it will go, and
+printed. The exit status is 1 if there was one.
 """
 
 import argparse

@@ -22,7 +22,7 @@ import microtensor as mt
 SECONDS = 10        # for a program; what takes longer, such as the sum of 2^61 numbers, is ended and not judged
 MEMORY = 3 << 30    # bytes of addresses
 LENGTH = 25         # statements
-DISTURBANCE = 4     # units in the last place of the inputs,
+DISTURBANCE = 4     # units in the last place of all numbers,
 RUNS = 3            # in so many runs: what they change tells how exact a number can be,
 MARGIN = 32         # up to this factor
 FLOOR = 32          # units in the last place of the largest number of an array
@@ -50,13 +50,13 @@ def read_log(path):
     return int(index), list(map(programs.Line.read, lines))
 
 
-def state(lines, library, array, copied=False, threads=2):
-    """The numbers that lines leave, from the same state of the library."""
+def state(lines, library, array, copy_of=None, threads=2):
+    """The numbers that lines leave, from the same state of the library; pure lines compute with copies, if given."""
     if library is mt:
         mt.set_num_threads(threads)
     library.manual_seed(0)
-    names = programs.namespace(library, array)
-    programs.run(lines, names, copied, strict=True)
+    names = programs.namespace(library, array, copy_of)
+    programs.run(lines, names, copied=copy_of is not None, strict=True)
     return programs.numbers(names)
 
 
@@ -65,10 +65,10 @@ def without_threads(lines):
 
 
 def disturbed(lines, seed):
-    """Numbers of the same program from inputs that differ in their last digits."""
-    draw = np.random.default_rng(seed)
+    """The numbers of a program where all that it computes with differs in the last digits; None if it fails there."""
+    noise = programs.Disturbed(DISTURBANCE, seed)
     with contextlib.suppress(Exception):
-        return state(without_threads(lines), mt, programs.plain_array(DISTURBANCE, draw), copied=True, threads=1)
+        return state(without_threads(lines), mt, noise.array, noise.copy_of, threads=1)
 
 
 def differences(found, expected, others, other_library=False):
@@ -116,9 +116,9 @@ def judge(lines, other):
         return []
     try:
         if other is None:
-            expected = state(calm, mt, programs.plain_array(0, None), copied=True, threads=1)
+            expected = state(calm, mt, programs.plain_array, programs.copy_of, threads=1)
         else:
-            expected = state(calm, other, programs.plain_array(0, None))
+            expected = state(calm, other, programs.plain_array)
     except Exception as error:
         return [f"raises only on contiguous copies: {type(error).__name__}: {error}"] if other is None else []
     wrong = differences(found, expected, [disturbed(lines, seed) for seed in range(RUNS)], other is not None)
@@ -129,7 +129,7 @@ def judge(lines, other):
 
 def prefix_of(lines, other):
     """The lines up to the first that another library refuses."""
-    names = programs.namespace(other, programs.plain_array(0, None))
+    names = programs.namespace(other, programs.plain_array)
     for i, line in enumerate(lines):
         if not all(programs.run([line], names)):
             return lines[:i]

@@ -84,17 +84,38 @@ def array(shape, dtype, layout, seed, kind="normal"):
     return numbers
 
 
-def plain_array(disturbance, draw):
-    """array in the plain layout with the same numbers, each disturbed by some of its last digits if one asks for it."""
-    def make(shape, dtype, layout, seed, kind="normal"):
-        numbers = np.array(array(shape, dtype, layout, seed, kind), order="C")
-        if dtype in FLOATS and disturbance:
-            numbers *= 1 + disturbance * np.finfo(dtype).eps * draw.uniform(-1, 1, numbers.shape)
-        return numbers
-    return make
+def plain_array(shape, dtype, layout, seed, kind="normal"):
+    """array, in the plain layout."""
+    return np.array(array(shape, dtype, layout, seed, kind), order="C")
 
 
-def namespace(mt, array=array):
+def copy_of(x):
+    """What a tensor that is named in a pure line becomes."""
+    return x.clone()
+
+
+class Disturbed:
+    """plain_array and copy_of with numbers that are off by so many units in the last place, at random.
+
+    As every use of a tensor has a disturbance of its own, gradients that cancel each other do so no better than
+    rounding allows.
+    """
+
+    def __init__(self, units, seed):
+        self.units, self.draw = units, np.random.default_rng(seed)
+
+    def factor(self, dtype, shape=None):
+        return 1 + self.units * np.finfo(dtype).eps * self.draw.uniform(-1, 1, shape)
+
+    def array(self, shape, dtype, layout, seed, kind="normal"):
+        numbers = plain_array(shape, dtype, layout, seed, kind)
+        return (numbers * self.factor(dtype, shape)).astype(dtype) if dtype in FLOATS else numbers
+
+    def copy_of(self, x):
+        return x.clone() * float(self.factor(x.dtype)) if x.dtype in FLOATS else x.clone()
+
+
+def namespace(mt, array=array, copy_of=copy_of):
     """What the lines of a program may name; mt is microtensor, or a library of the same names."""
     nn = mt.nn
 
@@ -122,7 +143,7 @@ def namespace(mt, array=array):
         return liar
 
     return {"mt": mt, "nn": nn, "F": nn.functional, "np": np, "nan": float("nan"), "inf": float("inf"), "copy": copy,
-            "pickle": pickle, "array": array, "Meddling": Meddling, "lie": lie, "optim": mt.optim}
+            "pickle": pickle, "array": array, "copy_of": copy_of, "Meddling": Meddling, "lie": lie, "optim": mt.optim}
 
 
 class Line:
@@ -141,7 +162,7 @@ class Line:
 
     def source(self, copied=False):
         """As a line of Python; with copied, the tensors of a pure line are copies."""
-        form = "{}.clone()" if copied and self.pure else "{}"
+        form = "copy_of({})" if copied and self.pure else "{}"
         text = self.text.format(*[form.format(name) for name in self.tensors]) if self.tensors else self.text
         return text if self.result is None else f"{self.result} = {text}"
 
