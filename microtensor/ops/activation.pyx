@@ -21,8 +21,8 @@ cnp.import_array()
 
 
 # -- relu -----------------------------------------------------------------------------------------------------
-# y' = 1 for x > 0, 0 for x < 0; at the kink x = 0 the subgradient 0 is taken, and at nan 1 (PyTorch's choices)
-# dx = 0 where y <= 0, g elsewhere                                      y <= 0 exactly where x <= 0
+# y' = 1 for x > 0, 0 for x < 0; at the kink x = 0 the subgradient 0 is taken (PyTorch's choice)
+# dx = g where y > 0                                                    y > 0 exactly where x > 0
 
 cdef void relu_forward(const real* x, real* y, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
@@ -33,7 +33,7 @@ cdef void relu_forward(const real* x, real* y, Py_ssize_t n, const double* optio
 cdef void relu_backward(const real* y, const real* g, real* dx, Py_ssize_t n, const double* options) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        dx[i] = 0 if y[i] <= 0 else g[i]
+        dx[i] = g[i] if y[i] > 0 else 0
 
 
 cdef UnaryLoops RELU_LOOPS = unary(
@@ -46,7 +46,7 @@ cdef class ReLU(Unary):
     """max(x, 0)."""
 
     def rule(self, Tensor g not None):
-        return (g * (1 - (self.output().detach() <= 0).to(g.dtype)),)
+        return (g * (self.output().detach() > 0).to(g.dtype),)
 
     @staticmethod
     def samples(draw):

@@ -3,5 +3,5 @@
 from microtensor.core cimport Tensor
 
 cdef int check_pair(str name, Tensor a, Tensor b) except -1
-cdef int check_reduction(object reduction) except -1
+cdef str check_reduction(object reduction)
 cdef Tensor reduced(Tensor losses, object weight, object reduction)

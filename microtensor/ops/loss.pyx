@@ -34,10 +34,12 @@ cdef int check_pair(str name, Tensor a, Tensor b) except -1:
     return 0
 
 
-cdef int check_reduction(object reduction) except -1:
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}")
-    return 0
+cdef str check_reduction(object reduction):
+    """The reduction as one of three strings, whatever compares equal to one."""
+    for known in ("mean", "sum", "none"):
+        if reduction == known:
+            return known
+    raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}")
 
 
 cdef Tensor fitting(str name, Tensor weight, Tensor losses):
@@ -79,7 +81,7 @@ def mse_loss(input, target, reduction="mean"):
     tensor(2.)
     """
     cdef Tensor x = as_tensor(input, "input"), t = as_tensor(target, "target")
-    check_reduction(reduction)
+    reduction = check_reduction(reduction)
     check_pair("mse_loss", x, t)
     return reduced(square(sub(x, t)), None, reduction)
 
@@ -105,7 +107,7 @@ def l1_loss(input, target, reduction="mean"):
     tensor(1.)
     """
     cdef Tensor x = as_tensor(input, "input"), t = as_tensor(target, "target")
-    check_reduction(reduction)
+    reduction = check_reduction(reduction)
     check_pair("l1_loss", x, t)
     return reduced(abs(sub(x, t)), None, reduction)
 
@@ -192,7 +194,7 @@ def binary_cross_entropy(input, target, Tensor weight=None, reduction="mean"):
     tensor(0.6931)
     """
     cdef Tensor x = as_tensor(input, "input"), t = as_tensor(target, "target")
-    check_reduction(reduction)
+    reduction = check_reduction(reduction)
     check_pair("binary_cross_entropy", x, t)
     array = <object>x.array
     if cnp.PyArray_SIZE(x.array) > 0 and not (array.min() >= 0 and array.max() <= 1):
@@ -278,7 +280,7 @@ def binary_cross_entropy_with_logits(input, target, Tensor weight=None, reductio
     tensor([0.6931, 0.    ])
     """
     cdef Tensor x = as_tensor(input, "input"), t = as_tensor(target, "target")
-    check_reduction(reduction)
+    reduction = check_reduction(reduction)
     check_pair("binary_cross_entropy_with_logits", x, t)
     if pos_weight is None:
         return reduced(logits_loss(x, t), weight, reduction)

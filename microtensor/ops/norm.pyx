@@ -247,10 +247,13 @@ cdef class BatchNorm(WithBias):
 
     cdef double eps
 
-    cdef Tensor apply(self, Tensor x, Tensor weight, Tensor bias, ndarray statistics):
-        """statistics: float64 (3, C), to be filled with each channel's mean, variance and (variance + eps)^(-1/2)."""
-        self.a, self.b, self.bias = x.array, weight.array, bias.array
-        self.y = empty_like(x.array)
+    cdef Tensor apply(self, Tensor x, Tensor weight, Tensor bias, ndarray a, ndarray w, ndarray b, ndarray statistics):
+        """a, w, b: their arrays when they were checked.
+
+        statistics: float64 (3, C), to be filled with each channel's mean, variance and (variance + eps)^(-1/2).
+        """
+        self.a, self.b, self.bias = a, w, b
+        self.y = empty_like(a)
         self.context = statistics
         self.run_forward()
         return record(self, x, weight, bias)
@@ -321,17 +324,18 @@ cdef Tensor channelwise(Tensor vector, Py_ssize_t ndim):
     return vector.reshape((1, -1) + (1,) * (ndim - 2))
 
 
-cdef int check_vector(str name, Tensor vector, Tensor input, Py_ssize_t channels) except -1:
-    """Raise unless a vector is None or holds one number of the input's dtype per channel."""
+cdef ndarray vector_of(str name, Tensor vector, ndarray x, Py_ssize_t channels):
+    """A vector's array, which holds one number of x's dtype per channel, or raise; None for None."""
     if vector is None:
-        return 0
-    if cnp.PyArray_NDIM(vector.array) != 1 or cnp.PyArray_DIM(vector.array, 0) != channels:
-        raise ValueError(f"batch_norm: expected {name} of shape {(channels,)} for input {input.shape}, "
-                         f"got {vector.shape}")
-    if cnp.PyArray_TYPE(vector.array) != cnp.PyArray_TYPE(input.array):
-        raise TypeError(f"batch_norm: expected {name} of the input's dtype {input.dtype}, got {vector.dtype}: "
+        return None
+    cdef ndarray array = vector.array
+    if cnp.PyArray_NDIM(array) != 1 or cnp.PyArray_DIM(array, 0) != channels:
+        raise ValueError(f"batch_norm: expected {name} of shape {(channels,)} for input {(<object>x).shape}, "
+                         f"got {(<object>array).shape}")
+    if cnp.PyArray_TYPE(array) != cnp.PyArray_TYPE(x):
+        raise TypeError(f"batch_norm: expected {name} of the input's dtype {x.dtype}, got {array.dtype}: "
                         "convert the input with .to(dtype), an array with .astype(dtype)")
-    return 0
+    return array
 
 
 def batch_norm(input, Tensor running_mean, Tensor running_var, Tensor weight=None, Tensor bias=None,
@@ -365,20 +369,20 @@ def batch_norm(input, Tensor running_mean, Tensor running_var, Tensor weight=Non
             [ 1.]])
     """
     cdef Tensor x = as_tensor(input, "input")
+    cdef ndarray a = x.array            # each array once: code of others may run in between, and replace one
     cdef Py_ssize_t channels, n
-    if cnp.PyArray_NDIM(x.array) not in (2, 3):
-        raise ValueError(f"batch_norm: expected input (N, C) or (N, C, L), got {x.shape}")
-    if not is_float(x.array):
-        raise TypeError(f"batch_norm: expected a float input, got {x.dtype}")
-    channels = cnp.PyArray_DIM(x.array, 1)
-    check_vector("running_mean", running_mean, x, channels)
-    check_vector("running_var", running_var, x, channels)
-    check_vector("weight", weight, x, channels)
-    check_vector("bias", bias, x, channels)
+    if cnp.PyArray_NDIM(a) not in (2, 3):
+        raise ValueError(f"batch_norm: expected input (N, C) or (N, C, L), got {(<object>a).shape}")
+    if not is_float(a):
+        raise TypeError(f"batch_norm: expected a float input, got {a.dtype}")
+    channels = cnp.PyArray_DIM(a, 1)
     if weight is None:
-        weight = wrap(np.ones(channels, (<object>x.array).dtype))
+        weight = wrap(np.ones(channels, a.dtype))
     if bias is None:
-        bias = wrap(np.zeros(channels, (<object>x.array).dtype))
+        bias = wrap(np.zeros(channels, a.dtype))
+    cdef ndarray means = vector_of("running_mean", running_mean, a, channels)
+    cdef ndarray variances = vector_of("running_var", running_var, a, channels)
+    cdef ndarray w = vector_of("weight", weight, a, channels), b = vector_of("bias", bias, a, channels)
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: running_mean and running_var are needed when not training")
@@ -386,10 +390,10 @@ def batch_norm(input, Tensor running_mean, Tensor running_var, Tensor weight=Non
         centred = x - channelwise(running_mean, x.ndim)
         return centred * channelwise(scale, x.ndim) + channelwise(bias, x.ndim)
 
-    n = cnp.PyArray_SIZE(x.array) // channels if channels else 0
+    n = cnp.PyArray_SIZE(a) // channels if channels else 0
     if n <= 1 and channels:
-        raise ValueError(f"batch_norm: expected more than one value per channel in training, got input {x.shape}: "
-                         "use a larger batch, or eval()")
+        raise ValueError("batch_norm: expected more than one value per channel in training, got input "
+                         f"{(<object>a).shape}: use a larger batch, or eval()")
     for running in (running_mean, running_var):
         if running is not None:
             (<Tensor>running).before_write()
@@ -399,26 +403,26 @@ def batch_norm(input, Tensor running_mean, Tensor running_var, Tensor weight=Non
     shape[0], shape[1] = 3, channels
     cdef ndarray statistics = empty(2, shape, cnp.NPY_FLOAT64)
     cdef const double* mean = <const double*>cnp.PyArray_DATA(statistics)
-    y = op.apply(x, weight, bias, statistics)
+    y = op.apply(x, weight, bias, a, w, b, statistics)
     if running_mean is not None:
-        move_towards(running_mean, mean, 1, momentum)
+        move_towards(means, mean, 1, momentum)
+        running_mean.after_write()
     if running_var is not None:
-        move_towards(running_var, mean + channels, n / (n - 1.), momentum)
+        move_towards(variances, mean + channels, n / (n - 1.), momentum)
+        running_var.after_write()
     return y
 
 
-cdef int move_towards(Tensor running, const double* batch, double scale, double momentum) except -1:
+cdef void move_towards(ndarray running, const double* batch, double scale, double momentum) noexcept:
     """running = (1 - momentum) running + momentum scale batch, in place."""
     cdef Py_ssize_t c
-    cdef bint single = is_single(running.array)
-    cdef Py_ssize_t step = cnp.PyArray_STRIDE(running.array, 0)
-    cdef char* data = <char*>cnp.PyArray_DATA(running.array)
-    for c in range(cnp.PyArray_DIM(running.array, 0)):
+    cdef bint single = is_single(running)
+    cdef Py_ssize_t step = cnp.PyArray_STRIDE(running, 0)
+    cdef char* data = <char*>cnp.PyArray_DATA(running)
+    for c in range(cnp.PyArray_DIM(running, 0)):
         if single:
             (<float*>(data + c * step))[0] = <float>(
                 (1 - momentum) * (<float*>(data + c * step))[0] + momentum * scale * batch[c])
         else:
             (<double*>(data + c * step))[0] = (
                 (1 - momentum) * (<double*>(data + c * step))[0] + momentum * scale * batch[c])
-    running.after_write()
-    return 0

@@ -9,14 +9,14 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    Engine, Op, Tensor, as_tensor, contiguous, either, is_float, operators, record, record_all, shape_of,
-    wrap,
+    Engine, Op, Tensor, as_tensor, contiguous, either, is_float, operators, picks_once, record, record_all,
+    shape_of, wrap,
 )
 from microtensor.ops.base cimport normal_dim
 
 import numpy as np
 
-from microtensor.core import check_dtype, index_arrays
+from microtensor.core import check_dtype, index_steps
 from microtensor.ops.sample import Sample
 
 cnp.import_array()
@@ -320,14 +320,6 @@ def sum_to(input, shape):
 # y_j = x_k(j), k(j) the element that the index picks for place j
 # dx_i = the sum of g_j over all j with k(j) = i                         an element picked twice gets both gradients
 
-cdef bint picks_once(object key):
-    """Whether an index is basic: integers, slices, None and ..., which pick no element twice."""
-    for part in (key if isinstance(key, tuple) else (key,)):
-        if not (part is None or part is Ellipsis or isinstance(part, slice) or _is_integer(part)):
-            return False
-    return True
-
-
 cdef ndarray scatter(ndarray g, object key, tuple shape):
     """Zeros of a shape, with g's elements added where the index picks them."""
     cdef ndarray total = np.zeros(shape, (<object>g).dtype)
@@ -397,12 +389,9 @@ def index(input, key):
             [1., 2.]]), tensor([3., 4.]))
     """
     cdef Tensor x = as_tensor(input, "input")
-    key = _settled(index_arrays(key))
-    if isinstance(key, tuple) and not picks_once(key) and any([_is_integer(part) for part in key]):
-        # NumPy would take the integers for arrays and move dimensions; PyTorch applies them first.
-        first, rest = _split(key)
-        return _index(_index(x, first), rest)
-    return _index(x, key)
+    for step in index_steps(key):
+        x = _index(x, step)
+    return x
 
 
 cdef Tensor _index(Tensor x, object key):
@@ -413,34 +402,6 @@ cdef Tensor _index(Tensor x, object key):
     except IndexError as error:
         raise IndexError(f"index into a tensor of shape {x.shape}: {error}") from None
     return record_view(op, x) if picks_once(key) else record(op, x)
-
-
-cdef bint _is_integer(object part):
-    return isinstance(part, (int, np.integer)) and not isinstance(part, bool)
-
-
-cdef tuple _split(tuple key):
-    """An index as two: its integers, and the rest, to be applied after them."""
-    first, rest = [], []
-    for part in key:
-        if _is_integer(part):
-            first.append(part)
-            continue
-        rest.append(part)
-        if isinstance(part, ndarray):
-            first += [slice(None)] * (part.ndim if part.dtype.kind == "b" else 1)
-        elif part is not None and not isinstance(part, (bool, np.bool_)):       # these go along no dimension of x
-            first.append(Ellipsis if part is Ellipsis else slice(None))
-    return tuple(first), tuple(rest)
-
-
-cdef object _settled(object key):
-    """An index whose arrays nobody else can change before backward."""
-    if isinstance(key, tuple):
-        return tuple([_settled(part) for part in key])
-    if isinstance(key, list):
-        key = np.array(key, None if key else np.intp)
-    return key.copy() if isinstance(key, ndarray) else key
 
 
 # -- scatter: index's transpose, for its rule --------------------------------------------------------------------
@@ -552,20 +513,20 @@ def cat(tensors, dim=None, *, axis=None):
         raise ValueError("cat needs at least one tensor")
     for i, x in enumerate(inputs):
         inputs[i] = as_tensor(x, f"tensor {i} of cat")
-    shape = inputs[0].shape
+    op.context = [(<Tensor>x).array for x in inputs]        # once: the dim may be an object that runs code
+    shape = op.context[0].shape
     if not shape:
         raise ValueError("cat: 0-d tensors have no dimension to put them together along: use stack")
     dim = either(dim, axis)
     op.dim = normal_dim(0 if dim is None else dim, len(shape))
-    for i, x in enumerate(inputs):
-        if x.dtype != inputs[0].dtype:
-            raise TypeError(f"cat: tensor 0 has dtype {inputs[0].dtype} and tensor {i} {x.dtype}: convert one with "
+    for i, x in enumerate(op.context):
+        if x.dtype != op.context[0].dtype:
+            raise TypeError(f"cat: tensor 0 has dtype {op.context[0].dtype} and tensor {i} {x.dtype}: convert one with "
                             ".to(dtype)")
         if x.ndim != len(shape) or x.shape[:op.dim] != shape[:op.dim] or x.shape[op.dim + 1:] != shape[op.dim + 1:]:
             raise ValueError(f"cat: tensor 0 has shape {shape} and tensor {i} {x.shape}: sizes must be equal in all "
                              f"dimensions but {op.dim}")
-    op.sizes = [shape_of(x)[op.dim] for x in inputs]
-    op.context = [(<Tensor>x).array for x in inputs]
+    op.sizes = [x.shape[op.dim] for x in op.context]
     op.run_forward()
     return record_all(op, inputs)
 
@@ -582,13 +543,13 @@ def stack(tensors, dim=None, *, axis=None):
             [0., 1.]])
     """
     inputs = [as_tensor(x, f"tensor {i} of stack") for i, x in enumerate(tensors)]
-    for i, x in enumerate(inputs):
-        if x.shape != inputs[0].shape:
-            raise ValueError(f"stack: tensor 0 has shape {inputs[0].shape} and tensor {i} {x.shape}: they must be "
-                             "equal")
+    shapes = [shape_of(x) for x in inputs]
+    for i, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise ValueError(f"stack: tensor 0 has shape {shapes[0]} and tensor {i} {shape}: they must be equal")
     dim = either(dim, axis)
     dim = 0 if dim is None else dim
-    return cat([unsqueeze(x, dim) for x in inputs], normal_dim(dim, inputs[0].ndim + 1) if inputs else 0)
+    return cat([unsqueeze(x, dim) for x in inputs], normal_dim(dim, len(shapes[0]) + 1) if inputs else 0)
 
 
 # -- clone ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from numpy cimport ndarray
 
 from microtensor.core cimport (
     CONTEXT, INPUT, Op, Tensor, as_tensor, contiguous, either, empty, empty_like, is_float, is_single, record,
-    set_number, shape_of, wrap,
+    set_number, wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.lines cimport MAX_HEIGHT, Block, height_in_cache, rows_at
@@ -357,14 +357,15 @@ cdef class CrossEntropy(Op):
     cdef bint per_row, mean             # reduction 'none', 'mean'; otherwise 'sum'
     cdef double scale                   # 1, or for 'mean' 1 / the sum of the rows' weights
 
-    cdef Tensor apply(self, Tensor x, ndarray target, ndarray weight, long long ignore_index, object reduction):
-        cdef Py_ssize_t size = cnp.PyArray_SIZE(x.array) + cnp.PyArray_SIZE(target)
-        self.a = x.array
+    cdef Tensor apply(self, Tensor x, ndarray a, ndarray target, ndarray weight, long long ignore_index, str reduction):
+        """a: x's array when the others were checked against it."""
+        cdef Py_ssize_t size = cnp.PyArray_SIZE(a) + cnp.PyArray_SIZE(target)
+        self.a = a
         self.target, self.weight, self.ignore_index = target, weight, ignore_index
         self.per_row, self.mean = reduction == "none", reduction == "mean"
         self.y = empty(cnp.PyArray_NDIM(target) if self.per_row else 0, <Py_ssize_t*>cnp.PyArray_DIMS(target),
-                       cnp.PyArray_TYPE(x.array))
-        self.context = empty(1, &size, cnp.PyArray_TYPE(x.array))       # e, and behind it 1/s of each row
+                       cnp.PyArray_TYPE(a))
+        self.context = empty(1, &size, cnp.PyArray_TYPE(a))       # e, and behind it 1/s of each row
         self.run_forward()
         return record(self, x)
 
@@ -420,7 +421,8 @@ cdef class CrossEntropy(Op):
         x = self.input(0)
         q = wanted(x, self.target, self.weight, self.ignore_index, 0)
         rows = g.unsqueeze(-1) if self.per_row else g
-        return (rows * self.scale * (softmax(x, -1) * q.sum(-1, keepdim=True) - q),)
+        scale = 0.0 if self.scale == np.inf else self.scale         # all rows are ignored
+        return (rows * scale * (softmax(x, -1) * q.sum(-1, keepdim=True) - q),)
 
     @staticmethod
     def samples(draw):
@@ -451,42 +453,41 @@ cdef class CrossEntropy(Op):
                          lambda x: np.log(np.exp(x).sum()) - x[2])
 
 
-cdef ndarray class_indices(str name, Tensor x, Tensor target, Tensor weight, long long ignore_index, object reduction):
+cdef ndarray class_indices(str name, ndarray x, ndarray target, ndarray weight, long long ignore_index):
     """A copy of the target in int64; raises where the arguments do not fit. Their range is checked in the run."""
-    check_reduction(reduction)
-    cdef Py_ssize_t dim = 0 if cnp.PyArray_NDIM(x.array) == 1 else 1
-    if cnp.PyArray_NDIM(x.array) == 0:
+    cdef Py_ssize_t dim = 0 if cnp.PyArray_NDIM(x) == 1 else 1
+    cdef tuple shape = (<object>x).shape
+    if cnp.PyArray_NDIM(x) == 0:
         raise ValueError(f"{name}: expected input (N, C), (N, C, d1, ...) or (C,), got a 0-d tensor")
-    if not is_float(x.array):
+    if not is_float(x):
         raise TypeError(f"{name}: expected a float input, got {x.dtype}")
-    if not cnp.PyArray_ISINTEGER(target.array):
+    if not cnp.PyArray_ISINTEGER(target):
         raise TypeError(f"{name}: class indices must be integers, got a target of dtype {target.dtype}: use "
                         "target.long()")
-    if not fits(target.array, x.array, dim):
-        raise ValueError(f"{name}: input {x.shape} needs a target of shape {x.shape[:dim] + x.shape[dim + 1:]}, "
-                         f"one class index per row of scores, got {target.shape}{way_out(target, x, dim)}")
-    cdef Py_ssize_t C = cnp.PyArray_DIM(x.array, <int>dim)
-    if weight is not None and (shape_of(weight) != (C,)
-                               or cnp.PyArray_TYPE(weight.array) != cnp.PyArray_TYPE(x.array)):
-        raise ValueError(f"{name}: weight must hold one {x.dtype} per class, shape {(C,)}, got {weight.shape} "
-                         f"{weight.dtype}")
-    cdef ndarray copy = empty(cnp.PyArray_NDIM(target.array), <Py_ssize_t*>cnp.PyArray_DIMS(target.array),
-                              cnp.NPY_INT64)
-    if cnp.PyArray_ISCARRAY_RO(target.array) and cnp.PyArray_TYPE(target.array) == cnp.NPY_INT64:
-        memcpy(cnp.PyArray_DATA(copy), cnp.PyArray_DATA(target.array), cnp.PyArray_NBYTES(copy))    # the usual case
+    if not fits(target, x, dim):
+        raise ValueError(f"{name}: input {shape} needs a target of shape {shape[:dim] + shape[dim + 1:]}, one class "
+                         f"index per row of scores, got {(<object>target).shape}{way_out(target, x, dim)}")
+    cdef Py_ssize_t C = cnp.PyArray_DIM(x, <int>dim)
+    if weight is not None and ((<object>weight).shape != (C,) or cnp.PyArray_TYPE(weight) != cnp.PyArray_TYPE(x)):
+        raise ValueError(f"{name}: weight must hold one {x.dtype} per class, shape {(C,)}, got "
+                         f"{(<object>weight).shape} {weight.dtype}")
+    cdef ndarray copy = empty(cnp.PyArray_NDIM(target), <Py_ssize_t*>cnp.PyArray_DIMS(target), cnp.NPY_INT64)
+    if cnp.PyArray_ISCARRAY_RO(target) and cnp.PyArray_TYPE(target) == cnp.NPY_INT64:
+        memcpy(cnp.PyArray_DATA(copy), cnp.PyArray_DATA(target), cnp.PyArray_NBYTES(copy))          # the usual case
     else:
-        if (<object>target.array).dtype == np.uint64:               # before a large one becomes negative
-            raise_out_of_range(name, target.array, ignore_index, shape_of(x), C)
-        cnp.PyArray_CopyInto(copy, target.array)
+        if target.dtype == np.uint64:                               # before a large one becomes negative
+            raise_out_of_range(name, target, ignore_index, shape, C)
+        cnp.PyArray_CopyInto(copy, target)
     return copy
 
 
-cdef str way_out(Tensor target, Tensor x, Py_ssize_t dim):
+cdef str way_out(ndarray target, ndarray x, Py_ssize_t dim):
     """What makes class indices of a target that does not fit, as the end of a sentence."""
-    cdef str integers = ".long()" if is_float(target.array) else ""
-    if shape_of(target) == shape_of(x):
+    cdef str integers = ".long()" if is_float(target) else ""
+    cdef tuple shape = (<object>x).shape
+    if (<object>target).shape == shape:
         return f": of one-hot rows use target.argmax({dim})"
-    if shape_of(target) == x.shape[:dim] + (1,) + x.shape[dim + 1:]:
+    if (<object>target).shape == shape[:dim] + (1,) + shape[dim + 1:]:
         return f": use target.squeeze({dim}){integers}"
     return f": use target{integers}" if integers else ""
 
@@ -537,7 +538,9 @@ cdef Tensor total_of(Tensor losses, object target, object weight, long long igno
     if reduction == "sum":
         return losses.sum()
     counted = target[target != ignore_index]
-    return losses.sum() / float(counted.size if weight is None else weight[counted].sum(dtype=np.float64))
+    total = float(counted.size if weight is None else weight[counted].sum(dtype=np.float64))
+    # Where nothing counts the loss is nan, 0 / 0, and its gradient 0.
+    return losses.sum() / total if total != 0 else losses.sum() * 0.0 + float("nan")
 
 
 def cross_entropy(input, target, Tensor weight=None, long long ignore_index=-100, reduction="mean",
@@ -571,12 +574,14 @@ def cross_entropy(input, target, Tensor weight=None, long long ignore_index=-100
         raise ValueError(f"cross_entropy: label_smoothing must be from 0 to 1, got {label_smoothing}")
     if is_float(t.array):
         return _cross_entropy_of_probabilities(x, t, weight, ignore_index, reduction, label_smoothing)
-    cdef ndarray indices = class_indices("cross_entropy", x, t, weight, ignore_index, reduction)
-    cdef ndarray weights = None if weight is None else np.array(weight.array, order="C")
+    reduction = check_reduction(reduction)
+    cdef ndarray a = x.array, w = None if weight is None else weight.array
+    cdef ndarray indices = class_indices("cross_entropy", a, t.array, w, ignore_index)
+    cdef ndarray weights = None if w is None else np.array(w, order="C")
     cdef CrossEntropy op
-    if label_smoothing == 0 and cnp.PyArray_NDIM(x.array) <= 2:
+    if label_smoothing == 0 and cnp.PyArray_NDIM(a) <= 2:
         op = CrossEntropy.__new__(CrossEntropy)
-        return op.apply(x, indices, weights, ignore_index, reduction)
+        return op.apply(x, a, indices, weights, ignore_index, reduction)
     raise_out_of_range("cross_entropy", indices, ignore_index, x.shape, x.shape[min(x.ndim - 1, 1)])
     q = wanted(x, indices, weights, ignore_index, label_smoothing)
     return total_of(against(x, q), indices, weights, ignore_index, reduction)
@@ -585,11 +590,11 @@ def cross_entropy(input, target, Tensor weight=None, long long ignore_index=-100
 def _cross_entropy_of_probabilities(Tensor input, Tensor target, Tensor weight, ignore_index, reduction,
                                     double label_smoothing):
     """cross_entropy where the wanted distribution is given: a composite, differentiable in both arguments."""
-    check_reduction(reduction)
+    reduction = check_reduction(reduction)
     if target.shape != input.shape:
         raise ValueError(f"cross_entropy: a float target holds probabilities and needs the input's shape "
                          f"{input.shape}, got {target.shape}; class indices must be "
-                         f"integers{way_out(target, input, 0 if input.ndim == 1 else 1)}")
+                         f"integers{way_out(target.array, input.array, 0 if input.ndim == 1 else 1)}")
     check_pair("cross_entropy", input, target)
     if weight is not None and weight.shape != input.shape[min(input.ndim - 1, 1):][:1]:
         raise ValueError(f"cross_entropy: weight must hold one number per class of input {input.shape}, got "
@@ -633,10 +638,12 @@ def nll_loss(input, target, Tensor weight=None, long long ignore_index=-100, red
     tensor(1.)
     """
     cdef Tensor x = as_tensor(input, "input"), t = as_tensor(target, "target")
-    cdef ndarray indices = class_indices("nll_loss", x, t, weight, ignore_index, reduction)
+    reduction = check_reduction(reduction)
+    cdef ndarray w = None if weight is None else weight.array
+    cdef ndarray indices = class_indices("nll_loss", x.array, t.array, w, ignore_index)
     dim = 0 if x.ndim == 1 else 1
     raise_out_of_range("nll_loss", indices, ignore_index, x.shape, x.shape[dim])
-    cdef ndarray weights = None if weight is None else np.array(weight.array, order="C")
+    cdef ndarray weights = None if w is None else np.array(w, order="C")
     q = wanted(x, indices, weights, ignore_index, 0)
     losses = -where(q == 0, 0.0, q * x).sum(dim)
     return total_of(losses, indices, weights, ignore_index, reduction)

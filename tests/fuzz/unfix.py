@@ -19,12 +19,10 @@ ROOT = Path(__file__).parents[2]
 REPAIRS = {     # name: (file, what the repair says, what was there before)
     "labels shared with NumPy": (
         "ops/softmax.pyx",
-        """    cdef ndarray copy = empty(cnp.PyArray_NDIM(target.array), <Py_ssize_t*>cnp.PyArray_DIMS(target.array),
-""",
-        """    if cnp.PyArray_ISCARRAY_RO(target.array) and cnp.PyArray_TYPE(target.array) == cnp.NPY_INT64:
-        return target.array
-    cdef ndarray copy = empty(cnp.PyArray_NDIM(target.array), <Py_ssize_t*>cnp.PyArray_DIMS(target.array),
-""",
+        "    cdef ndarray copy = empty(",
+        """    if cnp.PyArray_ISCARRAY_RO(target) and cnp.PyArray_TYPE(target) == cnp.NPY_INT64:
+        return target
+    cdef ndarray copy = empty(""",
     ),
     "data of a computed tensor": ("tensor.pxi", "if self.op is not None and not same:", "if False:"),
     "a tensor initialised twice": ("tensor.pxi", "if self.array is not NO_NUMBERS:", "if False:"),
@@ -35,7 +33,11 @@ REPAIRS = {     # name: (file, what the repair says, what was there before)
     ),
     "outputs of grad": ("core.pyx", "        if not isinstance(y, Tensor):\n", "        if False:\n"),
     "a size that overflows": ("kernels/memory.pyx", "    if size > MAX_BYTES:\n", "    if False:\n"),
-    "input of a node": ("core.pyx", "if array is None or i >= len(self.edges):", "if array is None:"),
+    "input of a node": (
+        "core.pyx",
+        "self.b if i == 1 else None\n        if array is None or i >= len(self.edges):",
+        "self.b\n        if array is None:",
+    ),
     "rule of None": ("ops/shape.pyx", "    def rule(self, Tensor g not None):\n", "    def rule(self, Tensor g):\n"),
     "run_again": ("core.pyx", "if self is not observed or backward != observed_backward:", "if False:"),
     "the caller's array": (
