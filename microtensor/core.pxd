@@ -4,6 +4,11 @@ cimport cython
 from numpy cimport ndarray
 
 
+cdef extern from "Python.h":        # a recursion in C that Python would not see
+    int Py_EnterRecursiveCall(const char* where) except *
+    void Py_LeaveRecursiveCall()
+
+
 cdef class Version:
     cdef Py_ssize_t writes
 
@@ -23,6 +28,7 @@ cdef class Tensor:
     cdef Version get_version(self)
     cdef int before_write(self) except -1
     cdef void after_write(self)
+    cdef int set_gradient(self, Tensor gradient) except -1
 
 
 cdef enum:                          # what an op's backward or rule reads, as a set: record drops the rest

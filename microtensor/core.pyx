@@ -279,9 +279,11 @@ cdef class Op:
         global _depth
         if _depth == MAX_DEPTH:
             _dying.append(self.edges)
+            if self.g is not None:      # after a pass that an exception ended: it may hold a graph
+                _dying.append(self.g)
             return
         _depth += 1
-        self.edges = None
+        self.edges = self.g = None
         _depth -= 1
         if _depth == 0:
             while _dying:

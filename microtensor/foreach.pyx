@@ -234,6 +234,7 @@ def sgd_step(list groups not None, dict state not None):
         ValueError: if a parameter, its gradient and its velocity differ in shape or dtype; nothing is changed then.
     """
     cdef Tensor p, v
+    cdef ndarray x, g, w        # read once, as a copy of one may let another thread run, which may replace them
     cdef Update update
     cdef Piece* piece
     cdef list updates = [], written = [], new = []
@@ -248,22 +249,25 @@ def sgd_step(list groups not None, dict state not None):
                 continue
             check_float("SGD", p)
             check_writeable("SGD", p)
-            if not alike(p.array, p.gradient.array):
+            x, g = p.array, p.gradient.array
+            if not alike(x, g):
                 raise ValueError(f"SGD: a parameter is {p.shape} {p.dtype}, its gradient {p.gradient.shape} "
                                  f"{p.gradient.dtype}")
-            piece = update.add(p.array)
-            piece.g = update.address(p.gradient.array, False)
+            w = None if v is None else v.array
+            if w is not None and not alike(x, w):
+                raise ValueError(f"SGD: a parameter is {p.shape} {p.dtype}, its momentum buffer {v.shape} {v.dtype}: "
+                                 "it changed since the last step; make a new optimizer")
+            piece = update.add(x)
+            piece.g = update.address(g, False)
             written.append(p)
             if update.options[1] == 0:              # no momentum, and so no velocity
                 continue
-            if v is None:
-                v = wrap(empty_like(p.array))
+            if w is None:
+                w = empty_like(x)
+                v = wrap(w)
                 new.append((p, v))
                 piece.first = True
-            elif not alike(p.array, v.array):
-                raise ValueError(f"SGD: a parameter is {p.shape} {p.dtype}, its momentum buffer {v.shape} {v.dtype}: "
-                                 "it changed since the last step; make a new optimizer")
-            piece.v = update.address(v.array, True)
+            piece.v = update.address(w, True)
             written.append(v)
     for update in updates:
         update.run()
@@ -368,14 +372,16 @@ cdef int run_on(const PieceLoops* loops, double option, str name, list tensors) 
     """Check the tensors, write to all of them, and count the writes."""
     cdef Update update = update_with(loops)
     cdef Tensor tensor
+    cdef list written = []          # not the caller's list, which may change while the loop runs
     update.options[0] = option
     for item in tensors:
         tensor = checked(name, item)
         check_float(name, tensor)
         check_writeable(name, tensor)
         update.add(tensor.array)
+        written.append(tensor)
     update.run()
-    for tensor in tensors:
+    for tensor in written:
         tensor.after_write()
     return 0
 

@@ -118,7 +118,8 @@ cdef Tensor operand(object value, Tensor like):
     if isinstance(value, float):
         return holding(empty(0, NULL, cnp.PyArray_TYPE(like.array) if to_float else cnp.NPY_FLOAT32), value)
     if isinstance(value, np.generic):
-        return operand(value.item(), like)
+        number = value.item()
+        return None if isinstance(number, np.generic) else operand(number, like)        # a longdouble stays one
     if isinstance(value, int) and to_float:
         return holding(empty(0, NULL, cnp.PyArray_TYPE(like.array)), value)
     cdef object dtype = like.array.dtype
@@ -323,7 +324,10 @@ cdef class Tensor:
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise RuntimeError(f"grad must have its tensor's shape and dtype {self.shape} {self.dtype}, "
                                    f"got {value.shape} {value.dtype}")
-        cdef Tensor below = value
+        self.set_gradient(value)
+
+    cdef int set_gradient(self, Tensor gradient) except -1:
+        cdef Tensor below = gradient
         cdef int depth = self.depth
         while below is not None:
             depth += 1
@@ -332,7 +336,8 @@ cdef class Tensor:
                                    "one before: set some .grad to None, or use mt.grad")
             below.depth = max(below.depth, depth)
             below = below.gradient
-        self.gradient = value
+        self.gradient = gradient
+        return 0
 
     def zero_grad(self):
         """Forget the gradient: ``x.grad = None``."""
@@ -384,7 +389,9 @@ cdef class Tensor:
         if not same:
             _replacements += 1
             self.replaced = _replacements
-        self.array, self.version = array, version
+        cdef ndarray old = self.array           # lives until both are set: its end may run code that writes
+        self.version = version
+        self.array = array
 
     # -- out of it
 
@@ -465,8 +472,8 @@ cdef class Tensor:
 
     def __copy__(self):
         cdef Tensor tensor = _rebuild(type(self), self.array, self.needs_gradient)
-        tensor.version, tensor.op, tensor.gradient = self.get_version(), self.op, self.gradient
-        tensor.depth = self.depth
+        tensor.version, tensor.op = self.get_version(), self.op
+        tensor.set_gradient(self.gradient)
         return tensor
 
     def __deepcopy__(self, memo):
@@ -475,7 +482,7 @@ cdef class Tensor:
         array = cnp.PyArray_NewCopy(self.array, cnp.NPY_KEEPORDER)
         cdef Tensor tensor = _rebuild(type(self), array, self.needs_gradient)
         memo[id(self)] = tensor
-        tensor.gradient = copy.deepcopy(self.gradient, memo)
+        tensor.set_gradient(copy.deepcopy(self.gradient, memo))
         return tensor
 
     def __reduce__(self):
@@ -913,6 +920,14 @@ def index_steps(key):
 
 cdef object _settled(object key):
     """An index of integers, slices, None, ..., and arrays that nobody else holds."""
+    Py_EnterRecursiveCall(" in an index")
+    try:
+        return _settled_part(key)
+    finally:
+        Py_LeaveRecursiveCall()
+
+
+cdef object _settled_part(object key):
     if key is None or key is Ellipsis or isinstance(key, (bool, np.bool_)):
         return key
     if isinstance(key, slice):

@@ -4,6 +4,8 @@ docs/architecture.md.
 
 import array as array_module
 import contextlib
+import copy
+import gc
 import os
 import shutil
 import signal
@@ -11,6 +13,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from pathlib import Path
 
@@ -580,6 +583,130 @@ def test_chain_of_gradients_is_limited():
             (x * 2).backward()
             x = x.grad.requires_grad_()
     assert first.grad is not None
+
+
+def test_graph_that_failed_passes_left_dies_without_recursion():
+    s = leaf(1)
+    for _ in range(100_000):
+        w = leaf(1)
+        y = w * w
+        w.data = mt.ones(1)
+        with pytest.raises(RuntimeError, match="replaced"):
+            mt.grad(y, w, s, create_graph=True)
+        s = y
+    del s, y
+
+
+def test_deep_copy_keeps_to_the_limit_of_gradients():
+    x, top = mt.ones(1), None
+    x.grad = mt.ones(1)
+    with pytest.raises(RuntimeError, match="chain of more than 1000"):
+        for _ in range(2000):
+            top = copy.deepcopy(x, {id(x.grad): top} if top is not None else {})
+
+
+@pytest.mark.parametrize("function", [mt.add, mt.matmul], ids=["add", "matmul"])
+def test_collector_that_replaces_data_between_two_reads(function):
+    """On Python 3.11 and before the collector runs, and calls __del__, wherever a tuple is made."""
+    x, y, big = (mt.ones(4, 3, 1), mt.ones(4, 1, 2), mt.ones(4, 3, 1000)) if function is mt.matmul else (
+        mt.ones(4), mt.ones(1), mt.ones(1_000_000))
+
+    class Cycle:
+        def __del__(self):
+            x.data = big
+
+    hold = [(i,) * n for i in range(5000) for n in (1, 2, 3)]        # no tuple is left to be used again
+    gc.collect()
+    gc.disable()
+    threshold = gc.get_threshold()
+    try:
+        cycle = Cycle()
+        cycle.itself = cycle
+        del cycle
+        hold.append([[] for _ in range(100)])
+        gc.set_threshold(1)
+        gc.enable()
+        z = function(x, y)
+    finally:
+        gc.set_threshold(*threshold)
+        gc.enable()
+    assert z.shape in {(4,), (1_000_000,), (4, 3, 2)} and np.isfinite(z.numpy()).all()
+
+
+def test_mixed_dtypes_while_another_thread_replaces_data():
+    integers, single = mt.ones(1, 3_000_000).long(), mt.ones(3_000_000)
+    for function in (mt.add, lambda a, b: mt.where(mt.tensor([True]), a, b)):
+        for delay in range(5):
+            x = mt.ones(3_000_000, dtype=mt.float64)
+            thread = threading.Thread(target=lambda x=x, d=delay: (time.sleep(d / 1000), setattr(x, "data", single)))
+            thread.start()
+            try:
+                z = function(x, integers)
+                assert z[0, 0].item() == z[0, -1].item() == (2 if function is mt.add else 1)
+            except RuntimeError as error:
+                assert "replaced" in str(error)
+            thread.join()
+
+
+def test_sgd_while_another_thread_forgets_the_gradients():
+    net = mt.nn.Linear(1500, 1500)
+    net.weight.data = net.weight.detach().t()
+    optimizer = mt.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    for i in range(16):
+        net.weight.grad, net.bias.grad = mt.ones(1500, 1500), mt.ones(1500)
+        thread = threading.Thread(target=lambda i=i: (time.sleep(i % 8 / 2000), net.zero_grad()))
+        thread.start()
+        optimizer.step()
+        thread.join()
+
+
+def test_where_reads_its_condition_once():
+    class Number(int):
+        def __float__(self):
+            condition.data = condition.float()
+            return float(int(self))
+
+    condition = mt.tensor([True, False])
+    assert mt.where(condition, mt.zeros(2), Number(7)).tolist() == [0, 7]
+
+
+def test_write_when_data_is_replaced_counts():
+    array = np.ones(4)
+    x, w = mt.from_numpy(array), mt.ones(4, dtype=mt.float64, requires_grad=True)
+    seen = weakref.ref(array, lambda _: x.zero_())
+    del array
+    new = mt.full((4,), 3.0, dtype=mt.float64)
+    with contextlib.suppress(RuntimeError):
+        x.data = new
+        y = (w * x).sum()
+        y.backward()
+        assert w.grad.tolist() == x.tolist()
+    assert seen() is None
+
+
+def test_recursion_in_c_ends():
+    nested = []
+    nested.append(nested)
+    deep = ()
+    for _ in range(100_000):
+        deep = (deep,)
+    for key in (nested, deep):
+        with pytest.raises(RecursionError):
+            mt.ones(3)[key]
+        with pytest.raises(RecursionError):
+            mt.ones(3)[key] = 1
+    net = mt.nn.Sequential(mt.nn.Linear(2, 2))
+    net[0].parent = net
+    assert len(list(net.parameters())) == 2
+    with pytest.raises(RecursionError):
+        net.state_dict()
+
+
+def test_number_of_another_kind_is_no_operand():
+    for number in (np.longdouble(1), np.clongdouble(1), np.datetime64(1, "s")):
+        for use in (lambda n: mt.ones(3) + n, lambda n: n + mt.ones(3), lambda n: mt.maximum(mt.ones(3), n)):
+            with pytest.raises(TypeError):
+                use(number)
 
 
 # -- indices

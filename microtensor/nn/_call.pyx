@@ -5,6 +5,11 @@ import collections
 cdef type deque = collections.deque
 
 
+cdef extern from "Python.h":        # a recursion in C that Python would not see
+    int Py_EnterRecursiveCall(const char* where) except *
+    void Py_LeaveRecursiveCall()
+
+
 cdef class ModuleBase:
     """The part of ``nn.Module`` that is compiled."""
 
@@ -45,7 +50,11 @@ cdef int _collect(ModuleBase module, set memo, str path, list found) except -1:
     module._refuse_hidden_parts()
     found.append((path, module))
     cdef dict attributes = module.__dict__
-    for name, value in attributes.items():
-        if isinstance(value, ModuleBase):
-            _collect(<ModuleBase>value, memo, f"{path}.{name}" if path else name, found)
+    Py_EnterRecursiveCall(" in the modules of a module")        # one may be its own part
+    try:
+        for name, value in attributes.items():
+            if isinstance(value, ModuleBase):
+                _collect(<ModuleBase>value, memo, f"{path}.{name}" if path else name, found)
+    finally:
+        Py_LeaveRecursiveCall()
     return 0

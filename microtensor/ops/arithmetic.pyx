@@ -16,12 +16,14 @@ from numpy cimport ndarray
 from microtensor.kernels cimport simd
 from microtensor.core cimport (
     CONTEXT, INPUT, NOTHING, OTHER, OUTPUT, Engine, Op, Tensor, as_tensor, empty_like, is_float, is_single, operand,
-    operators, record, shape_of, wrap,
+    operators, record, wrap,
 )
 from microtensor.kernels.broadcast cimport Cursor, Plan, make_plan, next_run, start_at
 from microtensor.kernels.simd cimport real
 from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, UNIT, parallel_for
-from microtensor.ops.base cimport Binary, BinaryLoops, Unary, UnaryLoops, binary, empty_broadcast, promote, unary
+from microtensor.ops.base cimport (
+    Binary, BinaryLoops, Unary, UnaryLoops, binary, check_promoted, empty_broadcast, promote, unary,
+)
 
 import numpy as np
 
@@ -877,11 +879,12 @@ cdef void where_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first, Py
 cdef class Where(Op):
     """a where the condition holds, b elsewhere."""
 
-    cdef Tensor apply(self, Tensor condition, Tensor a, Tensor b):
+    cdef Tensor apply(self, ndarray condition, Tensor a, Tensor b):
         a, b = promote(a, b)
-        self.context, self.a, self.b = condition.array, a.array, b.array
-        self.y = empty_broadcast(self, (condition.array, a.array, b.array))
-        self.input_shapes = (shape_of(a), shape_of(b))
+        self.context, self.a, self.b = condition, a.array, b.array
+        check_promoted(self)
+        self.y = empty_broadcast(self, (condition, self.a, self.b))
+        self.input_shapes = ((<object>self.a).shape, (<object>self.b).shape)
         self.run_forward()
         return record(self, a, b)
 
@@ -950,8 +953,9 @@ def where(condition, input, other):
     >>> mt.where(x > 0, x, 0.0)
     tensor([1., 0.])
     """
-    cdef Tensor c = as_tensor(condition, "condition"), x, y
-    if c.array.dtype.kind != "b":
+    cdef Tensor x, y
+    cdef ndarray c = as_tensor(condition, "condition").array        # once: a number may be an object that runs code
+    if c.dtype.kind != "b":
         raise TypeError(f"where needs a bool condition, got {c.dtype}: compare it with something first")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         either_float = isinstance(input, float) or isinstance(other, float)
@@ -959,7 +963,7 @@ def where(condition, input, other):
     x, y = operands("where", input, other)
     if not is_float(x.array) and not is_float(y.array):
         dtype = result_type(x, y)
-        return wrap(np.asarray(np.where(c.array, x.array.astype(dtype), y.array.astype(dtype))))
+        return wrap(np.asarray(np.where(c, x.array.astype(dtype), y.array.astype(dtype))))
     cdef Where op = Where.__new__(Where)
     return op.apply(c, x, y)
 

@@ -114,6 +114,7 @@ cdef class WithBias(Op):
 
 cdef Tensor as_float(object input)
 cdef tuple promote(Tensor a, Tensor b)
+cdef int check_promoted(Op op) except -1
 cdef ndarray empty_broadcast(Op op, tuple arrays)
 cdef ndarray empty_of(tuple shape, int typenum)
 cdef Py_ssize_t normal_dim(object dim, Py_ssize_t ndim) except -1

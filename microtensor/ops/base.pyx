@@ -155,15 +155,17 @@ cdef class Binary(Op):
     """An op y = f(a, b), element by element, broadcast."""
 
     cdef Tensor apply(self, const BinaryLoops* loops, Tensor a, Tensor b):
-        if cnp.PyArray_TYPE(a.array) != cnp.PyArray_TYPE(b.array) or not is_float(a.array):
-            a, b = promote(a, b)
-        self.loops = loops
         self.a, self.b = a.array, b.array
-        if cnp.PyArray_SAMESHAPE(a.array, b.array):
-            self.y = empty_like(a.array)
+        if cnp.PyArray_TYPE(self.a) != cnp.PyArray_TYPE(self.b) or not is_float(self.a):
+            a, b = promote(a, b)
+            self.a, self.b = a.array, b.array
+            check_promoted(self)
+        self.loops = loops
+        if cnp.PyArray_SAMESHAPE(self.a, self.b):
+            self.y = empty_like(self.a)
         else:
-            self.y = empty_broadcast(self, (a.array, b.array))
-            self.input_shapes = ((<object>a.array).shape, (<object>b.array).shape)
+            self.y = empty_broadcast(self, (self.a, self.b))
+            self.input_shapes = ((<object>self.a).shape, (<object>self.b).shape)
         self.run_forward()
         return record(self, a, b)
 
@@ -254,6 +256,14 @@ cdef tuple promote(Tensor a, Tensor b):
     if dtype.kind != "f":
         dtype = np.float32
     return Tensor.to(a, dtype), Tensor.to(b, dtype)
+
+
+cdef int check_promoted(Op op) except -1:
+    """Raise unless the op's two arrays are of one float dtype: another thread may have replaced one since promote."""
+    if cnp.PyArray_TYPE(op.a) != cnp.PyArray_TYPE(op.b) or not is_float(op.a):
+        raise RuntimeError(f"{type(op).__name__.lower()}: data was replaced while it was converted, and its dtypes are "
+                           f"now {op.a.dtype} and {op.b.dtype}: let one thread at a time replace data")
+    return 0
 
 
 cdef Tensor as_float(object input):

@@ -9,7 +9,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    INPUT, NOTHING, OTHER, Op, Tensor, as_tensor, contiguous, empty, is_float, is_single, operators, record, shape_of,
+    INPUT, NOTHING, OTHER, Op, Tensor, as_tensor, contiguous, empty, is_float, is_single, operators, record,
     wrap,
 )
 from microtensor.kernels.broadcast cimport MAX_DIMS
@@ -285,10 +285,11 @@ cdef ndarray starts(object array):
 cdef class MatMul(Op):
     """a b, for matrices or batches of them."""
 
-    cdef Tensor apply(self, Tensor a, Tensor b):
-        self.a, self.b = a.array, b.array
-        if cnp.PyArray_NDIM(a.array) > 2 or cnp.PyArray_NDIM(b.array) > 2:
-            self.input_shapes = (shape_of(a), shape_of(b))
+    cdef Tensor apply(self, Tensor a, Tensor b, ndarray left, ndarray right):
+        """left, right: their arrays when they were checked."""
+        self.a, self.b = left, right
+        if cnp.PyArray_NDIM(left) > 2 or cnp.PyArray_NDIM(right) > 2:
+            self.input_shapes = ((<object>left).shape, (<object>right).shape)
         self.run_forward()
         return record(self, a, b)
 
@@ -319,20 +320,21 @@ cdef class MatMul(Op):
 
 
 cdef Tensor _matmul(Tensor a, Tensor b):
-    cdef int a_ndim = cnp.PyArray_NDIM(a.array), b_ndim = cnp.PyArray_NDIM(b.array)
+    cdef ndarray left = a.array, right = b.array
+    cdef int a_ndim = cnp.PyArray_NDIM(left), b_ndim = cnp.PyArray_NDIM(right)
     if a_ndim == 0 or b_ndim == 0:
         raise ValueError(f"matmul needs at least one dimension each, got shapes {a.shape} and {b.shape}: "
                          "use * for numbers")
-    cdef Py_ssize_t columns = cnp.PyArray_DIM(a.array, a_ndim - 1)
-    cdef Py_ssize_t rows = cnp.PyArray_DIM(b.array, b_ndim - 2 if b_ndim > 1 else 0)
+    cdef Py_ssize_t columns = cnp.PyArray_DIM(left, a_ndim - 1)
+    cdef Py_ssize_t rows = cnp.PyArray_DIM(right, b_ndim - 2 if b_ndim > 1 else 0)
     if columns != rows:
         raise ValueError(f"matmul: shapes {a.shape} and {b.shape} do not match: {columns} columns on the left, "
                          f"{rows} rows on the right")
-    if cnp.PyArray_TYPE(a.array) != cnp.PyArray_TYPE(b.array):
+    if cnp.PyArray_TYPE(left) != cnp.PyArray_TYPE(right):
         raise TypeError(f"matmul: both must have one dtype, got {a.dtype} and {b.dtype}: convert one with .to(dtype), "
                         "an array with .astype(dtype)")
-    if not is_float(a.array):
-        return wrap(np.asarray(np.matmul(a.array, b.array)))
+    if not is_float(left):
+        return wrap(np.asarray(np.matmul(left, right)))
     # A vector is a row on the left and a column on the right, and that dimension goes away again.
     if a_ndim == 1:
         return _matmul(Tensor.reshape(a, (1, columns)), b).squeeze(-2 if b_ndim > 1 else 0)
@@ -340,12 +342,12 @@ cdef Tensor _matmul(Tensor a, Tensor b):
         return _matmul(a, Tensor.reshape(b, (rows, 1))).squeeze(-1)
     if a_ndim > 2 and b_ndim > 2:
         try:
-            np.broadcast_shapes(shape_of(a)[:-2], shape_of(b)[:-2])
+            np.broadcast_shapes((<object>left).shape[:-2], (<object>right).shape[:-2])
         except ValueError:
             raise ValueError(f"matmul: the leading dimensions of shapes {a.shape} and {b.shape} do not "
                              "broadcast") from None
     cdef MatMul op = MatMul.__new__(MatMul)
-    return op.apply(a, b)
+    return op.apply(a, b, left, right)
 
 
 def matmul(input, other):
