@@ -263,8 +263,7 @@ def sgd_step(list groups not None, dict state not None):
             if update.options[1] == 0:              # no momentum, and so no velocity
                 continue
             if w is None:
-                w = empty_like(x)
-                v = wrap(w)
+                v = wrap(w := empty_like(x))
                 new.append((p, v))
                 piece.first = True
             piece.v = update.address(w, True)
