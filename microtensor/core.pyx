@@ -685,9 +685,7 @@ cdef class Engine:
             for i in range(n):
                 leaf = <Tensor>self.leaves[i]
                 gradient = leaf.gradient
-                if leaf.depth == MAX_DEPTH_OF_GRADIENTS:
-                    raise RuntimeError(f"a chain of more than {MAX_DEPTH_OF_GRADIENTS} gradients, each the .grad of "
-                                       "the one before: set some .grad to None, or use mt.grad")
+                check_depth(leaf.depth + 1)
                 if leaf.replaced > self.replacements or gradient is not None and not alike(gradient.array, leaf.array):
                     raise RuntimeError(f"backward to a leaf of shape {leaf.shape} {leaf.dtype}, whose data or gradient "
                                        "was replaced meanwhile: compute the forward again")

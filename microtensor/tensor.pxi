@@ -130,15 +130,18 @@ cdef Tensor operand(object value, Tensor like):
             return wrap(np.asarray(value, np.int64 if dtype.kind == "b" else dtype))
         except OverflowError:           # out of an 8-bit dtype's range, say: compared as it is, and wrapped otherwise
             return wrap(np.asarray(value, np.int64))
-    if isinstance(value, ndarray):
-        return wrap(np.array(plain(value), order="C"))     # a copy: a graph may keep it, and the caller write into it
-    return None
+    return copied_in(value) if isinstance(value, ndarray) else None
+
+
+cdef Tensor copied_in(ndarray array):
+    """A tensor with a copy of the array: a graph may keep it, and the caller write into the array."""
+    return wrap(np.array(plain(array), order="C"))
 
 
 cdef Tensor taken(object value, str name):
-    """as_tensor of what is no Tensor: a copy of a NumPy array, as operand makes one."""
+    """as_tensor of what is no Tensor."""
     if isinstance(value, ndarray):
-        return wrap(np.array(plain(value), order="C"))
+        return copied_in(value)
     raise TypeError(f"{name} must be a Tensor or a NumPy array, not {type(value).__name__}: make a tensor of numbers "
                     "with mt.tensor(...)")
 
@@ -178,6 +181,14 @@ cdef Py_ssize_t _replacements = 0
 
 cdef enum:
     MAX_DEPTH_OF_GRADIENTS = 1000       # .grad of .grad of ...: they die by recursion
+
+
+cdef inline int check_depth(int depth) except -1:
+    if depth > MAX_DEPTH_OF_GRADIENTS:
+        raise RuntimeError(f"a chain of more than {MAX_DEPTH_OF_GRADIENTS} gradients, each the .grad of the one "
+                           "before: set some .grad to None, or use mt.grad")
+    return 0
+
 
 cdef ndarray NO_NUMBERS = np.empty(0, np.float32)
 
@@ -331,9 +342,7 @@ cdef class Tensor:
         cdef int depth = self.depth
         while below is not None:
             depth += 1
-            if depth > MAX_DEPTH_OF_GRADIENTS:
-                raise RuntimeError(f"a chain of more than {MAX_DEPTH_OF_GRADIENTS} gradients, each the .grad of the "
-                                   "one before: set some .grad to None, or use mt.grad")
+            check_depth(depth)
             below.depth = max(below.depth, depth)
             below = below.gradient
         self.gradient = gradient
