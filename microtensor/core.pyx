@@ -613,6 +613,10 @@ cdef class Engine:
                 edge, dx = op.edges[i], gradients[i]
                 if edge is None or dx is None:
                     continue
+                if not isinstance(dx, Tensor):      # an operator of a subclass of Tensor gave it
+                    raise TypeError(f"backward of {type(op).__name__} with create_graph=True: its rule gave a gradient "
+                                    f"of type {type(dx).__name__}: the operators of a subclass of Tensor must return "
+                                    "tensors")
                 if op.input_shapes is not None:
                     dx = ops.sum_to(dx, op.input_shapes[i])
                 self.deliver(edge, dx, False)

@@ -53,6 +53,34 @@ def test_op_rule_equals_kernel(sample, seed):
     assert rule_error(sample, seed) <= LIMITS["rule"]
 
 
+class Sevens(mt.Tensor):
+    """A tensor whose operators give what is no tensor."""
+
+    def seven(self, other=None):
+        return 7
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = seven
+    __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __neg__ = __getitem__ = seven
+
+
+def test_op_rule_survives_operators_that_give_no_tensor(sample):
+    """A rule is Python on the inputs: in a subclass their operators may give anything."""
+    inputs = [Sevens(x, requires_grad=True) for x in sample.inputs]
+    y = sample.function(*inputs)
+    upstream = mt.tensor(np.random.default_rng(0).standard_normal(y.shape), dtype=y.dtype)
+    try:
+        found = gradients(sample, inputs, upstream, create_graph=True)
+    except (TypeError, ValueError, AttributeError, RuntimeError):
+        return
+    assert all(d is None or isinstance(d, mt.Tensor) for d in found)
+
+
+def test_gradient_of_a_rule_that_is_no_tensor_is_refused():
+    x = Sevens([1.0, 2.0], requires_grad=True)
+    with pytest.raises(TypeError, match="Mul with create_graph=True: its rule gave a gradient of type int"):
+        mt.grad(x.square().sum(), x, create_graph=True)
+
+
 def runs_that_change_bits(function):
     """The ops whose run, forward or backward, gives other bits when it is repeated, and how many runs were repeated."""
     changed, repeated = [], []
