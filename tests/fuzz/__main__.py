@@ -98,17 +98,26 @@ class Fuzzer:
             seen = now
             return True
 
-        size = max(len(lines) // 2, 1)
-        while True:
-            start = len(lines) - size
-            while start > -size:
-                candidate = lines[:max(start, 0)] + lines[start + size:]
-                if len(candidate) < len(lines) and candidate and shows(candidate):
-                    lines = candidate
-                start -= size
-            if size == 1:
-                break
-            size //= 2
+        def shorter(lines, size):
+            while True:
+                start = len(lines) - size
+                while start > -size:
+                    candidate = lines[:max(start, 0)] + lines[start + size:]
+                    if len(candidate) < len(lines) and candidate and shows(candidate):
+                        lines = candidate
+                    start -= size
+                if size == 1:
+                    return lines
+                size //= 2
+
+        lines = shorter(lines, max(len(lines) // 2, 1))
+        for i in reversed(range(len(lines))):           # an earlier tensor in place of one that a line computes
+            earlier = [line.result for line in lines[:i] if line.result and line.result[0] == "t"]
+            if lines[i].result and lines[i].result[0] == "t":
+                candidates = (lines[:i] + [line.with_tensor(lines[i].result, name) for line in lines[i + 1:]]
+                              for name in reversed(earlier))
+                lines = next((candidate for candidate in candidates if shows(candidate)), lines)
+        lines = shorter(lines, 1)
         for i, line in enumerate(lines):
             for layout in programs.LAYOUTS[1:]:
                 text = line.text.replace(repr(layout), "'plain'")

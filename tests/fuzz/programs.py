@@ -166,6 +166,11 @@ class Line:
         text = self.text.format(*[form.format(name) for name in self.tensors]) if self.tensors else self.text
         return text if self.result is None else f"{self.result} = {text}"
 
+    def with_tensor(self, name, other):
+        """The line with another tensor in place of one."""
+        tensors = [other if tensor == name else tensor for tensor in self.tensors]
+        return Line(self.text, tensors, self.result, self.pure, self.calm)
+
     @classmethod
     def read(cls, text):
         """A line from its repr."""
