@@ -26,8 +26,8 @@ cdef class Tensor:
     cdef object __weakref__
 
     cdef Version get_version(self)
+    cdef int check_new(self) except -1
     cdef int before_write(self) except -1
-    cdef void after_write(self)
     cdef int set_gradient(self, Tensor gradient) except -1
 
 
@@ -123,6 +123,8 @@ cdef Tensor wrap(ndarray array)
 cdef void set_number(ndarray one, double value) noexcept
 cdef Tensor holding(ndarray one, double value)
 cdef Tensor view_of(Tensor base, ndarray array)
+cdef bint broadcasts_to(ndarray array, ndarray like) noexcept
+cdef Version version_of(Tensor x, ndarray array, Op op)
 cdef Tensor record(Op op, Tensor a, Tensor b=*, Tensor c=*)
 cdef Tensor record_all(Op op, list inputs)
 cdef Tensor operand(object value, Tensor like)

@@ -331,12 +331,12 @@ cdef class Op:
         y.op, y.needs_gradient = self, True
         self.saved = reads != NOTHING
         if reads & INPUT:
-            self.version_a = a.get_version()
+            self.version_a = version_of(a, self.a, self)
             self.writes += self.version_a.writes
         else:
             self.a = None
         if reads & OTHER:
-            self.version_b = b.get_version()
+            self.version_b = version_of(b, self.b, self)
             self.writes += self.version_b.writes
         else:
             self.b = None
@@ -399,7 +399,7 @@ cdef class Op:
 
     cpdef Tensor output(self):
         """The saved output as a tensor in its place in the graph."""
-        if self.y is None:
+        if self.y is None or self.edges is None:        # before it is recorded, writes to it would not be noticed
             raise IndexError(f"{type(self).__name__} keeps no output")
         return _in_graph(self.y, self, self.version_y)
 
@@ -433,6 +433,14 @@ cdef class Op:
 
     def __repr__(self):
         return f"<{type(self).__name__}>"
+
+
+cdef Version version_of(Tensor x, ndarray array, Op op):
+    """x's version, if it still has the array that an op computed with: writes to that would not be noticed."""
+    if x.array is not array:
+        raise RuntimeError(f"{type(op).__name__}: the data of an input of shape {x.shape} was replaced while it ran, "
+                           "by an observer or another thread: compute the forward again")
+    return x.get_version()
 
 
 cdef Tensor _in_graph(ndarray array, object edge, Version version):
@@ -613,12 +621,12 @@ cdef class Engine:
                 edge, dx = op.edges[i], gradients[i]
                 if edge is None or dx is None:
                     continue
+                if op.input_shapes is not None:
+                    dx = ops.sum_to(dx, op.input_shapes[i])
                 if not isinstance(dx, Tensor):      # an operator of a subclass of Tensor gave it
                     raise TypeError(f"backward of {type(op).__name__} with create_graph=True: its rule gave a gradient "
                                     f"of type {type(dx).__name__}: the operators of a subclass of Tensor must return "
                                     "tensors")
-                if op.input_shapes is not None:
-                    dx = ops.sum_to(dx, op.input_shapes[i])
                 self.deliver(edge, dx, False)
         return 0
 
@@ -730,7 +738,7 @@ cdef class Engine:
 
     cdef object copied(self, object gradient):
         """A gradient in memory of its own: a Tensor under create_graph, an ndarray otherwise."""
-        return ops.clone(gradient) if self.create_graph else copy_of(<ndarray>gradient)
+        return <Tensor?>ops.clone(gradient) if self.create_graph else copy_of(<ndarray>gradient)
 
 
 cdef inline object identity(object x):

@@ -9,13 +9,11 @@ cimport numpy as cnp
 from libc.stdlib cimport free, realloc
 from numpy cimport ndarray
 
-from microtensor.core cimport Tensor, alike, contiguous, empty, empty_like, holding, is_float, is_single, wrap
+from microtensor.core cimport Tensor, Version, alike, empty, empty_like, holding, is_float, is_single, wrap
 from microtensor.kernels cimport simd
 from microtensor.kernels.simd cimport real
 from microtensor.kernels.sums cimport larger, sum_squares_run
 from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, MAX_PARTS, UNIT, parallel_for
-
-import numpy as np
 
 cnp.import_array()
 
@@ -74,7 +72,7 @@ cdef class Update:
     cdef double result                  # the loops' results, added up or, if largest, the largest
     cdef bint largest
     cdef list arrays                    # what the pieces point into
-    cdef list copies                    # (array, its contiguous copy) to copy back; None where there is none
+    cdef dict copies                    # by piece, [(array, a contiguous one in its place, whether it is written)]
 
     def __cinit__(self):
         self.arrays = []
@@ -83,12 +81,24 @@ cdef class Update:
         free(self.pieces)
 
     cdef char* address(self, ndarray array, bint written) except? NULL:
-        """Where the array's elements are, or those of a contiguous copy; copied back after run, if it is written."""
-        cdef ndarray straight = contiguous(array)
+        """Where the array's elements are, or those of a contiguous one that takes its place while its piece runs."""
+        cdef ndarray straight = array
+        if not cnp.PyArray_ISCARRAY_RO(array):
+            straight = empty_like(array)
+            self.copies = self.copies or {}
+            self.copies.setdefault(self.count - 1, []).append((array, straight, written))
         self.arrays.append(straight)
-        if written and straight is not array:
-            self.copies = [*(self.copies or []), (array, straight)]
         return <char*>cnp.PyArray_DATA(straight)
+
+    cdef int exchange(self, Py_ssize_t piece, bint entering) except -1:
+        """Copy the arrays of a piece in before it runs, and out after; others may share their memory."""
+        cdef ndarray array, straight
+        for array, straight, written in self.copies.get(piece, ()):
+            if entering:
+                cnp.PyArray_CopyInto(straight, array)
+            elif written:
+                cnp.PyArray_CopyInto(array, straight)
+        return 0
 
     cdef Piece* add(self, ndarray x, bint written=True) except NULL:
         cdef Piece* pieces
@@ -98,13 +108,13 @@ cdef class Update:
                 raise MemoryError
             self.pieces = pieces
         cdef Piece* piece = self.pieces + self.count
+        self.count += 1
         piece.x = self.address(x, written)
         piece.g = piece.v = NULL
         piece.first = False
         piece.single = is_single(x)
         piece.n = cnp.PyArray_SIZE(x)
         self.longest = max(self.longest, piece.n)
-        self.count += 1
         return piece
 
     cdef int run(self) except -1:
@@ -116,12 +126,13 @@ cdef class Update:
             job.results[part] = 0
         for k in range(self.count):
             job.piece = self.pieces + k
+            if self.copies is not None:
+                self.exchange(k, True)
             parallel_for(piece_part, &job, job.piece.n, UNIT, ELEMENTS_PER_THREAD)
+            if self.copies is not None:
+                self.exchange(k, False)
         for part in range(parts):
             self.result = larger(self.result, job.results[part]) if self.largest else self.result + job.results[part]
-        if self.copies is not None:
-            for array, copy in self.copies:
-                np.copyto(array, copy)
         return 0
 
 
@@ -143,10 +154,18 @@ cdef int check_float(str name, Tensor tensor) except -1:
     return 0
 
 
-cdef int check_writeable(str name, Tensor tensor) except -1:
-    if not cnp.PyArray_ISWRITEABLE(tensor.array):
-        raise ValueError(f"{name} writes in place, but a tensor of shape {tensor.shape} has read-only memory: "
+cdef int check_writeable(str name, ndarray array) except -1:
+    if not cnp.PyArray_ISWRITEABLE(array):
+        raise ValueError(f"{name} writes in place, but a tensor of shape {(<object>array).shape} has read-only memory: "
                          "use a clone()")
+    return 0
+
+
+cdef int count_writes(list versions) except -1:
+    """Whoever saved the memory before will notice."""
+    cdef Version version
+    for version in versions:
+        version.writes += 1
     return 0
 
 
@@ -237,7 +256,8 @@ def sgd_step(list groups not None, dict state not None):
     cdef ndarray x, g, w        # read once, as a copy of one may let another thread run, which may replace them
     cdef Update update
     cdef Piece* piece
-    cdef list updates = [], written = [], new = []
+    cdef list updates = [], new = []
+    cdef list written = []      # the versions of what is written
     for group in groups:
         update = sgd_update(group)
         updates.append(update)
@@ -248,8 +268,8 @@ def sgd_step(list groups not None, dict state not None):
             if p.gradient is None:
                 continue
             check_float("SGD", p)
-            check_writeable("SGD", p)
             x, g = p.array, p.gradient.array
+            check_writeable("SGD", x)
             if not alike(x, g):
                 raise ValueError(f"SGD: a parameter is {p.shape} {p.dtype}, its gradient {p.gradient.shape} "
                                  f"{p.gradient.dtype}")
@@ -257,9 +277,11 @@ def sgd_step(list groups not None, dict state not None):
             if w is not None and not alike(x, w):
                 raise ValueError(f"SGD: a parameter is {p.shape} {p.dtype}, its momentum buffer {v.shape} {v.dtype}: "
                                  "it changed since the last step; make a new optimizer")
+            if w is not None:
+                check_writeable("SGD", w)
             piece = update.add(x)
             piece.g = update.address(g, False)
-            written.append(p)
+            written.append(p.get_version())
             if update.options[1] == 0:              # no momentum, and so no velocity
                 continue
             if w is None:
@@ -267,11 +289,10 @@ def sgd_step(list groups not None, dict state not None):
                 new.append((p, v))
                 piece.first = True
             piece.v = update.address(w, True)
-            written.append(v)
+            written.append(v.get_version())
     for update in updates:
         update.run()
-    for p in written:
-        p.after_write()
+    count_writes(written)
     for p, v in new:
         state.setdefault(p, {})["momentum_buffer"] = v
     return len(written) > 0
@@ -371,17 +392,18 @@ cdef int run_on(const PieceLoops* loops, double option, str name, list tensors) 
     """Check the tensors, write to all of them, and count the writes."""
     cdef Update update = update_with(loops)
     cdef Tensor tensor
-    cdef list written = []          # not the caller's list, which may change while the loop runs
+    cdef ndarray array
+    cdef list written = []          # versions, not the caller's list, which may change while the loop runs
     update.options[0] = option
     for item in tensors:
         tensor = checked(name, item)
         check_float(name, tensor)
-        check_writeable(name, tensor)
-        update.add(tensor.array)
-        written.append(tensor)
+        array = tensor.array
+        check_writeable(name, array)
+        update.add(array)
+        written.append(tensor.get_version())
     update.run()
-    for tensor in written:
-        tensor.after_write()
+    count_writes(written)
     return 0
 
 
@@ -400,5 +422,6 @@ def increment_(Tensor counter not None):
     if cnp.PyArray_TYPE(counter.array) != cnp.NPY_INT64 or cnp.PyArray_NDIM(counter.array) != 0:
         raise TypeError(f"increment_ takes a 0-d int64 tensor, got {counter.shape} {counter.dtype}")
     counter.before_write()
+    cdef Version version = counter.get_version()
     (<long long*>cnp.PyArray_DATA(counter.array))[0] += 1
-    counter.after_write()
+    version.writes += 1

@@ -9,6 +9,8 @@ cdef class Version:
 
 cdef Tensor wrap(ndarray array):
     """A tensor around an array that nobody else writes into."""
+    if cnp.PyArray_TYPE(array) > cnp.NPY_FLOAT64:
+        check_dtype(array.dtype)
     cdef Tensor tensor = Tensor.__new__(Tensor)
     tensor.array = array
     return tensor
@@ -39,7 +41,8 @@ cdef ndarray lent(ndarray array):
     """Another array over the same memory, for the other side of the border between tensors and NumPy.
 
     The two have nothing else in common, so a new shape or dtype of one does not reach the other; and NumPy refuses to
-    resize memory whose owner has a weak reference.
+    resize memory whose owner has a weak reference. Functions of NumPy that are written in Python are given it as well:
+    others see their arguments, in a traceback or a profile.
     """
     cdef Loan loan = Loan.__new__(Loan)
     cdef object owner = array, base = cnp.get_array_base(array)
@@ -54,6 +57,17 @@ cdef ndarray lent(ndarray array):
     return view
 
 
+cdef bint broadcasts_to(ndarray array, ndarray like) noexcept:
+    """Whether an array broadcasts to the shape of another, and no further."""
+    cdef int d, extra = cnp.PyArray_NDIM(like) - cnp.PyArray_NDIM(array)
+    if extra < 0:
+        return False
+    for d in range(cnp.PyArray_NDIM(array)):
+        if cnp.PyArray_DIM(array, d) != 1 and cnp.PyArray_DIM(array, d) != cnp.PyArray_DIM(like, d + extra):
+            return False
+    return True
+
+
 def check_unmasked(array):
     """Raise TypeError for a masked array, whose numbers are not all meant."""
     if type(array) is not ndarray and isinstance(array, np.ma.MaskedArray):
@@ -63,7 +77,7 @@ def check_unmasked(array):
 cdef ndarray plain(ndarray array):
     """The array, if a tensor can hold what it means."""
     check_unmasked(array)
-    check_dtype(array.dtype)
+    check_dtype(<object>cnp.PyArray_DESCR(array))       # not .dtype, which a subclass may say anything of
     return array
 
 
@@ -222,14 +236,19 @@ cdef class Tensor:
         self.array = NO_NUMBERS            # until __init__, which a subclass may forget to call
 
     def __init__(self, data=(), *, bint requires_grad=False):
-        if self.array is not NO_NUMBERS:
-            raise RuntimeError("a tensor is initialised once: make a new one, or write into it with copy_()")
         global _replacements
-        array = np.array(data, np.float32)
+        self.check_new()
+        cdef ndarray array = lent(np.array(data, np.float32))       # an __array__ may give one that others hold
+        self.check_new()                                            # it may have run any code
         _replacements += 1          # a graph may hold the tensor as it was before
         self.replaced = _replacements
         self.array = array
         self.needs_gradient = requires_grad
+
+    cdef int check_new(self) except -1:
+        if self.array is not NO_NUMBERS or self.op is not None:
+            raise RuntimeError("a tensor is initialised once: make a new one, or write into it with copy_()")
+        return 0
 
     cdef Version get_version(self):
         if self.version is None:
@@ -237,7 +256,10 @@ cdef class Tensor:
         return self.version
 
     cdef int before_write(self) except -1:
-        """Every in-place write starts here: refuse it where it cannot be, or would be lost on the graph."""
+        """Every in-place write starts here: refuse it where it cannot be, or would be lost on the graph.
+
+        It ends by adding 1 to the version, taken together with the array: whoever saved the memory will notice.
+        """
         if recording and self.needs_gradient:
             raise RuntimeError(
                 f"in-place write to {'a leaf' if self.op is None else 'a computed'} tensor of shape {self.shape} that "
@@ -247,11 +269,6 @@ cdef class Tensor:
             raise ValueError(f"in-place write to read-only memory, a tensor of shape {self.shape}: an expanded view, "
                              "or an array that NumPy may not write to; use a clone()")
         return 0
-
-    cdef void after_write(self):
-        """And ends here: whoever saved the memory before will notice."""
-        cdef Version version = self.get_version()
-        version.writes += 1
 
     # -- what it is
 
@@ -463,7 +480,7 @@ cdef class Tensor:
         return <Py_hash_t>(<size_t><void*>self >> 4)        # of the identity; the lowest bits are 0
 
     def __repr__(self):
-        body = np.array2string(self.array, separator=", ", prefix="tensor(", threshold=1000, precision=4)
+        body = np.array2string(lent(self.array), separator=", ", prefix="tensor(", threshold=1000, precision=4)
         default = self.dtype in (float32, np.dtype(np.int64), np.dtype(np.bool_))
         parts = [body]
         if cnp.PyArray_SIZE(self.array) == 0:
@@ -510,14 +527,15 @@ cdef class Tensor:
         if recording and value.needs_gradient:
             raise RuntimeError("copy_ from a tensor that requires a gradient would not be recorded: use "
                                "source.detach()")
-        try:
-            np.broadcast_to(value.array, self.shape)
-        except ValueError:
-            raise ValueError(f"cannot copy shape {value.shape} into shape {self.shape}") from None
         self.before_write()
-        cdef ndarray array = self.array
-        np.copyto(array, value.array, casting="unsafe")
-        self.after_write()
+        cdef ndarray array = self.array, numbers = value.array
+        cdef Version version = self.get_version()
+        if not broadcasts_to(numbers, array):
+            raise ValueError(f"cannot copy shape {value.shape} into shape {self.shape}")
+        try:
+            cnp.PyArray_CopyInto(array, numbers)
+        finally:
+            version.writes += 1             # also where a number did not fit, and a warning is an error
         return self
 
     def fill_(self, value):
@@ -542,8 +560,10 @@ cdef class Tensor:
         *firsts, last = index_steps(key)
         for first in firsts:
             array = array[first if Ellipsis in first else (*first, Ellipsis)]       # a view, also of one element
-        array[last] = source.array
-        version.writes += 1
+        try:
+            array[last] = source.array
+        finally:
+            version.writes += 1
 
     def _in_place(self, Tensor result):
         """x += y: in place where no gradient is recorded, and elsewhere the recorded result under the name x."""
@@ -574,7 +594,8 @@ cdef class Tensor:
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         """Called by NumPy: for ``array + tensor``, which is Tensor's, and for ``np.sin(tensor)``, which is refused."""
         reflected = _REFLECTED.get(ufunc)
-        if reflected is not None and method == "__call__" and not options and not isinstance(inputs[0], Tensor):
+        if (reflected is not None and method == "__call__" and not options and len(inputs) == 2
+                and not isinstance(inputs[0], Tensor)):
             return getattr(self, reflected)(inputs[0])
         if "out" in options:            # array += tensor
             raise TypeError(f"np.{ufunc.__name__} writes no Tensor into an array, where no gradient would be recorded: "
@@ -669,11 +690,11 @@ cdef class Tensor:
 
     def any(self):
         """Whether any element is nonzero, as a 0-d bool tensor."""
-        return wrap(np.asarray(self.array.any()))
+        return wrap(np.asarray(lent(self.array).any()))
 
     def all(self):
         """Whether all elements are nonzero, as a 0-d bool tensor."""
-        return wrap(np.asarray(self.array.all()))
+        return wrap(np.asarray(lent(self.array).all()))
 
     def __getitem__(self, key):
         return ops.index(self, key)

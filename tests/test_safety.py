@@ -648,6 +648,7 @@ def test_mixed_dtypes_while_another_thread_replaces_data():
             thread.join()
 
 
+@pytest.mark.filterwarnings("ignore:SGD.step:UserWarning")      # where the other thread was the first
 def test_sgd_while_another_thread_forgets_the_gradients():
     net = mt.nn.Linear(1500, 1500)
     net.weight.data = net.weight.detach().t()
@@ -869,6 +870,220 @@ def test_compressed_archive_is_refused_before_it_is_read(tmp_path):
     np.savez_compressed(path, x=np.zeros(10**7))
     with pytest.raises(ValueError, match="compressed"):
         mt.load(path)
+
+# -- found by the third hostile reading ----------------------------------------------------------------------------
+
+
+def test_sgd_refuses_a_momentum_buffer_it_may_not_write():
+    p = mt.nn.Parameter(mt.ones(4))
+    p.grad = mt.ones(4)
+    optimizer = mt.optim.SGD([p], lr=0.1, momentum=0.9)
+    kept = np.ones(4, np.float32)
+    kept.flags.writeable = False
+    optimizer.state[p] = {"momentum_buffer": mt.from_numpy(kept)}
+    with pytest.raises(ValueError, match="SGD writes in place"):
+        optimizer.step()
+    assert p.tolist() == [1, 1, 1, 1] and kept.tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("second", [lambda w: w.t(), lambda w: w[::2], lambda w: w[:, 0]], ids=["t", "rows", "column"])
+def test_steps_of_parameters_that_share_memory_add_up(second):
+    """Tied weights: none is copied before the other's step and back after it."""
+    w = mt.zeros(4, 4)
+    first, other = mt.nn.Parameter(w), mt.nn.Parameter(second(w))
+    for parameter in (first, other):
+        parameter.grad = mt.ones(*parameter.shape)
+    expected = np.zeros((4, 4))
+    expected -= 1
+    view = np.asarray(second(mt.from_numpy(expected)).numpy())
+    view -= 1
+    mt.optim.SGD([first, other], lr=1.0).step()
+    assert w.tolist() == expected.tolist()
+    mt.optim.SGD([other, first], lr=1.0).step()
+    assert w.tolist() == (2 * expected).tolist()
+
+
+def test_clipping_scales_a_shared_gradient_for_each_that_has_it():
+    norms = {}
+    for name, turn in (("straight", lambda g: g), ("turned", lambda g: g.t())):
+        shared = mt.ones(3, 3)
+        p, q = mt.nn.Parameter(mt.ones(3, 3)), mt.nn.Parameter(mt.ones(3, 3))
+        p.grad = q.grad = turn(shared)
+        mt.nn.utils.clip_grad_norm_([p, q], 1.0)
+        norms[name] = np.linalg.norm(shared.numpy())
+    assert norms["straight"] == pytest.approx(norms["turned"], rel=1e-6)
+
+
+def test_array_ufunc_without_inputs_is_refused():
+    with pytest.raises(TypeError, match="takes arrays"):
+        mt.ones(3).__array_ufunc__(np.add, "__call__")
+
+
+def test_computed_tensor_is_not_initialised_again():
+    y = mt.zeros(0, requires_grad=True).exp()
+    y.data = mt.Tensor.__new__(mt.Tensor)
+    with pytest.raises(RuntimeError, match="initialised once"):
+        y.__init__([0.0] * 1000, requires_grad=True)
+
+    class Initialises:
+        def __array__(self, dtype=None, copy=None):
+            late.__init__([1.0, 2.0])
+            return np.ones(3, np.float32)
+
+    late = mt.Tensor.__new__(mt.Tensor)
+    with pytest.raises(RuntimeError, match="initialised once"):
+        late.__init__(Initialises())
+    assert late.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("dtype", [np.longdouble, np.float16, np.complex64, "O", ">f4"], ids=str)
+def test_where_takes_no_dtype_that_tensors_do_not_hold(dtype):
+    with pytest.raises(TypeError):
+        mt.where(np.ones(3, bool), np.ones(3, dtype), 1)
+
+
+def test_where_refuses_a_mask():
+    with pytest.raises(TypeError, match="mask"):
+        mt.where(np.array([True] * 3), np.ma.masked_array([1.0, 99.0, 3.0], [0, 1, 0]), 0)
+
+
+def test_dtype_of_a_subclass_is_not_believed():
+    class Single(np.ndarray):
+        dtype = property(lambda self: np.dtype("f4"))
+
+    with pytest.raises(TypeError, match="not object"):
+        mt.from_numpy(np.array([object(), object()]).view(Single)[::-1])
+
+
+def test_tensor_made_of_somebodys_array_keeps_its_memory():
+    a = np.ones(1000, np.float32)
+
+    class Lends:
+        def __array__(self, dtype=None, copy=None):
+            return a
+
+    t, w = mt.Tensor(Lends()), mt.ones(1000, requires_grad=True)
+    y = t * w
+    with contextlib.suppress(ValueError):
+        a.resize((1,), refcheck=False)
+    y.sum().backward()
+    assert t.shape == (1000,) and w.grad.shape == (1000,)
+
+
+def arrays_in_frames(call):
+    """The arrays that functions of NumPy written in Python are called with, as a profile hook sees them."""
+    found = []
+
+    def hook(frame, event, argument):
+        if event == "call":
+            found.extend(value for value in frame.f_locals.values() if type(value) is np.ndarray)
+            for value in frame.f_locals.values():
+                if isinstance(value, (tuple, list)):
+                    found.extend(item for item in value if type(item) is np.ndarray)
+
+    sys.setprofile(hook)
+    try:
+        with contextlib.suppress(Exception):
+            call()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+SEEN = {
+    "expand": lambda x: x.expand(3, 4), "expand that fails": lambda x: x.expand(3, 2), "repr": repr,
+    "any": lambda x: x.any(), "all": lambda x: x.all(), "copy_": lambda x: x.copy_(mt.ones(4)),
+    "copy_ that fails": lambda x: x.copy_(mt.ones(3)), "cat": lambda x: mt.cat([x, x]),
+    "stack": lambda x: mt.stack([x, x]), "matmul": lambda x: x.reshape(1, 2, 2) @ x.reshape(1, 2, 2),
+    "labels": lambda x: mt.cross_entropy(x.reshape(1, 4), mt.tensor([1]), label_smoothing=0.1),
+    "labels out of range": lambda x: mt.cross_entropy(x.reshape(1, 4), mt.tensor([7])),
+    "argmax": lambda x: x.long().argmax(0), "sum": lambda x: x.long().sum(), "max": lambda x: x.long().max(),
+    "clamp": lambda x: x.long().clamp(0, 1), "where": lambda x: mt.where(x > 0, x.long(), x.long()),
+    "pos_weight": lambda x: mt.binary_cross_entropy_with_logits(x, x.sigmoid(), pos_weight=mt.ones(4)),
+    "scale_": lambda x: mt.nn.utils.clip_grad_norm_(x, 0.1), "index": lambda x: x[[0, 1]], "to": lambda x: x.double(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_numpy_never_shows_a_tensors_own_array(name):
+    """It must be another object, over memory that cannot be resized."""
+    made = []
+    mt.core.observe(lambda op, backward: made.extend(op.results(backward)))
+    try:
+        x = mt.ones(4).clone()
+        for array in arrays_in_frames(lambda: SEEN[name](x)):
+            before = x.tolist()
+            with contextlib.suppress(ValueError, AttributeError, TypeError):
+                array.dtype = np.int8
+            with contextlib.suppress(ValueError):
+                array.resize((1,), refcheck=False)
+            assert x.dtype == mt.float32 and x.shape == (4,) and x.tolist() == before
+    finally:
+        mt.core.observe(None)
+
+
+def test_write_that_ends_in_an_exception_is_counted():
+    x, w = mt.ones(3, requires_grad=True), mt.tensor([2.0, 3.0, 4.0])
+    for write in (lambda: w.copy_(mt.tensor(np.array([1e300, 0, 0]))),
+                  lambda: w.__setitem__(slice(2), mt.tensor(np.array([1e300, 0.0])))):
+        y = (x * w).sum()
+        with np.errstate(over="raise"), contextlib.suppress(FloatingPointError):
+            write()
+        with pytest.raises(RuntimeError, match="in place"):
+            y.backward()
+
+
+@pytest.mark.parametrize("use", [lambda x, w: x * w, lambda x, w: w.log(), lambda x, w: w.reshape(3, 1) * 1,
+                                 lambda x, w: w[1:] * 2], ids=["mul", "log", "reshape", "index"])  # fmt: skip
+def test_data_replaced_while_an_op_runs_is_noticed(use):
+    x, w = mt.ones(3, requires_grad=True), mt.ones(3, requires_grad=True)
+    mt.core.observe(lambda op, backward: setattr(w, "data", mt.zeros(3)))
+    try:
+        with pytest.raises(RuntimeError, match="was replaced while it ran"):
+            use(x, w)
+    finally:
+        mt.core.observe(None)
+
+
+def test_statistics_replaced_while_batch_norm_runs_are_not_counted_for_the_new():
+    mean, variance = mt.zeros(2), mt.ones(2)
+    old = mean.detach()
+    x = mt.ones(2, requires_grad=True)
+    y = (x * old).sum()
+    mt.core.observe(lambda op, backward: op.name == "BatchNorm" and setattr(mean, "data", mt.zeros(2)))
+    try:
+        mt.batch_norm(mt.randn(5, 2), mean, variance, training=True)
+    finally:
+        mt.core.observe(None)
+    with pytest.raises(RuntimeError, match="in place"):
+        y.backward()            # the old memory was written into
+
+
+def test_output_of_an_op_that_is_not_recorded_is_not_handed_out():
+    seen = []
+
+    def look(op, backward):
+        with pytest.raises(IndexError, match="keeps no output"):
+            op.output()
+        seen.append(op.results()[0].tolist())
+
+    mt.core.observe(look)
+    try:
+        mt.ones(3, requires_grad=True).exp()
+    finally:
+        mt.core.observe(None)
+    assert np.allclose(seen, np.e)
+
+
+def test_functions_of_ops_that_were_replaced_give_no_other_type(monkeypatch):
+    x = mt.ones(3, requires_grad=True)
+    y = (x * mt.ones(2, 3)).sum()
+    monkeypatch.setattr(mt.ops, "sum_to", lambda *arguments: 5)
+    with pytest.raises(TypeError, match="gradient of type int"):
+        mt.grad(y, x, create_graph=True)
+    monkeypatch.setattr(mt.ops, "to", lambda x, dtype: x)
+    with pytest.raises(TypeError, match="float tensor"):
+        mt.zeros(5, dtype=mt.int8).relu()
 
 
 # -- import

@@ -15,8 +15,8 @@ from numpy cimport ndarray
 
 from microtensor.kernels cimport simd
 from microtensor.core cimport (
-    CONTEXT, INPUT, NOTHING, OTHER, OUTPUT, Engine, Op, Tensor, as_tensor, empty_like, is_float, is_single, operand,
-    operators, record, wrap,
+    CONTEXT, INPUT, NOTHING, OTHER, OUTPUT, Engine, Op, Tensor, as_tensor, empty_like, is_float, is_single, lent,
+    operand, operators, record, wrap,
 )
 from microtensor.kernels.broadcast cimport Cursor, Plan, make_plan, next_run, start_at
 from microtensor.kernels.simd cimport real
@@ -26,6 +26,8 @@ from microtensor.ops.base cimport (
 )
 
 import numpy as np
+
+from microtensor.core import from_numpy
 
 from microtensor.ops.base import result_type
 from microtensor.ops.sample import Sample, Stated, binary_samples, unary_samples
@@ -820,7 +822,7 @@ def clamp(input, min=None, max=None):
         if bound is not None and bound != bound:
             raise ValueError(f"clamp: {name} is nan")
     if not is_float(x.array) and not isinstance(min, float) and not isinstance(max, float):
-        return wrap(np.asarray(np.clip(x.array, min, max)))
+        return wrap(np.asarray(np.clip(lent(x.array), min, max)))
     cdef Clamp op = Clamp.__new__(Clamp)
     op.options[0] = float("-inf") if min is None else min
     op.options[1] = float("inf") if max is None else max
@@ -959,11 +961,11 @@ def where(condition, input, other):
         raise TypeError(f"where needs a bool condition, got {c.dtype}: compare it with something first")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         either_float = isinstance(input, float) or isinstance(other, float)
-        input = wrap(np.asarray(input, np.float32 if either_float else None))
+        input = from_numpy(np.array(input, np.float32 if either_float else None, subok=True))
     x, y = operands("where", input, other)
     if not is_float(x.array) and not is_float(y.array):
         dtype = result_type(x, y)
-        return wrap(np.asarray(np.where(c, x.array.astype(dtype), y.array.astype(dtype))))
+        return wrap(np.asarray(np.where(lent(c), x.array.astype(dtype), y.array.astype(dtype))))
     cdef Where op = Where.__new__(Where)
     return op.apply(c, x, y)
 

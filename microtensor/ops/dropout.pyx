@@ -8,7 +8,7 @@ cimport cython
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from microtensor.core cimport Op, Tensor, as_tensor, contiguous, empty_like, is_single, record, wrap
+from microtensor.core cimport Op, Tensor, as_tensor, contiguous, empty_like, is_single, lent, record, wrap
 from microtensor.kernels.simd cimport real
 from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, UNIT, parallel_for
 from microtensor.ops.base cimport as_float
@@ -103,7 +103,7 @@ cdef class Dropout(Op):
         return 0
 
     def rule(self, Tensor g not None):
-        cdef ndarray ones = np.ones_like(as_float(g).array, order="C"), factors = empty_like(ones)
+        cdef ndarray ones = np.ones_like(lent(as_float(g).array), order="C"), factors = empty_like(ones)
         self.mask(ones, factors)
         return (g * wrap(factors),)
 

@@ -9,8 +9,8 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    INPUT, NOTHING, OTHER, Op, Tensor, as_tensor, contiguous, empty, is_float, is_single, operators, record,
-    wrap,
+    INPUT, NOTHING, OTHER, Op, Tensor, as_tensor, contiguous, empty, is_float, is_single, lent, operators,
+    record, wrap,
 )
 from microtensor.kernels.broadcast cimport MAX_DIMS
 from microtensor.kernels.gemm cimport Matrix, gemm
@@ -259,7 +259,8 @@ cdef ndarray product(ndarray left, ndarray right):
         count *= <Py_ssize_t>size
     y = empty_of(batch + (m, n), cnp.PyArray_TYPE(left))
     # Where each matrix of the batch begins; a broadcast dimension has stride 0.
-    a_start, b_start = starts(np.broadcast_to(a, batch + (m, k))), starts(np.broadcast_to(b, batch + (k, n)))
+    a_start = starts(np.broadcast_to(lent(left), batch + (m, k)))
+    b_start = starts(np.broadcast_to(lent(right), batch + (k, n)))
     job.single, job.m, job.n, job.k, job.y_bytes = is_single(y), m, n, k, m * n * cnp.PyArray_ITEMSIZE(y)
     job.a, job.b, job.y = matrix_of(left), matrix_of(right), Matrix(cnp.PyArray_DATA(y), n, 1)
     job.a_start = <const Py_ssize_t*>cnp.PyArray_DATA(a_start)

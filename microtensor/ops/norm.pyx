@@ -8,7 +8,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    CONTEXT, INPUT, OTHER, Tensor, as_tensor, contiguous, empty, empty_like, is_float, is_single, record, wrap,
+    CONTEXT, INPUT, OTHER, Tensor, Version, as_tensor, contiguous, empty, empty_like, is_float, is_single, record, wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.lines cimport (
@@ -381,7 +381,9 @@ def batch_norm(input, Tensor running_mean, Tensor running_var, Tensor weight=Non
     if bias is None:
         bias = wrap(np.zeros(channels, a.dtype))
     cdef ndarray means = vector_of("running_mean", running_mean, a, channels)
+    cdef Version version_of_means = None if means is None else (<Tensor>running_mean).get_version()
     cdef ndarray variances = vector_of("running_var", running_var, a, channels)
+    cdef Version version_of_variances = None if variances is None else (<Tensor>running_var).get_version()
     cdef ndarray w = vector_of("weight", weight, a, channels), b = vector_of("bias", bias, a, channels)
     if not training:
         if running_mean is None or running_var is None:
@@ -406,10 +408,10 @@ def batch_norm(input, Tensor running_mean, Tensor running_var, Tensor weight=Non
     y = op.apply(x, weight, bias, a, w, b, statistics)
     if running_mean is not None:
         move_towards(means, mean, 1, momentum)
-        running_mean.after_write()
+        version_of_means.writes += 1
     if running_var is not None:
         move_towards(variances, mean + channels, n / (n - 1.), momentum)
-        running_var.after_write()
+        version_of_variances.writes += 1
     return y
 
 

@@ -16,7 +16,8 @@ from libc.string cimport memcpy
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    CONTEXT, INPUT, OUTPUT, Tensor, as_tensor, contiguous, either, empty, is_float, is_single, operators, wrap,
+    CONTEXT, INPUT, OUTPUT, Tensor, as_tensor, contiguous, either, empty, is_float, is_single, lent, operators,
+    wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.broadcast cimport MAX_DIMS
@@ -122,7 +123,7 @@ def sum(input, dim=None, bint keepdim=False, *, axis=None, bint keepdims=False):
     cdef Tensor x = as_tensor(input, "input")
     dim, keepdim = either(dim, axis), keepdim or keepdims
     if not is_float(x.array):
-        return wrap(np.asarray(np.sum(x.array, axis=_axis(dim), keepdims=keepdim, dtype=np.int64)))
+        return wrap(np.asarray(np.sum(lent(x.array), axis=_axis(dim), keepdims=keepdim, dtype=np.int64)))
     cdef Sum op = Sum.__new__(Sum)
     return op.apply(&SUM_LOOPS, x, dim, keepdim)
 
@@ -451,7 +452,7 @@ cdef Tensor _of_integers(object function, str name, Tensor x, object dim, bint k
     shape = x.shape
     check_not_empty(name, 0 not in [shape[d] for d in range(x.ndim) if dims >> d & 1],
                     0 not in [shape[d] for d in range(x.ndim) if not dims >> d & 1], x.array)
-    return wrap(np.asarray(function(x.array, axis=_axis(dim) if x.ndim else None, keepdims=keepdim)))
+    return wrap(np.asarray(function(lent(x.array), axis=_axis(dim) if x.ndim else None, keepdims=keepdim)))
 
 
 def amax(input, dim=None, bint keepdim=False, *, axis=None, bint keepdims=False):
@@ -740,8 +741,8 @@ cdef Tensor _arg(object function, Tensor input, Tensor x, object dim, bint keepd
         run_max(array, ~<Dims>0 if dim is None else <Dims>1 << axis, empty(kept, shape, cnp.PyArray_TYPE(array)), index,
                 None)
     else:
-        found = function(np.atleast_1d(array), axis=None if dim is None else axis)
-        np.copyto(index, np.reshape(found, (<object>index).shape))
+        found = function(np.atleast_1d(lent(array)), axis=None if dim is None else axis)
+        (<object>index)[...] = np.reshape(found, (<object>index).shape)
     return wrap(index)
 
 

@@ -9,8 +9,8 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    Engine, Op, Tensor, as_tensor, contiguous, either, is_float, operators, picks_once, record, record_all,
-    shape_of, wrap,
+    Engine, Op, Tensor, as_tensor, contiguous, either, is_float, lent, operators, picks_once, record, record_all,
+    shape_of, version_of, wrap,
 )
 from microtensor.ops.base cimport normal_dim
 
@@ -24,8 +24,9 @@ cnp.import_array()
 
 cdef Tensor record_view(Op op, Tensor x):
     """record for an output that may share x's memory."""
+    cdef ndarray array = op.a
     cdef Tensor y = record(op, x)
-    y.version = x.get_version()
+    y.version = version_of(x, array, op)
     return y
 
 
@@ -246,7 +247,7 @@ cdef class Expand(Op):
     cdef tuple shape, target    # x's, y's
 
     cdef int run_forward(self) except -1:
-        self.y = np.broadcast_to(self.a, self.target)
+        self.y = np.broadcast_to(lent(self.a), self.target)
         return 0
 
     cdef int run_backward(self) except -1:
@@ -467,7 +468,7 @@ cdef class Cat(Op):
         return parts
 
     cdef int run_forward(self) except -1:
-        self.y = np.concatenate(self.context, axis=self.dim)
+        self.y = np.concatenate([lent(array) for array in self.context], axis=self.dim)
         return 0
 
     cdef int give_gradients(self, Engine engine) except -1:

@@ -10,8 +10,8 @@ from libc.string cimport memcpy
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    CONTEXT, INPUT, Op, Tensor, as_tensor, contiguous, either, empty, empty_like, is_float, is_single, record,
-    set_number, wrap,
+    CONTEXT, INPUT, Op, Tensor, as_tensor, contiguous, either, empty, empty_like, is_float, is_single, lent,
+    record, set_number, wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.lines cimport MAX_HEIGHT, Block, height_in_cache, rows_at
@@ -505,7 +505,7 @@ cdef bint fits(ndarray target, ndarray x, Py_ssize_t dim) noexcept:
 
 cdef int raise_out_of_range(str name, object target, long long ignore_index, tuple shape, Py_ssize_t C) except -1:
     """Raise for the first class index that is out of range, if there is one."""
-    rows = target.reshape(-1)
+    rows = lent(target).reshape(-1)
     wrong = np.flatnonzero((rows != ignore_index) & ((rows < 0) | (rows >= C)))
     if wrong.size:
         raise IndexError(f"{name}: class index {rows[wrong[0]]} at row {wrong[0]} is out of range for input "
@@ -516,10 +516,11 @@ cdef int raise_out_of_range(str name, object target, long long ignore_index, tup
 cdef Tensor wanted(Tensor x, object target, object weight, long long ignore_index, double smoothing):
     """The distribution q that each row is compared with, times its class's weight: x's shape; 0 for ignored rows."""
     cdef Py_ssize_t dim = 0 if x.ndim == 1 else 1, C = x.shape[dim]
+    target = lent(target)
     one_hot = np.expand_dims(target, dim) == np.arange(C).reshape((C,) + (1,) * (x.ndim - dim - 1))
     q = (1 - smoothing) * one_hot + smoothing / C
     if weight is not None:
-        q = q * np.reshape(weight, (C,) + (1,) * (x.ndim - dim - 1))
+        q = q * np.reshape(lent(weight), (C,) + (1,) * (x.ndim - dim - 1))
     return wrap(np.asarray(q * np.expand_dims(target != ignore_index, dim), x.dtype))
 
 
