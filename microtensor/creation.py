@@ -69,6 +69,17 @@ def _shape(sizes):
     return sizes
 
 
+def _number(name, value):
+    """Python's int, float or bool of a number that may be NumPy's, or an array or tensor of no dimension."""
+    number = value.numpy() if isinstance(value, Tensor) else value      # raises where a gradient would be lost
+    if isinstance(number, (np.generic, np.ndarray)) and number.ndim == 0:
+        number = number.item()
+    if not isinstance(number, (int, float)):
+        shape = f" of shape {number.shape}" if isinstance(number, np.ndarray) else ""
+        raise TypeError(f"{name} takes ints and floats, not a {type(value).__name__}{shape}: convert it first")
+    return number
+
+
 def _made(array, requires_grad):
     check_dtype(array.dtype)
     return from_numpy(array).requires_grad_(requires_grad)
@@ -107,6 +118,7 @@ def arange(start, end=None, step=1, *, dtype=None, requires_grad=False):
     """
     if end is None:
         start, end = 0, start
+    start, end, step = (_number("arange", x) for x in (start, end, step))
     if step == 0:
         raise ValueError("arange needs a step other than 0")
     if dtype is None:

@@ -4,6 +4,7 @@ import copy
 import operator
 import pickle
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -172,6 +173,13 @@ def test_filled_tensors_hold_their_number():
         ((5, 0, -2), [5, 3, 1], mt.int64),
         ((0, 1, 0.25), [0, 0.25, 0.5, 0.75], mt.float32),
         ((0,), [], mt.int64),
+        ((True,), [0], mt.int64),
+        ((0, 2, np.float32(0.5)), [0, 0.5, 1, 1.5], mt.float32),
+        ((0, 2, np.array(0.5)), [0, 0.5, 1, 1.5], mt.float32),
+        ((0, 2, mt.tensor(0.5)), [0, 0.5, 1, 1.5], mt.float32),
+        ((np.float16(2.5),), [0, 1, 2], mt.float32),
+        ((np.float64(2.5),), [0, 1, 2], mt.float32),
+        ((mt.tensor(1), np.uint8(3)), [1, 2], mt.int64),
     ],
 )
 def test_arange_counts(arguments, expected, dtype):
@@ -182,6 +190,13 @@ def test_arange_counts(arguments, expected, dtype):
 def test_arange_refuses_a_step_of_zero():
     with pytest.raises(ValueError, match="step"):
         mt.arange(0, 3, 0)
+
+
+@pytest.mark.parametrize("number", [Fraction(1, 4), 0.25j, "1", np.longdouble(1), np.ones(1), mt.ones(2), [1]])
+def test_arange_refuses_what_is_no_number(number):
+    for use in (lambda: mt.arange(number), lambda: mt.arange(0, 3, number)):
+        with pytest.raises(TypeError, match=f"arange takes ints and floats, not a {type(number).__name__}"):
+            use()
 
 
 @pytest.mark.parametrize("function", [mt.rand, mt.randn, lambda n, **k: mt.randint(0, 1000, (n,), **k), mt.randperm])
