@@ -4,7 +4,7 @@ import operator
 
 import numpy as np
 
-from microtensor.core import Tensor, check_dtype, check_unmasked, float32, from_numpy
+from microtensor.core import Tensor, check_dtype, check_range, check_unmasked, float32, from_numpy
 from microtensor.random import default_generator
 
 
@@ -80,6 +80,13 @@ def _number(name, value):
     return number
 
 
+def _check_numbers(dtype, *numbers):
+    """Raise OverflowError unless each number fits into the dtype, if that is one of integers."""
+    array = np.empty(0, dtype)
+    for number in numbers:
+        check_range(number, array)
+
+
 def _made(array, requires_grad):
     check_dtype(array.dtype)
     return from_numpy(array).requires_grad_(requires_grad)
@@ -104,7 +111,9 @@ def full(size, fill_value, *, dtype=None, requires_grad=False):
     """A tensor of one number; by default of the number's dtype, as ``tensor`` would have it."""
     if dtype is None:
         dtype = tensor(fill_value).dtype
-    return _made(np.full(_shape((size,)), fill_value, dtype), requires_grad)
+    number = _number("full", fill_value)
+    _check_numbers(dtype, number)
+    return _made(np.full(_shape((size,)), number, dtype), requires_grad)
 
 
 def arange(start, end=None, step=1, *, dtype=None, requires_grad=False):
@@ -121,9 +130,15 @@ def arange(start, end=None, step=1, *, dtype=None, requires_grad=False):
     start, end, step = (_number("arange", x) for x in (start, end, step))
     if step == 0:
         raise ValueError("arange needs a step other than 0")
-    if dtype is None:
-        dtype = float32 if any(isinstance(x, float) for x in (start, end, step)) else np.int64
-    return _made(np.arange(start, end, step).astype(dtype), requires_grad)
+    ints = all(isinstance(x, int) for x in (start, end, step))
+    dtype = np.dtype(dtype or (np.int64 if ints else float32))
+    if ints and dtype.kind in "iu":             # without a dtype, NumPy's become floats where int64 ends
+        numbers = range(start, end, step)
+        _check_numbers(dtype, *numbers[:1], *numbers[-1:])
+        return _made(np.arange(start, end, step, dtype), requires_grad)
+    numbers = np.arange(start, end, step)
+    _check_numbers(dtype, *numbers[:1], *numbers[-1:])
+    return _made(numbers.astype(dtype), requires_grad)
 
 
 def eye(n, m=None, *, dtype=None, requires_grad=False):
@@ -147,6 +162,7 @@ def randint(low, high=None, size=(), *, generator=None, dtype=np.int64):
     """Uniform random integers from low (0 if only one bound is given) up to but without high."""
     if high is None:
         low, high = 0, low
+    _check_numbers(dtype, low, high - 1)
     stream = (generator or default_generator()).numpy
     return _made(np.asarray(stream.integers(low, high, _shape((size,)))).astype(dtype), False)
 

@@ -160,7 +160,7 @@ cdef Tensor taken(object value, str name):
                     "with mt.tensor(...)")
 
 
-cdef int check_range(object value, ndarray array) except -1:
+cpdef int check_range(object value, ndarray array) except -1:
     """Raise OverflowError for a Python number that integers of the array's dtype do not reach: it would wrap around."""
     if cnp.PyArray_ISINTEGER(array) and isinstance(value, (int, float, np.integer, np.floating)):
         dtype = array.dtype

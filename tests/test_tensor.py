@@ -192,6 +192,47 @@ def test_arange_refuses_a_step_of_zero():
         mt.arange(0, 3, 0)
 
 
+def test_creation_refuses_to_lose_a_gradient():
+    x = mt.tensor(1.0, requires_grad=True)
+    for use in (lambda: mt.arange(0, 3, x), lambda: mt.full((2,), x)):
+        with pytest.raises(RuntimeError, match="detach"):
+            use()
+
+
+def test_creation_refuses_numbers_out_of_an_integers_range():
+    for use in (
+        lambda: mt.arange(250, 260, dtype=mt.uint8),
+        lambda: mt.arange(5, -5, -1, dtype=mt.uint8),
+        lambda: mt.arange(0.0, 300.0, dtype=mt.uint8),
+        lambda: mt.arange(2**63 - 2, 2**63 + 1),
+        lambda: mt.randint(0, 1000, (5,), dtype=mt.uint8),
+        lambda: mt.randint(-1, 5, (5,), dtype=mt.uint8),
+        lambda: mt.full((2,), float("nan"), dtype=mt.int64),
+        lambda: mt.full((2,), 300, dtype=mt.uint8),
+        lambda: mt.full((2,), mt.tensor(300.5), dtype=mt.uint8),
+        lambda: mt.full_like(mt.ones(2, dtype=mt.int8), np.float32(128)),
+    ):
+        with pytest.raises(OverflowError, match=r"does not fit into u?int"):
+            use()
+    assert mt.arange(250, 256, dtype=mt.uint8).tolist() == [250, 251, 252, 253, 254, 255]
+    assert mt.arange(5, -1, -5, dtype=mt.uint8).tolist() == [5, 0]
+    assert mt.arange(2**63 - 2, 2**63).tolist() == [2**63 - 2, 2**63 - 1]
+    assert mt.arange(255, 255, dtype=mt.int8).tolist() == []
+    assert mt.arange(0, 2, 0.5, dtype=mt.uint8).tolist() == [0, 0, 1, 1]
+    assert mt.arange(2**64, 2**65, 2**64, dtype=mt.float32).tolist() == [2.0**64]
+    assert mt.randint(255, 256, (2,), dtype=mt.uint8).tolist() == [255, 255]
+    assert mt.full((1,), 126.9, dtype=mt.int8).tolist() == [126]
+    assert mt.full((1,), 300, dtype=mt.bool).tolist() == [True]
+
+
+def test_full_takes_one_number():
+    for value in ([1, 2], np.ones(1), "3"):
+        with pytest.raises(TypeError, match="full takes ints and floats"):
+            mt.full((2,), value, dtype=mt.float32)
+    assert mt.full((2,), mt.tensor(3)).tolist() == [3, 3]
+    assert mt.full((2,), np.float64(0.5)).dtype == mt.float64
+
+
 @pytest.mark.parametrize("number", [Fraction(1, 4), 0.25j, "1", np.longdouble(1), np.ones(1), mt.ones(2), [1]])
 def test_arange_refuses_what_is_no_number(number):
     for use in (lambda: mt.arange(number), lambda: mt.arange(0, 3, number)):
