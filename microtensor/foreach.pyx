@@ -363,6 +363,7 @@ def total_norm(list tensors not None, double norm_type=2):
 
 def number_like(double number, Tensor like not None):
     """A 0-d tensor of the float tensor's dtype; inf where float32 ends."""
+    check_float("number_like", like)
     return holding(empty(0, NULL, cnp.PyArray_TYPE(like.array)), number)
 
 
