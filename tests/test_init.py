@@ -7,6 +7,7 @@ import pytest
 
 import microtensor as mt
 from microtensor.nn import init
+from microtensor.random import default_generator
 
 SHAPE = (200, 300)          # fan_in 300, fan_out 200
 
@@ -88,6 +89,17 @@ def test_generators_decide(fill):
     assert fill(mt.empty(3, 4)).tolist() == first
     assert fill(mt.empty(3, 4)).tolist() != first
     assert fill(mt.empty(0, 0)).shape == (0, 0)
+
+
+@pytest.mark.parametrize("fill", [init.uniform_, init.normal_, init.xavier_normal_, init.kaiming_uniform_, init.ones_,
+                                  init.zeros_, lambda tensor: init.constant_(tensor, 2.7)])
+@pytest.mark.parametrize("dtype", [mt.int64, mt.uint8, mt.bool])
+def test_integers_are_refused(fill, dtype):
+    tensor = mt.tensor([[1, 0], [0, 1]], dtype=dtype)
+    state = default_generator().get_state()
+    with pytest.raises(TypeError, match=rf"float tensors, got one of shape \(2, 2\) {dtype}"):
+        fill(tensor)
+    assert tensor.tolist() == [[1, 0], [0, 1]] and default_generator().get_state() == state
 
 
 def test_bad_arguments_change_nothing():

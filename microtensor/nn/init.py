@@ -28,7 +28,7 @@ def uniform_(tensor, a=0.0, b=1.0, generator=None):
     >>> mt.nn.init.uniform_(mt.empty(3), 2.0, 2.0)
     tensor([2., 2., 2.])
     """
-    return _fill(tensor, (generator or default_generator()).numpy.uniform(a, b, tensor.shape))
+    return _fill(tensor, lambda: (generator or default_generator()).numpy.uniform(a, b, tensor.shape))
 
 
 def normal_(tensor, mean=0.0, std=1.0, generator=None):
@@ -46,7 +46,7 @@ def normal_(tensor, mean=0.0, std=1.0, generator=None):
     >>> mt.nn.init.normal_(mt.empty(2), mean=3.0, std=0.0)
     tensor([3., 3.])
     """
-    return _fill(tensor, (generator or default_generator()).numpy.normal(mean, std, tensor.shape))
+    return _fill(tensor, lambda: (generator or default_generator()).numpy.normal(mean, std, tensor.shape))
 
 
 def constant_(tensor, val):
@@ -56,17 +56,17 @@ def constant_(tensor, val):
     >>> mt.nn.init.constant_(mt.empty(2), 0.3)
     tensor([0.3, 0.3])
     """
-    return _fill(tensor, val)
+    return _fill(tensor, lambda: val)
 
 
 def ones_(tensor):
     """Fill with 1; returns the tensor."""
-    return _fill(tensor, 1.0)
+    return _fill(tensor, lambda: 1.0)
 
 
 def zeros_(tensor):
     """Fill with 0; returns the tensor."""
-    return _fill(tensor, 0.0)
+    return _fill(tensor, lambda: 0.0)
 
 
 def xavier_uniform_(tensor, gain=1.0, generator=None):
@@ -206,9 +206,13 @@ def calculate_gain(nonlinearity, param=None):
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
 
 
-def _fill(tensor, values):
+def _fill(tensor, draw):
+    """Write what draw() gives, if the tensor can hold it: nothing is drawn for integers."""
+    if tensor.dtype.kind != "f":
+        raise TypeError(f"nn.init fills float tensors, got one of shape {tensor.shape} {tensor.dtype}: "
+                        "use .fill_(number), or a float dtype")
     with no_grad():
-        return tensor.copy_(values)
+        return tensor.copy_(draw())
 
 
 def _fans(tensor):
