@@ -1,5 +1,7 @@
 """What the registry's samples do not reach: extreme numbers, bounds, conventions."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,19 @@ def test_std_gradient_is_zero_where_all_are_equal():
 def test_broadcast_error_names_the_op_and_both_shapes():
     with pytest.raises(ValueError, match=r"add: shapes \(2, 3\) and \(4,\) do not broadcast"):
         mt.ones(2, 3) + mt.ones(4)
+
+
+def test_where_takes_arrays_beside_numbers():
+    mask, doubles = mt.tensor([True, False]), np.array([0.1, 0.2])
+    for y in (mt.where(mask, doubles, 1.0), mt.where(mask, doubles, 1), mt.where(~mask, 1.0, doubles)):
+        assert y.dtype == mt.float64 and y.tolist() == [0.1, 1.0]
+    assert mt.where(mask, 1, 2.5).dtype == mt.float32 and mt.where(mask, 1, 2).dtype == mt.int64
+    for bad in (np.ones(2, complex), np.ones(2, object), np.ones(2, np.float16), np.array(["a", "b"])):
+        with pytest.raises(TypeError, match=f"not {re.escape(str(bad.dtype))}: convert it first"):
+            mt.where(mask, bad, 1)
+    for bad in (1j, "a", None, np.ma.array(doubles, mask=[True, False])):
+        with pytest.raises(TypeError):
+            mt.where(mask, bad, 1)
 
 
 def test_where_refuses_a_condition_that_is_not_bool():

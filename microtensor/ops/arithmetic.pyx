@@ -27,8 +27,6 @@ from microtensor.ops.base cimport (
 
 import numpy as np
 
-from microtensor.core import from_numpy
-
 from microtensor.ops.base import result_type
 from microtensor.ops.sample import Sample, Stated, binary_samples, unary_samples
 
@@ -960,8 +958,7 @@ def where(condition, input, other):
     if c.dtype.kind != "b":
         raise TypeError(f"where needs a bool condition, got {c.dtype}: compare it with something first")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
-        either_float = isinstance(input, float) or isinstance(other, float)
-        input = from_numpy(np.array(input, np.float32 if either_float else None, subok=True))
+        input = as_tensor(np.asanyarray(input, np.float32 if isinstance(input, float) else None), "input")
     x, y = operands("where", input, other)
     if not is_float(x.array) and not is_float(y.array):
         dtype = result_type(x, y)
