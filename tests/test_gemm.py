@@ -287,6 +287,24 @@ def test_matmul_and_its_gradients_against_numpy(shapes, dtype, threads, rng):
     assert_near(y.grad.numpy(), a.swapaxes(-1, -2), g, batch * a.shape[-2])
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_product_of_more_rows_than_can_be_counted_is_nothing(create_graph):
+    """Without columns they take no memory, and must take no time."""
+    rows = mt.zeros(1, 1, 0).expand(2**40, 2**20, 0)
+    weight, bias = (mt.zeros(*shape, requires_grad=True) for shape in ((0, 0), (0,)))
+    for function, shape in (
+        (lambda x: mt.linear(x, weight, bias), (2**40, 2**20, 0)),
+        (lambda x: x @ weight, (2**40, 2**20, 0)),
+        (lambda x: weight @ x.transpose(-1, -2), (2**40, 0, 2**20)),
+        (lambda x: x.transpose(-1, -2) @ x, (2**40, 0, 0)),
+    ):
+        x = rows.detach().requires_grad_()
+        y = function(x)
+        assert y.shape == shape
+        for dx in mt.grad(y, [x, weight, bias], mt.zeros(*shape), create_graph=create_graph, allow_unused=True):
+            assert dx is None or dx.numel() == 0
+
+
 def test_matmul_of_unaligned_and_packed_record_arrays(rng):
     """Elements that do not begin at a multiple of their size, or lie no whole number of elements apart."""
     a, b = rng.standard_normal((4, 5)), rng.standard_normal((5, 3))

@@ -284,6 +284,8 @@ cdef void gemm(bint single, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, 
                Matrix c) noexcept nogil:
     """C = start + A B. The threads share C, and each computes its part alone."""
     cdef GemmJob job
+    if m == 0 or n == 0:                    # the other may be any number then, such as 2^60 rows of nothing
+        return
     cdef Py_ssize_t threads = parts_of(m * n * k, PRODUCTS_PER_THREAD)
     job.single, job.m, job.n, job.k, job.a, job.b, job.start, job.c = single, m, n, k, a, b, start, c
     job.rows = 1

@@ -258,6 +258,8 @@ cdef ndarray product(ndarray left, ndarray right):
     for size in batch:
         count *= <Py_ssize_t>size
     y = empty_of(batch + (m, n), cnp.PyArray_TYPE(left))
+    if cnp.PyArray_SIZE(y) == 0:            # of as many matrices as one likes
+        return y
     # Where each matrix of the batch begins; a broadcast dimension has stride 0.
     a_start = starts(np.broadcast_to(lent(left), batch + (m, k)))
     b_start = starts(np.broadcast_to(lent(right), batch + (k, n)))
