@@ -305,6 +305,21 @@ def test_product_of_more_rows_than_can_be_counted_is_nothing(create_graph):
             assert dx is None or dx.numel() == 0
 
 
+@pytest.mark.parametrize("dims", [31, 32, 33, 34, 35, 63, 64])
+def test_matmul_in_many_dimensions(dims, rng):
+    a, b, g = (rng.integers(-8, 9, shape).astype(float) for shape in ((4, 2, 3), (3, 5), (4, 2, 5)))      # exact
+    x = mt.tensor(a.reshape((4,) + (1,) * (dims - 3) + (2, 3)), requires_grad=True)
+    y = mt.tensor(b.reshape((1,) * (dims - 2) + (3, 5)), requires_grad=True)
+    z = x @ y
+    assert z.shape == (4,) + (1,) * (dims - 3) + (2, 5)
+    z.backward(mt.tensor(g.reshape(z.shape)))
+    np.testing.assert_array_equal(z.detach().numpy().reshape(g.shape), a @ b)
+    np.testing.assert_array_equal(x.grad.numpy().reshape(a.shape), g @ b.T)
+    np.testing.assert_array_equal(y.grad.numpy().reshape(b.shape), (a.swapaxes(1, 2) @ g).sum(0))
+    with pytest.raises(ValueError, match=r"leading dimensions of shapes .* do not broadcast"):
+        x @ mt.ones((3,) + (1,) * (dims - 3) + (3, 5), dtype=mt.float64)
+
+
 def test_matmul_of_unaligned_and_packed_record_arrays(rng):
     """Elements that do not begin at a multiple of their size, or lie no whole number of elements apart."""
     a, b = rng.standard_normal((4, 5)), rng.standard_normal((5, 3))

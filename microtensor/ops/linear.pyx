@@ -236,6 +236,22 @@ cdef void batch_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first, Py
         gemm(job.single, job.m, job.n, job.k, a, b, zeros(), y)
 
 
+cdef tuple broadcast_batch(tuple a, tuple b):
+    """The leading dimensions of a product, from those of its factors; None if they do not broadcast.
+
+    np.broadcast_shapes ends at 32 dimensions.
+    """
+    cdef tuple longer = a if len(a) > len(b) else b, shorter = b if longer is a else a
+    cdef Py_ssize_t first = len(longer) - len(shorter)
+    cdef list batch = list(longer)
+    for d, size in enumerate(shorter, first):
+        if batch[d] == 1:
+            batch[d] = size
+        elif size != 1 and size != batch[d]:
+            return None
+    return tuple(batch)
+
+
 cdef ndarray product(ndarray left, ndarray right):
     """a @ b for arrays (..., M, K) and (..., K, N) of one float dtype, of any strides."""
     left, right = in_steps(left), in_steps(right)
@@ -254,7 +270,7 @@ cdef ndarray product(ndarray left, ndarray right):
     if b_ndim == 2:                         # one b for all: the rows of all a's are one tall matrix
         tall = np.ascontiguousarray(a).reshape(np.prod(a.shape[:-1], dtype=int), k)
         return product(tall, right).reshape(a.shape[:-1] + (n,))
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    batch = broadcast_batch(a.shape[:-2], b.shape[:-2])
     for size in batch:
         count *= <Py_ssize_t>size
     y = empty_of(batch + (m, n), cnp.PyArray_TYPE(left))
@@ -344,11 +360,8 @@ cdef Tensor _matmul(Tensor a, Tensor b):
     if b_ndim == 1:
         return _matmul(a, Tensor.reshape(b, (rows, 1))).squeeze(-1)
     if a_ndim > 2 and b_ndim > 2:
-        try:
-            np.broadcast_shapes((<object>left).shape[:-2], (<object>right).shape[:-2])
-        except ValueError:
-            raise ValueError(f"matmul: the leading dimensions of shapes {a.shape} and {b.shape} do not "
-                             "broadcast") from None
+        if broadcast_batch((<object>left).shape[:-2], (<object>right).shape[:-2]) is None:
+            raise ValueError(f"matmul: the leading dimensions of shapes {a.shape} and {b.shape} do not broadcast")
     cdef MatMul op = MatMul.__new__(MatMul)
     return op.apply(a, b, left, right)
 
