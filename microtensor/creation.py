@@ -80,6 +80,14 @@ def _number(name, value):
     return number
 
 
+def _integer(name, value):
+    """Python's int of whatever can be an index."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, not a {type(value).__name__}") from None
+
+
 def _check_numbers(dtype, *numbers):
     """Raise OverflowError unless each number fits into the dtype, if that is one of integers."""
     array = np.empty(0, dtype)
@@ -162,6 +170,9 @@ def randint(low, high=None, size=(), *, generator=None, dtype=np.int64):
     """Uniform random integers from low (0 if only one bound is given) up to but without high."""
     if high is None:
         low, high = 0, low
+    low, high = _integer("randint: low", low), _integer("randint: high", high)
+    if low >= high:
+        raise ValueError(f"randint needs a low below high, got {low} and {high}")
     _check_numbers(dtype, low, high - 1)
     stream = (generator or default_generator()).numpy
     return _made(np.asarray(stream.integers(low, high, _shape((size,)))).astype(dtype), False)
@@ -169,6 +180,9 @@ def randint(low, high=None, size=(), *, generator=None, dtype=np.int64):
 
 def randperm(n, *, generator=None):
     """The integers 0 to n - 1 in random order."""
+    n = _integer("randperm: n", n)
+    if n < 0:
+        raise ValueError(f"randperm: n must be at least 0, got {n}")
     return _made((generator or default_generator()).numpy.permutation(n), False)
 
 

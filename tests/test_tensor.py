@@ -251,6 +251,27 @@ def test_random_tensors_follow_the_seed_and_the_generator(function):
     assert function(50).tolist() == second, "a generator of one's own must leave the default one alone"
 
 
+@pytest.mark.parametrize("number", [2.5, np.float64(2), mt.tensor(2.0), np.arange(3), "2", None])
+def test_random_integers_refuse_what_is_no_int(number):
+    with pytest.raises(TypeError, match=f"randperm: n must be an int, not a {type(number).__name__}"):
+        mt.randperm(number)
+    with pytest.raises(TypeError, match=f"randint: low must be an int, not a {type(number).__name__}"):
+        mt.randint(number, 3)
+    if number is not None:
+        with pytest.raises(TypeError, match=f"randint: high must be an int, not a {type(number).__name__}"):
+            mt.randint(0, number, (3,))
+
+
+def test_random_integers_refuse_empty_ranges():
+    with pytest.raises(ValueError, match="n must be at least 0, got -1"):
+        mt.randperm(-1)
+    for low, high in ((3, 3), (0, -1)):
+        with pytest.raises(ValueError, match=f"low below high, got {low} and {high}"):
+            mt.randint(low, high, (2,))
+    assert mt.randperm(0).shape == (0,) and mt.randperm(np.int8(1)).tolist() == [0]
+    assert mt.randint(mt.tensor(2), np.array(3), (2,)).tolist() == [2, 2]
+
+
 def test_random_tensors_have_their_distribution():
     # Uniform: mean 1/2, deviation 1/sqrt(12). Standard errors of n draws are below 1/sqrt(n); five of them are allowed.
     n = 40_000
