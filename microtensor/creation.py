@@ -19,6 +19,7 @@ def tensor(data, *, dtype=None, requires_grad=False):
     Raises:
         TypeError: if data is not numbers, or of a dtype that tensors do not hold.
         ValueError: if nested lists are ragged.
+        OverflowError: if an int does not fit into the dtype.
         RuntimeError: if a gradient is wanted for integers or bools.
 
     >>> import microtensor as mt
@@ -38,6 +39,10 @@ def tensor(data, *, dtype=None, requires_grad=False):
             array = np.array(data, dtype)
         except ValueError as error:
             raise ValueError(f"tensor: data is no regular nested list: {error}") from None
+        if dtype is None and array.dtype.kind in "ufO" and array.size > 0 and _holds_ints_only(data):
+            limits = np.iinfo(np.int64)
+            raise OverflowError(f"tensor: ints are held in int64, {limits.min} to {limits.max}, and some do not fit: "
+                                "pass a dtype that holds them, such as dtype=mt.float64")
         if dtype is None and array.dtype == np.float64 and not _holds_double(data):
             array = array.astype(np.float32)
     check_dtype(array.dtype)
@@ -50,6 +55,13 @@ def _without_tensors(data):
         x.detach().numpy() if isinstance(x, Tensor) else _without_tensors(x) if isinstance(x, (list, tuple)) else x
         for x in data
     ]
+
+
+def _holds_ints_only(data):
+    """Whether nested lists hold nothing but Python's ints, which NumPy makes unsigned, floats or objects if need be."""
+    if isinstance(data, (list, tuple)):
+        return all(_holds_ints_only(x) for x in data)
+    return isinstance(data, int)
 
 
 def _holds_double(data):

@@ -92,6 +92,21 @@ def test_tensor_refuses_ragged_lists():
         mt.tensor([[1, 2], [3]])
 
 
+@pytest.mark.parametrize("data", [2**63, [2**63], [2**63, -1], [[1], [-(2**63) - 1]], (2**70, True)])
+def test_tensor_refuses_ints_beyond_int64(data):
+    for use in (lambda: mt.tensor(data), lambda: mt.tensor(data, dtype=mt.int64)):
+        with pytest.raises(OverflowError):
+            use()
+    numbers = np.array(data, np.float64)
+    assert mt.tensor(data, dtype=mt.float64).tolist() == numbers.tolist()
+
+
+def test_tensor_takes_the_largest_ints():
+    assert mt.tensor([2**63 - 1, -(2**63)]).tolist() == [2**63 - 1, -(2**63)]
+    assert mt.tensor(np.uint64(2**63)).item() == 2**63 == mt.tensor([2**63], dtype=np.uint64).item()
+    assert mt.tensor([1.5, 2**63]).dtype == mt.float32
+
+
 @pytest.mark.parametrize("dtype", [mt.int64, mt.int32, mt.uint8, mt.bool])
 def test_integers_cannot_require_gradients(dtype):
     for make in (
