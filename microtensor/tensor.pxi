@@ -562,8 +562,12 @@ cdef class Tensor:
             array = array[first if Ellipsis in first else (*first, Ellipsis)]       # a view, also of one element
         try:
             array[last] = source.array
-        finally:
+        except (IndexError, ValueError):        # before the first write
+            raise
+        except BaseException:
             version.writes += 1
+            raise
+        version.writes += 1
 
     def _in_place(self, Tensor result):
         """x += y: in place where no gradient is recorded, and elsewhere the recorded result under the name x."""
