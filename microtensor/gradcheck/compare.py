@@ -77,7 +77,8 @@ def compare(run, k, found, places):
     excess = np.where(distance == 0, 0, distance / tolerance)
     excess = np.where(np.isnan(excess) | ~np.isfinite(numeric), np.inf, excess)
     state = np.where(np.any(excess > 1, axis=0), "wrong", "").astype("U9")      # room for "nonfinite"
-    resolution = tolerance / np.fmax(np.fmax(np.abs(numeric), size), np.finfo(float).tiny)
+    scale = np.fmax(np.fmax(np.abs(numeric), size), np.finfo(float).tiny)
+    resolution = tolerance / scale
     # Nothing but zeros, within what can be seen, on both sides.
     zero = bool(np.all(np.abs(numeric) <= tolerance) and np.all(np.abs(run.analytic[k]) <= np.max(tolerance)))
     if run.derived:
@@ -86,7 +87,9 @@ def compare(run, k, found, places):
             state[j] = second_look(run, k, found, ladders[j], places[j], ours[:, j], alpha[:, j], excess[:, j],
                                    size[:, 0], state[j])
         if not zero:
-            look_beside(run, k, places, state, resolution, size)
+            look_beside(run, k, places, state, (tolerance - 16 * alpha) / scale, size)
+            # Backward itself is that uncertain here: that it is not elsewhere says nothing of this point.
+            state[np.any(resolution > GUARD, axis=0) & (state == "")] = "weak"
     judge(run, found, state, resolution, zero)
 
     row = 2 if run.full and run.centre.size == 1 else 0     # of a single number the gradient itself is shown
@@ -102,8 +105,7 @@ def compare(run, k, found, places):
     found.excess = float(excess[row, worst])
     if state[worst] in ("", "beside", "kink"):
         found.excess = min(found.excess, 1.0)
-    scale = np.fmax(np.abs(numeric), size)[row, worst]
-    found.relative = float(distance[row, worst] / scale) if distance[row, worst] else 0.0
+    found.relative = float(distance[row, worst] / scale[row, worst]) if distance[row, worst] else 0.0
     if run.eps is None:
         ladder = ladders[worst]
         found.step = ladder.chosen()[row]

@@ -8,6 +8,7 @@ UNIT = 2.0**-53
 GUARD = 1e-7        # a PASS resolves this share of a gradient
 FULL = 4096         # up to this number of entries the whole Jacobian is compared
 SINGLES = 8         # elements of each input that fast mode compares one by one
+STEADY = 1e-3       # the share of itself that rounding may move a gradient by: more is a jump, and is not granted
 
 
 class Run:
@@ -24,7 +25,7 @@ class Run:
         full: whether probes[2:] is the identity, so that the whole Jacobian is compared.
         analytic: the gradients (P, *shape) of every point.
         noise: of every output (m,).
-        alpha: how far each element of analytic moves when all inputs move by one rounding.
+        alpha: how far each element of analytic moves when all inputs move by one rounding, as far as it is granted.
         kinks: (k, index) of every kink that was met.
     """
 
@@ -50,21 +51,36 @@ class Run:
         return np.vstack([gaussian, np.eye(outputs)]) if self.full else gaussian
 
     def measure_alpha(self):
-        """alpha: how far each gradient moves when all inputs move by one rounding."""
+        """alpha: how far each gradient moves when all inputs move by one rounding; a jump counts as STEADY / 16.
+
+        Where backward jumps, at this very point or from one call to the next, its movement says nothing of its
+        rounding, and must not excuse a gradient that is wrong: 16 alpha is at most STEADY of the element, or of a
+        hundredth of the gradient's size for elements that are smaller than that, being sums that cancel.
+        """
         alpha = [np.zeros(d.shape) for d in self.analytic]
         if not self.derived:
             return alpha
         before = [point.copy() for point in self.subject.points]
+        largest = [np.abs(d) for d in self.analytic]
         for _ in range(3):
             for point, x in zip(self.subject.points, before, strict=True):
                 point[...] = x * (1 + self.random.choice([-2, 2], x.shape) * UNIT)
-            for room, moved, d in zip(alpha, self.subject.pull_back(self.probes), self.analytic, strict=True):
+            for k, (moved, d) in enumerate(zip(self.subject.pull_back(self.probes), self.analytic, strict=True)):
                 if moved.shape == d.shape:
-                    room[...] = np.fmax(room, np.abs(moved - d))
+                    alpha[k] = np.fmax(alpha[k], np.abs(moved - d))
+                    largest[k] = np.fmax(largest[k], np.abs(moved))
         for point, x in zip(self.subject.points, before, strict=True):
             point[...] = x
-        # Three moves may leave one element as it was by chance: half of the elements move at least as far as this.
-        return [np.fmax(room, np.median(room)) if room.size else room for room in alpha]
+        for k, size in enumerate(largest):
+            if not size.size:
+                continue
+            typical = np.sqrt(np.mean(np.where(np.isfinite(size), size, 0) ** 2))
+            limit = STEADY / 16 * np.fmax(size, 0.01 * typical)
+            rounded = alpha[k] <= limit
+            # Three moves may leave one element as it was by chance: half of the elements move at least as far as this.
+            usual = np.median(alpha[k][rounded]) if np.any(rounded) else 0.0
+            alpha[k] = np.where(rounded, np.fmax(alpha[k], usual), limit)
+        return alpha
 
     def choose_places(self, point):
         """The indices to compare: all, or a random choice."""
