@@ -24,6 +24,7 @@ def test_wrong_gradient_is_caught_and_named(entry):
         report = entry.check(seed)
         assert not report, report
         assert report.hints and report.hints[0].key in entry.hints, report
+        assert not any("failed" in note for note in report.notes), report
 
 
 @filterwarnings

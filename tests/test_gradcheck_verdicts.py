@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from microtensor.gradcheck import check_function
+from microtensor.gradcheck import check_function, diagnosis
 
 
 def verdict_of(forward, backward, *inputs, **options):
@@ -76,3 +76,28 @@ def test_jump_that_depends_on_the_upstream_fails(rng):
     x[0, 0] = 1.0
     report = verdict_of(square, lambda g, x: g * 2 * x + (x == 1) * np.abs(g), x)
     assert report.verdict == "FAIL", report
+
+
+# -- hints must not cost the verdict -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 5), (7, 3, 3), (2, 2, 3, 3), (3, 5, 3), (4, 4), (5,), ()], ids=str)
+def test_wrong_gradient_of_any_shape_is_reported(shape, rng):
+    """Square images and kernels: some ways to transpose them give another shape."""
+    report = verdict_of(square, lambda g, x: g * 3 * x, rng.standard_normal(shape))
+    assert report.verdict == "FAIL" and not report.notes, report
+
+
+def test_images_that_are_transposed_are_named(rng):
+    report = verdict_of(square, lambda g, x: (g * 2 * x).swapaxes(-1, -2), rng.standard_normal((2, 3, 5, 5)))
+    assert report.hints[0].key == "transposed" and not report.notes, report
+
+
+def test_hints_that_fail_cost_nothing_but_themselves(monkeypatch, rng):
+    def broken(case):
+        raise ZeroDivisionError("a slip in a hint")
+
+    monkeypatch.setattr(diagnosis, "of_masks", broken)
+    report = verdict_of(square, lambda g, x: -2 * g * x, rng.standard_normal((3, 5)))
+    assert report.verdict == "FAIL" and report.hints[0].key == "sign", report
+    assert ["broken failed with ZeroDivisionError: a slip in a hint" in note for note in report.notes] == [True]

@@ -231,3 +231,4 @@ def _explain(run, report):
             case = Case(found, arrays, subject.split(run.centre), subject.split(run.probes[0]),
                         ours[2:] if run.full else None, checks)
             found.hints = sorted(found.hints + hints(case), key=lambda hint: hint.rank)[:3]
+            report.notes += case.troubles
