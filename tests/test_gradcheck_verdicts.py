@@ -1,5 +1,7 @@
 """Verdicts on gradients that the checker was not tuned to: what must fail, what must pass, and what must be said."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -101,3 +103,139 @@ def test_hints_that_fail_cost_nothing_but_themselves(monkeypatch, rng):
     report = verdict_of(square, lambda g, x: -2 * g * x, rng.standard_normal((3, 5)))
     assert report.verdict == "FAIL" and report.hints[0].key == "sign", report
     assert ["broken failed with ZeroDivisionError: a slip in a hint" in note for note in report.notes] == [True]
+
+
+# -- kinks ---------------------------------------------------------------------------------------------------------
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def slope_at_zero(z, slope):
+    """relu' with a chosen value at 0."""
+    return np.where(z > 0, 1, np.where(z < 0, 0, slope))
+
+
+def two_layers(slope):
+    """A whole net with a scalar loss: several kinks of either sign are summed before anyone can see them."""
+
+    def forward(x, w, b, v):
+        return np.asarray(((relu(x @ w + b) @ v - 1) ** 2).mean())
+
+    def backward(g, x, w, b, v):
+        z = x @ w + b
+        d = g * 2 * (relu(z) @ v - 1) / (len(x) * v.shape[1])
+        dz = d @ v.T * slope_at_zero(z, slope)
+        return dz @ w.T, x.T @ dz, dz.sum(0), relu(z).T @ d
+
+    def inputs(rng):
+        x = rng.standard_normal((5, 3))
+        x[2] = x[4] = 0
+        return x, rng.standard_normal((3, 7)), np.zeros(7), rng.standard_normal((7, 2))
+
+    return forward, backward, inputs
+
+
+def rectified_linear(slope):
+    def backward(g, x, w):
+        d = g * slope_at_zero(x @ w, slope)
+        return d @ w.T, x.T @ d
+
+    def inputs(rng):
+        x = rng.standard_normal((5, 3))
+        x[2] = 0
+        return x, rng.standard_normal((3, 7))
+
+    return lambda x, w: relu(x @ w), backward, inputs
+
+
+def clipped(low, high, inside):
+    """np.clip, with a gradient of 1 where inside(x)."""
+
+    def inputs(rng):
+        x = low + (high - low) * rng.random((4, 7))
+        x[0], x[1] = low, high
+        return (x,)
+
+    return lambda x: np.clip(x, low, high), lambda g, x: g * inside(x), inputs
+
+
+KINKS = {
+    **{f"a row of zeros, relu'(0) = {slope}": rectified_linear(slope) for slope in (0, 0.5, 1)},
+    **{f"a net with rows of zeros, relu'(0) = {slope}": two_layers(slope) for slope in (0, 0.5, 1)},
+    "pixels of 0 and 1, open": clipped(0, 1, lambda x: (x > 0) & (x < 1)),
+    "pixels of 0 and 1, closed": clipped(0, 1, lambda x: (x >= 0) & (x <= 1)),
+    "hard tanh": clipped(-1, 1, lambda x: (x > -1) & (x < 1)),
+    "ReLU6": clipped(0, 6, lambda x: (x > 0) & (x < 6)),
+    "ReLU of whole numbers": (relu, lambda g, x: g * (x > 0), lambda rng: (np.round(2 * rng.standard_normal((5, 7))),)),
+    "|x| at +-1e-17": (np.abs, lambda g, x: g * np.sign(x), lambda rng: (rng.choice([-1e-17, 1e-17, 1.0], (3, 5)),)),
+}
+
+
+@pytest.mark.parametrize("case", KINKS)
+def test_right_gradient_at_kinks_succeeds(case, rng):
+    forward, backward, inputs = KINKS[case]
+    report = verdict_of(forward, backward, *inputs(rng))
+    assert report, report
+
+
+@pytest.mark.parametrize("slope", [-1.0, 1.5, 3.0])
+@pytest.mark.parametrize("net", [rectified_linear, two_layers], ids=lambda net: net.__name__)
+def test_slope_at_a_kink_that_is_too_steep_fails(net, slope, rng):
+    forward, backward, inputs = net(slope)
+    assert verdict_of(forward, backward, *inputs(rng)).verdict == "FAIL"
+
+
+@pytest.mark.parametrize("reduce", [lambda y: y, lambda y: np.asarray(y.sum())], ids=["each", "sum"])
+def test_ties_must_share_beside_unrelated_kinks(reduce, rng):
+    """Each row's maximum is tied, and every element of the last column is at a kink of its own."""
+    x = np.abs(rng.standard_normal((3, 5)))
+    x[:, 1] = x[:, 3] = x.max(1) + 0.5
+    x[:, 4] = 0
+
+    def forward(x):
+        return reduce(x[:, :4].max(1) + np.abs(x[:, 4]))
+
+    def largest(x):
+        return (x == x[:, :4].max(1, keepdims=True)) * [1.0, 1.0, 1.0, 1.0, 0.0]
+
+    def all_to_each(g, x):
+        return (largest(x) + np.sign(x) * [0, 0, 0, 0, 1]) * np.reshape(g, (-1, 1))
+
+    def divided(g, x):
+        return all_to_each(g, x) / np.fmax(1, largest(x).sum(1, keepdims=True) * [1, 1, 1, 1, 0])
+
+    report = verdict_of(forward, all_to_each, x)
+    assert report.verdict == "FAIL" and report.hints[0].key == "ties", report
+    assert any("move together" in text for text in report.inputs[0].text)
+    report = verdict_of(forward, divided, x)
+    assert report.verdict == "KINK", report
+
+
+def test_loss_with_exact_hits_is_at_a_kink(rng):
+    p, y = rng.standard_normal((3, 5)), rng.standard_normal((3, 5))
+    y[0, 0], y[1, 2] = p[0, 0], p[1, 2]
+
+    def backward(g, p, y):
+        d = g * np.sign(p - y) / p.size
+        return d, -d
+
+    report = verdict_of(lambda p, y: np.asarray(np.abs(p - y).mean()), backward, p, y)
+    assert report.verdict == "KINK", report
+
+
+def test_text_of_a_kink_names_the_upstream_that_fails(rng):
+    """The gradient of one output is too steep: its own slopes are printed."""
+    w, x = rng.standard_normal((3, 7)), np.zeros((1, 3))
+
+    def backward(g, x):
+        return (g * np.where(np.arange(7) == 4, 3, 0)) @ w.T
+
+    report = verdict_of(lambda x: relu(x @ w), backward, x)
+    assert report.verdict == "FAIL"
+    texts = [text for text in report.inputs[0].text if "may be anything" in text]
+    assert texts
+    for text in texts:
+        low, high, ours = [float(number) for number in re.findall(r"-?\d+\.?\d*(?:e[-+]\d+)?", text.split("from")[1])]
+        assert not low <= ours <= high, text

@@ -4,13 +4,25 @@ Each element has a state: "" (they agree), "wrong", "kink", "jump", "noisy", "no
 little could be seen) or "beside" (they agree, and as too little could be seen there, a little beside it as well).
 """
 
+from dataclasses import dataclass
+from itertools import combinations
+
 import numpy as np
 
 from microtensor.gradcheck.diagnosis import Hint
-from microtensor.gradcheck.difference import Ladder, coarse_noise, find_kink, hidden, one_sided
+from microtensor.gradcheck.difference import (
+    Ladder,
+    coarse_noise,
+    find_kink,
+    hidden,
+    one_sided,
+    open_interval,
+    wide_interval,
+)
 from microtensor.gradcheck.report import InputReport
 from microtensor.gradcheck.run import GUARD, UNIT
 
+FEW = 8                 # so many kinks of an input are looked at closely
 CURVE = range(14)       # h = 2^-4, ..., 2^-30: the differences of the worst element, for the picture
 
 
@@ -176,7 +188,8 @@ def second_look(run, k, found, ladder, place, ours, alpha, excess, size, state):
         unseen = hidden(ladder)
         if np.all(distance <= unseen):
             return "" if np.all(unseen <= GUARD * size) else "weak"
-        if np.all(distance <= 8 * 2.4 * coarse_noise(ladder) / np.min(ladder.chosen())):
+        noise, known = coarse_noise(ladder), ladder.level(8)[2]
+        if np.all(distance <= 8 * 2.4 * np.where(noise > 4 * known, noise, 0) / np.min(ladder.chosen())):
             return "noisy"
         low_value, low_error = ladder.lowest(GUARD * size)
         differs = np.abs(low_value - value) > 8 * (low_error + error)
@@ -186,23 +199,44 @@ def second_look(run, k, found, ladder, place, ours, alpha, excess, size, state):
     if np.any(kind == "jump"):
         return "jump"
     if np.any(kind == "kink"):
-        left, right, uncertainty = one_sided(ladder)
-        room = 100 * uncertainty + 1e-5 * np.abs(right - left) + 1e-7 * size
-        inside = (ours >= np.minimum(left, right) - room) & (ours <= np.maximum(left, right) + room)
-        at = f"{found.name}[{', '.join(map(str, place))}]" if place else found.name
-        p = int(np.argmax(np.abs(right - left)))
-        slopes = f"{min(left[p], right[p]):.6g} and {max(left[p], right[p]):.6g}"
-        if not np.all(inside):
-            found.text.append(f"kink at {at}: its one-sided slopes are {slopes}, and {ours[p]:.6g} is not between")
+        low, high, outside = distance_outside(run, ladder, ours, size)
+        at = place_of(found.name, place)
+        p = int(np.argmax(outside)) if np.any(outside) else int(np.argmax(high - low))
+        if np.any(outside):
+            found.text.append(f"kink at {at}: its gradient{for_probe(run, p)} may be anything from {low[p]:.6g} to "
+                              f"{high[p]:.6g}, and {ours[p]:.6g} is not")
             return "wrong"
-        if sum(1 for input_, _ in run.kinks if input_ == k) < 8:
+        if sum(1 for kink in run.kinks if kink.input == k) < FEW:
             if any(beside(run, k, place, shift, size) == "wrong" for shift in (2.0**-9, -(2.0**-9))):
                 found.text.append(f"kink at {at}, but beside it the gradient is wrong too")
                 return "wrong"
-            found.text.append(f"kink at {at}: any value between {slopes} is a gradient; beside it both agree")
-        run.kinks.append((k, place))
+            found.text.append(f"kink at {at}: any value between {low[p]:.6g} and {high[p]:.6g} is a gradient; "
+                              "beside it both agree")
+        left, right, noise = one_sided(ladder)
+        visible = 100 * noise + 1e-6 * np.fmax(np.abs(left), np.abs(right))
+        run.kinks.append(Kink(k, place, np.abs(right - left) > visible))
         return "kink"
     return state
+
+
+def distance_outside(run, ladder, ours, size):
+    """What a kink allows along a ladder's line, from and to (P,), and how far a gradient (P,) lies outside of it."""
+    def outside(low, high, uncertainty):
+        room = 100 * uncertainty + 1e-5 * (high - low) + 1e-7 * size
+        return low, high, np.fmax(0, np.fmax(low - room - ours, ours - high - room))
+
+    narrow = outside(*open_interval(ladder))
+    return outside(*wide_interval(ladder, run.random)) if np.any(narrow[2]) else narrow
+
+
+def place_of(name, place):
+    """An element in words, as in W[1, 4]."""
+    return f"{name}[{', '.join(map(str, place))}]" if place else name
+
+
+def for_probe(run, p):
+    """Which upstream gradient a number belongs to, in words; nothing for the first, which is the one that is shown."""
+    return "" if p == 0 or run.centre.size == 1 else f" for output {p - 2} alone" if p > 1 else " for another upstream"
 
 
 def beside(run, k, place, shift, size):
@@ -241,21 +275,54 @@ def look_beside(run, k, places, state, resolution, size):
         state[j] = {"agree": "beside", "wrong": "wrong", "weak": "weak"}[result]
 
 
+@dataclass(frozen=True, eq=False)
+class Kink:
+    """An element at a kink: which input's, its place, and which of the outputs (m,) have two slopes there."""
+
+    input: int
+    place: tuple
+    bent: np.ndarray
+
+
 def check_ties(run, inputs):
-    """At several kinks at once, such as a tie of the maximum, the gradient must also fit along their sum."""
-    if len(run.kinks) < 2:
+    """Where kinks bend one output, as at a tie of a maximum, the gradient must fit joint moves as well."""
+    for group in groups(run.kinks):
+        directions = [dict.fromkeys(group, 1)]
+        if len(group) <= FEW:
+            directions += [{first: 1, second: sign} for first, second in combinations(group, 2) for sign in (1, -1)]
+        for direction in directions:
+            check_together(run, inputs, group, direction)
+            if not all(inputs[kink.input] for kink in group):
+                break
+
+
+def groups(kinks):
+    """Lists of two or more kinks that are connected by outputs that both of two bend."""
+    found = []
+    for kink in kinks:
+        near = [group for group in found if any(np.any(other.bent & kink.bent) for other in group)]
+        joined = [kink, *(other for group in near for other in group)]
+        found = [*(group for group in found if group not in near), joined]
+    return [sorted(group, key=kinks.index) for group in found if len(group) > 1]
+
+
+def check_together(run, inputs, group, direction):
+    """Fail the inputs of a group of kinks if the gradient does not fit along a direction, {kink: step}."""
+    steps = [np.zeros(point.shape) for point in run.subject.points]
+    for kink, step in direction.items():
+        steps[kink.input][kink.place] = step
+    ours = sum(d.reshape(len(run.probes), -1) @ u.ravel() for d, u in zip(run.analytic, steps, strict=True))
+    low, high, outside = distance_outside(run, run.ladder(steps), ours, 10 * np.max(np.abs(ours)))
+    if not np.any(outside):
         return
-    directions = [np.zeros(point.shape) for point in run.subject.points]
-    for k, place in run.kinks:
-        directions[k][place] = 1
-    ours = sum(d.reshape(len(run.probes), -1) @ u.ravel() for d, u in zip(run.analytic, directions, strict=True))
-    left, right, uncertainty = one_sided(run.ladder(directions))
-    room = 100 * uncertainty + 1e-5 * np.abs(right - left) + 1e-6 * np.max(np.abs(ours))
-    if np.all((ours >= np.minimum(left, right) - room) & (ours <= np.maximum(left, right) + room)):
-        return
-    for k in {k for k, _ in run.kinks}:
+    p = int(np.argmax(outside))
+    along = " and ".join(("-" if step < 0 else "") + place_of(run.subject.names[kink.input], kink.place)
+                         for kink, step in list(direction.items())[:FEW])
+    for k in {kink.input for kink in group}:
         inputs[k].verdict = "FAIL"
-        inputs[k].wrong = sum(1 for input_, _ in run.kinks if input_ == k)
+        inputs[k].wrong = sum(1 for kink in group if kink.input == k)
+        inputs[k].text.append(f"where {along} move together, the slope{for_probe(run, p)} may be anything from "
+                              f"{low[p]:.6g} to {high[p]:.6g}, and yours add up to {ours[p]:.6g}")
         inputs[k].hints.append(Hint(
             "ties", "the elements that are tied get more, or less, than one share together: let one of them have "
                     "all of the gradient, or divide it by their number", "sum over a tie of dx = g", 0.0, 0))

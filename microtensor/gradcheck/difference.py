@@ -26,7 +26,8 @@ def output_noise(subject, centre, random):
     Moves all points at once by multiples of about 2^-40 and 2^-28 of their size, where a smooth function is straight
     (the wider moves see numbers that were rounded beside much larger ones), and takes third differences, which a
     straight line leaves 0: what remains is noise (Hamming's difference table; More and Wild 2011). The moves are no
-    round numbers, so that every sum inside the function is rounded anew.
+    round numbers, so that every sum inside the function is rounded anew, and lie on one side of the points, where no
+    kink that goes through them is crossed.
     """
     noise = np.full(centre.shape, subject.precision / 2) * np.abs(centre)
     before = [point.copy() for point in subject.points]
@@ -34,10 +35,10 @@ def output_noise(subject, centre, random):
         moves = [random.choice([-1, 1], x.shape) * random.uniform(0.5, 1, x.shape) * np.abs(x) * scale
                  for x in before]
         table = []
-        for t in range(-3, 4):
+        for t in range(1, 8):
             for point, x, move in zip(subject.points, before, moves, strict=True):
                 point[...] = x + t * move
-            table.append(subject.evaluate() if t else centre)
+            table.append(subject.evaluate())
         third = np.diff(np.array(table), n=3, axis=0)           # variance of a third difference: 20 times the noise's
         estimate = np.sqrt(np.mean(third**2, axis=0) / 20)
         noise = np.fmax(noise, np.where(np.isfinite(estimate), estimate, 0))
@@ -189,6 +190,35 @@ class Ladder:
         (t2, error), (above, _) = self.windows[level], self.windows.get(level - 1, self.windows[level])
         return t2, np.fmax(error, np.abs(t2 - above))
 
+    def travel(self, random, lines=6):
+        """How far the slope of each output (m,) goes up and down from -2^-14 to 2^-14 along a line beside the point.
+
+        The greatest of several lines, each a random 2^-24 away, so that kinks through the point lie apart: at
+        distances that differ by factors, so steps do as well. Two kinks may still lie between the same two steps.
+        """
+        found = np.zeros(self.centre.shape)
+        steps = 2.0 ** np.arange(-30, -13.9, 0.25) * self.scale
+        steps = np.concatenate([-steps[::-1], steps])
+        before = [point.copy() for point in self.subject.points]
+        kept = self.start, self.directions
+        try:
+            for _ in range(lines):
+                for point, x in zip(self.subject.points, before, strict=True):
+                    point[...] = x + 2.0**-24 * np.fmax(1, np.abs(x)) * random.uniform(-1, 1, x.shape)
+                if self.directions is not None:
+                    self.directions = [(point, point.copy(), d) for point, _, d in self.directions]
+                else:
+                    self.start = float(self.point[self.index])
+                y, t = (np.array(column) for column in zip(*map(self.move, steps), strict=True))
+                slopes = np.diff(y, axis=0) / np.diff(t)[:, None]
+                bends = np.sum(np.abs(np.diff(slopes, axis=0)), axis=0)
+                found = np.fmax(found, np.where(np.isfinite(bends), bends, 0))
+        finally:
+            self.start, self.directions = kept
+            for point, x in zip(self.subject.points, before, strict=True):
+                point[...] = x
+        return found
+
     def chosen(self):
         """The smallest steps (P,) of the windows that ``best`` took."""
         levels, _, errors = self.ranked()
@@ -212,15 +242,43 @@ def hidden(ladder):
 
 
 def one_sided(ladder):
-    """Slopes from the left and from the right and their uncertainty, each (P,), at h = 2^-20, extrapolated once."""
+    """Slopes of each output from the left and from the right, and their uncertainty: (m,), at h = 2^-20."""
     sides = []
     for sign in (-1, 1):
         slopes = []
         for level in (7, 8):
             y, t = ladder.move(sign * ladder.h(level))
-            slopes.append(ladder.probes @ (y - ladder.centre) / t)
-        sides.append((4 * slopes[1] - slopes[0]) / 3)
-    return *sides, 4 * ladder.level(8)[2] / ladder.h(8)
+            slopes.append((y - ladder.centre) / t)
+        sides.append((4 * slopes[1] - slopes[0]) / 3)           # extrapolated once
+    noise = np.where(sides[0] == sides[1], 0, ladder.noise)     # as for an output that never moved
+    return *sides, 4 * noise / ladder.h(8)
+
+
+def open_interval(ladder):
+    """What a kink leaves open: the least and the greatest gradient (P,) that it allows, and their uncertainty.
+
+    Each output y_j may have any slope between its own two, whatever the others have:
+        sum over j of min(c_j left_j, c_j right_j) <= gradient <= sum over j of max(c_j left_j, c_j right_j)
+    """
+    left, right, noise = one_sided(ladder)
+    ends = np.where(ladder.probes == 0, 0, [ladder.probes * left, ladder.probes * right])
+    return np.min(ends, 0).sum(1), np.max(ends, 0).sum(1), np.sqrt(ladder.probes**2 @ noise**2)
+
+
+def wide_interval(ladder, random):
+    """As open_interval, where one output is a sum of several kinks c_k relu(t a_k), with c_k of either sign.
+
+    Each may have any share s_k of its slope, so that the sum lies within
+        (left + right) / 2 +- (sum over k of |c_k a_k|) / 2
+    and that sum is how far the slope goes up and down along a line beside the point, where the kinks lie apart. A
+    twentieth is added for kinks that still lie between the same two steps, or less if there is hardly more than one.
+    """
+    left, right, noise = one_sided(ladder)
+    bend, travel = np.abs(right - left), ladder.travel(random)
+    more = np.fmax(travel - bend, 0)
+    middle = ladder.probes @ ((left + right) / 2)
+    room = np.abs(ladder.probes) @ (bend + more + np.fmin(0.05 * travel, 20 * more)) / 2
+    return middle - room, middle + room, np.sqrt(ladder.probes**2 @ noise**2)
 
 
 def find_kink(ladder, size):

@@ -26,7 +26,7 @@ class Run:
         analytic: the gradients (P, *shape) of every point.
         noise: of every output (m,).
         alpha: how far each element of analytic moves when all inputs move by one rounding, as far as it is granted.
-        kinks: (k, index) of every kink that was met.
+        kinks: a Kink for every element that lies on one.
     """
 
     def __init__(self, subject, centre, eps, atol, rtol, fast_mode, elements, zero_gradient, seed):
