@@ -15,8 +15,9 @@ import numpy as np
 from microtensor.core import Tensor, enable_grad, grad, is_grad_enabled
 from microtensor.creation import randn
 from microtensor.gradcheck import hygiene
+from microtensor.gradcheck.case import Case
 from microtensor.gradcheck.compare import check_input, check_ties
-from microtensor.gradcheck.diagnosis import Case, hints
+from microtensor.gradcheck.diagnosis import hints
 from microtensor.gradcheck.fast import project
 from microtensor.gradcheck.numpy_function import NumpyFunction
 from microtensor.gradcheck.report import GradcheckError, InputReport, Report

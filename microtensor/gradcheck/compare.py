@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-from microtensor.gradcheck.diagnosis import Hint
+from microtensor.gradcheck.case import Hint
 from microtensor.gradcheck.difference import (
     Ladder,
     coarse_noise,

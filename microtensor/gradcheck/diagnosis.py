@@ -5,83 +5,11 @@ hint is given only if its formula leaves a residual within ten tolerances at eve
 coincidence of a few numbers; inputs whose sizes are distinct primes keep formulas apart that agree for squares.
 """
 
-from dataclasses import dataclass
 from itertools import combinations, product
 
 import numpy as np
 
-
-@dataclass
-class Hint:
-    """What probably is wrong.
-
-    Attributes:
-        key: a word for the kind of mistake.
-        text: a sentence.
-        formula: what the gradient was found to be equal to.
-        residual: the largest distance from that formula.
-        rank: how special the formula is; the smallest is the likeliest.
-    """
-
-    key: str
-    text: str
-    formula: str
-    residual: float
-    rank: float
-
-    def __str__(self):
-        return self.text
-
-
-class Case:
-    """One wrong gradient, and everything it may be made of.
-
-    Args:
-        found: the InputReport.
-        arrays: all inputs by name.
-        outputs, upstream: y and g, lists of arrays.
-        jacobian: backward's gradient of each output (m, *shape), or None.
-        faults: the names of hygiene checks that failed for this input.
-
-    Attributes:
-        troubles: what went wrong inside families of hints, one sentence each.
-    """
-
-    def __init__(self, found, arrays, outputs, upstream, jacobian, faults):
-        self.name, self.a, self.n = found.name, np.asarray(found.gradient), found.difference
-        self.arrays, self.faults = arrays, faults
-        self.x = arrays[found.name]
-        self.y, self.g = outputs[0], upstream[0]
-        self.outputs, self.upstream = outputs, upstream
-        self.tolerances = found.tolerances
-        self.numeric_jacobian, self.jacobian = found.jacobian, jacobian
-        self.known = np.isfinite(self.n)
-        self.same_shape = self.a.shape == self.n.shape
-        self.troubles = []
-        if self.same_shape:
-            self.wrong = self.known & (np.abs(self.a - self.n) > np.where(self.known, self.tolerances, 0))
-
-    def equals(self, left, right, gain=1.0, where=None):
-        """The largest |left - right| if it is within ten tolerances (times gain) everywhere, else None."""
-        where = self.known if where is None else where & self.known
-        left, right = np.broadcast_to(left, self.n.shape)[where], np.broadcast_to(right, self.n.shape)[where]
-        if left.size == 0 or not np.all(np.isfinite(right)):
-            return None
-        room = 10 * self.tolerances[where] * np.fmax(1, np.abs(np.broadcast_to(gain, self.n.shape)[where]))
-        room = room + 1e-11 * np.max(np.abs(left))
-        distance = np.abs(left - right)
-        return float(np.max(distance)) if np.all(distance <= room) else None
-
-    def sizes(self):
-        """The sizes of axes greater than 1, with names: {size: "axis 0 of x (the batch)"}."""
-        named = {}
-        for name, array in [*self.arrays.items(), ("the output", self.y)]:
-            for axis, size in enumerate(array.shape):
-                if size > 1:
-                    named.setdefault(size, f"the size of axis {axis} of {name}" + (", the batch" if axis == 0 else ""))
-            if array.size > 1:
-                named.setdefault(array.size, f"the number of elements of {name}")
-        return named
+from microtensor.gradcheck.case import Hint
 
 
 def hints(case):

@@ -12,7 +12,7 @@ optimiser's numbers is the hint.
 import numpy as np
 
 from microtensor.core import from_numpy
-from microtensor.gradcheck.diagnosis import Hint
+from microtensor.gradcheck.case import Hint
 from microtensor.gradcheck.report import GradcheckError, InputReport, Report
 from microtensor.nn.parameter import Parameter
 
