@@ -36,14 +36,15 @@ class Case:
         outputs, upstream: y and g, lists of arrays.
         jacobian: backward's gradient of each output (m, *shape), or None.
         faults: the names of hygiene checks that failed for this input.
+        others: the numeric gradients of the other inputs, by name.
 
     Attributes:
         troubles: what went wrong inside families of hints, one sentence each.
     """
 
-    def __init__(self, found, arrays, outputs, upstream, jacobian, faults):
+    def __init__(self, found, arrays, outputs, upstream, jacobian, faults, others):
         self.name, self.a, self.n = found.name, np.asarray(found.gradient), found.difference
-        self.arrays, self.faults = arrays, faults
+        self.arrays, self.faults, self.others = arrays, faults, others
         self.x = arrays[found.name]
         self.y, self.g = outputs[0], upstream[0]
         self.outputs, self.upstream = outputs, upstream

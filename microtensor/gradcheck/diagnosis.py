@@ -5,11 +5,20 @@ hint is given only if its formula leaves a residual within ten tolerances at eve
 coincidence of a few numbers; inputs whose sizes are distinct primes keep formulas apart that agree for squares.
 """
 
-from itertools import combinations, product
+from itertools import combinations, permutations, product
 
 import numpy as np
 
 from microtensor.gradcheck.case import Hint
+from microtensor.gradcheck.relations import (
+    of_jacobian,
+    of_other_inputs,
+    of_other_upstreams,
+    of_places,
+    of_precision,
+    of_scales,
+    of_terms,
+)
 
 
 def hints(case):
@@ -19,8 +28,9 @@ def hints(case):
     elif not np.any(case.wrong):
         families = (of_faults,)
     else:
-        families = (of_faults, of_ratio, of_transpose, of_structure, of_slices, of_normalisation, of_derivative,
-                    of_powers, of_masks, of_offsets, of_products, of_sums, of_sides)
+        families = (of_faults, of_ratio, of_places, of_structure, of_slices, of_normalisation, of_derivative,
+                    of_powers, of_masks, of_offsets, of_products, of_sums, of_sides, of_terms, of_scales,
+                    of_other_inputs, of_other_upstreams, of_jacobian, of_precision)
     found = []
     for family in families:
         try:
@@ -29,6 +39,12 @@ def hints(case):
             case.troubles.append(f"hints {family.__name__} failed with {type(error).__name__}: {error}; the verdict "
                                  "does not depend on them, please report this")
     return found
+
+
+def likeliest(found):
+    """The hints worth printing: those of the most special kind."""
+    found = sorted(found, key=lambda hint: hint.rank)
+    return [hint for hint in found if hint.rank <= found[0].rank]
 
 
 # -- the shape is wrong --------------------------------------------------------------------------------------------
@@ -68,6 +84,9 @@ def of_faults(case):
         ones = case.equals(case.a, _pull(case, [np.ones(g.shape) for g in case.upstream]))
         tail = " (as it were for an upstream gradient of ones)" if ones is not None else ""
         yield Hint("upstream", f"the upstream gradient is ignored{tail}: multiply by it", "a(g) = a(g')", 0.0, 0)
+    if "constant" in case.faults:
+        yield Hint("upstream", "a term of it is not multiplied by the upstream gradient: it is there even if that is 0",
+                   "a(0) /= 0", 0.0, 0)
     if "linear" in case.faults:
         yield Hint("nonlinear", "it is not linear in the upstream gradient: a mask or condition looks at g instead of "
                                 "x", "a(g + 2g') /= a(g) + 2a(g')", 0.0, 1)
@@ -95,48 +114,68 @@ def ratio_of(case):
     return ratio if np.isfinite(ratio) and case.equals(case.a, ratio * case.n, ratio) is not None else None
 
 
+# Factors that have a name of their own.
+CONSTANTS = {"ln 2": np.log(2), "pi": np.pi, "2 pi": 2 * np.pi, "the root of 2": np.sqrt(2), "the root of 2 pi":
+             np.sqrt(2 * np.pi), "the root of pi": np.sqrt(np.pi), "pi/180": np.pi / 180, "1.702": 1.702, "e": np.e,
+             "ln 10": np.log(10)}
+
+
 def of_ratio(case):
     """a = r n with one r everywhere."""
     r = ratio_of(case)
-    if r is None:
+    if r is None or abs(r - 1) < 1e-5:
         return
     residual = case.equals(case.a, r * case.n, r)
     # 1e-6: what r is known to where the gradient is known to the guard
     is_near = lambda value: abs(r - value) <= 1e-6 * abs(value)      # noqa: E731
-    formula, count = f"a = {r:.6g} n", 0
+    formula = f"a = {r:.6g} n"
     if is_near(-1):
         yield Hint("sign", "the sign is wrong", "a = -n", residual, 0)
-        return
-    if abs(r) < 1e-9:
+    elif abs(r) < 1e-9:
         yield Hint("zero", "backward gives 0: the path from the output to this input is cut off", "a = 0", residual, 0)
-        return
-    if is_near(2):
-        yield Hint("two", "twice what it should be everywhere: is a path counted twice, or a 1/2 forgotten?", "a = 2n",
-                   residual, 0.5)
-        count += 1
-    if is_near(0.5):
-        yield Hint("two", "half of what it should be everywhere: is a factor 2 missing, or one of two equal paths?",
-                   "a = n/2", residual, 0.5)
-        count += 1
+    else:
+        found = [Hint(key, text, formula, residual, 0.3) for key, value, text in named_ratios(case) if is_near(value)]
+        if found:
+            first = found[0]
+            others = [hint.text for hint in found[1:] if hint.key != first.key]
+            more = f"; or {others[0]}" if others else ""
+            yield Hint(first.key, f"ratio {r:.6g} everywhere: {first.text}{more}", formula, residual, first.rank)
+        elif case.n.size > 1:
+            yield Hint("factor", f"ratio {r:.6g} everywhere: a constant factor is wrong", formula, residual, 3)
+
+
+def named_ratios(case):
+    """(key, value, text) of every factor that has a name, the likelier first."""
+    yield "two", 2, "a path is counted twice, or a 1/2 forgotten"
+    yield "two", 0.5, "a factor 2 is missing, or one of two equal paths"
     scale = _constant(case.y / case.x, case.y != 0) if case.y.shape == case.x.shape else None
-    if scale is not None and abs(scale) != 1 and (is_near(scale) or is_near(1 / scale)):
-        yield Hint("scale", f"off by the factor {scale:.6g} that forward multiplies with, such as dropout's 1/(1-p)",
-                   formula, residual, 0.2)
-        count += 1
-    for size, what in case.sizes().items():
-        for value, text, key in (
-            (size, f"{what}: a division by it, as for a mean, is missing", "size"),
-            (1 / size, f"1 over {what}: divided by it once too often, or a mean instead of a sum", "size"),
-            (size**2, f"the square of {what}", "size"),
-            (1 / size**2, f"1 over the square of {what}", "size"),
-            (size / (size - 1), f"N/(N-1), N = {what}: the biased and the unbiased variance are mixed up", "ddof"),
-            ((size - 1) / size, f"(N-1)/N, N = {what}: the biased and the unbiased variance are mixed up", "ddof"),
-        ):
-            if is_near(value) and value not in (1, 2, 0.5):
-                yield Hint(key, f"ratio {r:.6g} everywhere: {text}", formula, residual, 0.3 + 0.1 * count)
-                count += 1
-    if not count:
-        yield Hint("factor", f"ratio {r:.6g} everywhere: a constant factor is wrong", formula, residual, 3)
+    if scale is not None and abs(scale) not in (0, 1, 2, 0.5):
+        for value in (scale, 1 / scale):
+            yield "scale", value, f"the factor {scale:.6g} that forward multiplies with, such as dropout's 1/(1-p)"
+    sizes = case.sizes()
+    for size, what in sizes.items():
+        yield "size", size, f"{what}: a division by it, as for a mean, is missing"
+        yield "size", 1 / size, f"1 over {what}: divided by it once too often, or a mean instead of a sum"
+    for size, what in sizes.items():
+        if size > 2:
+            yield "ddof", size / (size - 1), f"N/(N-1), N = {what}: the biased and the unbiased variance are mixed up"
+            yield "ddof", (size - 1) / size, f"(N-1)/N, N = {what}: the biased and the unbiased variance are mixed up"
+    for size, what in sizes.items():
+        yield "size", size**2, f"the square of {what}"
+        yield "size", 1 / size**2, f"1 over the square of {what}"
+    for size, what in sizes.items():
+        yield "constant", np.sqrt(size), f"the root of {size}, {what}"
+        yield "constant", 1 / np.sqrt(size), f"1 over the root of {size}, {what}"
+    for (p, first), (q, second) in permutations(sizes.items(), 2):
+        yield "size", p * q, f"{p} {q}: {first}, and {second}"
+        yield "size", 1 / (p * q), f"1/({p} {q}): {first}, and {second}"
+        yield "size", p / q, f"{p}/{q}: {first}, over {second}"
+    for name, value in CONSTANTS.items():
+        yield "constant", value, name
+        yield "constant", 1 / value, f"1 over {name}"
+    for number in (3, 4, 5, 6, 8, 10, 100):
+        yield "factor", number, f"{number}: a constant factor is wrong"
+        yield "factor", 1 / number, f"1/{number}: a constant factor is wrong"
 
 
 def _constant(values, where):
@@ -145,18 +184,6 @@ def _constant(values, where):
     if values.size and np.ptp(values) <= 1e-12 * np.max(np.abs(values)):
         return float(values[0])
     return None
-
-
-def of_transpose(case):
-    """a = n'."""
-    n = case.n
-    if n.ndim >= 2 and n.shape[-1] == n.shape[-2] and n.shape[-1] > 1:
-        for axes in ((*range(n.ndim - 2), n.ndim - 1, n.ndim - 2), tuple(range(n.ndim))[::-1]):
-            turned = n.transpose(axes)
-            residual = case.equals(case.a, turned) if turned.shape == n.shape else None
-            if residual is not None:
-                yield Hint("transposed", "it is transposed", "a = n'", residual, 0)
-                return
 
 
 def of_structure(case):
@@ -252,7 +279,7 @@ def of_normalisation(case):
             return
     ratio = a / n
     spread = np.ptp(ratio, axis=0)
-    if np.all(spread <= 1e-5 * np.abs(ratio).max(0)) and ratio_of(case) is None:
+    if np.all(spread <= 1e-5 * np.abs(ratio).max(0)) and np.ptp(ratio) > 1e-5 and ratio_of(case) is None:
         yield Hint("column", "the ratio is constant down each column and differs between columns: a factor of each "
                              "column is wrong, such as gamma, or eps inside and outside of the root",
                    "a = n r_column", 0.0, 0.5)
@@ -398,20 +425,23 @@ def of_products(case):
             continue
         versions = {name: z, f"{name}'": z.swapaxes(-1, -2), f"{name}.T": z.T}
         upstreams = {"g": g, "g'": g.swapaxes(-1, -2), "g.T": g.T}
+        found, is_product = None, False
         for (left, p), (right, q) in [*product(upstreams.items(), versions.items()),
                                       *product(versions.items(), upstreams.items())]:
             try:
                 predicted = p @ q
             except ValueError:
                 continue
-            if predicted.shape != case.a.shape:
-                continue
-            residual = case.equals(case.a, predicted)
-            if residual is not None:
-                yield Hint("product", f"it is {left} {right}: a factor is transposed wrongly, or not at all"
-                           + (" (.T reverses all axes: use swapaxes(-1, -2))" if case.x.ndim > 2 else ""),
-                           f"a = {left} {right}", residual, 0.4)
-                return
+            if predicted.shape == case.a.shape:
+                is_product = is_product or case.equals(case.n, predicted) is not None
+                residual = case.equals(case.a, predicted)
+                found = found or (None if residual is None else (left, right, residual))
+        if found and is_product:            # the right one is a product of the same two
+            left, right, residual = found
+            yield Hint("product", f"it is {left} {right}: a factor is transposed wrongly, or not at all"
+                       + (" (.T reverses all axes: use swapaxes(-1, -2))" if case.x.ndim > 2 else ""),
+                       f"a = {left} {right}", residual, 0.4)
+            return
 
 
 def of_sums(case):

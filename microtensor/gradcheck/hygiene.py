@@ -1,6 +1,7 @@
 """What a backward pass must do besides giving right numbers: each check returns the faults that it found.
 
     linear        the gradient of L = (a + 2b) y is that of a y plus twice that of b y
+    constant      an upstream gradient of 0 gives a gradient of 0
     upstream      another upstream gradient gives another gradient
     repeat        a second backward gives the same bits, and accumulates exactly twice into .grad
     unchanged     inputs, outputs and upstream gradients keep their bytes
@@ -62,17 +63,21 @@ def _granted(run, k):
 def _linear(run):
     faults = []
     a, b = run.probes[:2]
-    pulled = run.subject.pull_back(np.array([b, a + 2 * b, -a]))
+    pulled = run.subject.pull_back(np.array([b, a + 2 * b, -a, 0 * a]))
     for k, (name, ours, gradients) in enumerate(zip(run.subject.names, run.analytic, pulled, strict=True)):
-        of_a, (of_b, of_sum, of_minus) = ours[0], gradients
+        of_a, (of_b, of_sum, of_minus, of_zero) = ours[0], gradients
         if of_a.shape != of_sum.shape or not np.all(np.isfinite(of_sum)) or of_a.size == 0:
             continue
         if np.array_equal(of_a, of_b) and np.array_equal(of_a, of_sum) and np.any(of_a):
             faults.append(Fault("upstream", name, f"the gradient of {name} is the same whatever the upstream gradient "
                                                   "is: multiply by it"))
             continue
-        error = max(np.max(np.abs(of_sum - of_a - 2 * of_b)), np.max(np.abs(of_minus + of_a)))
         size = np.max(np.abs(of_sum))
+        if np.max(np.abs(of_zero)) > 1e-6 * size + 4 * _granted(run, k):
+            faults.append(Fault("constant", name, f"the gradient of {name} is not 0 for an upstream gradient of 0: a "
+                                                  "term of it is not multiplied by the upstream gradient"))
+            continue
+        error = max(np.max(np.abs(of_sum - of_a - 2 * of_b)), np.max(np.abs(of_minus + of_a)))
         if not error <= 1e-6 * size + 4 * _granted(run, k):     # 1e-6: the upstream gradient may be rounded to float32
             faults.append(Fault("linear", name, f"the gradient of {name} is not linear in the upstream gradient: "
                                                 f"off by {error:.1e} where the gradient is of size {size:.1e}; a mask "

@@ -1,4 +1,4 @@
-"""How good the hints are on the second corpus: counts by half, and for the half that hints are developed on each case."""
+"""How good the hints are on the second corpus: what each slip's are worth, and counts by half."""
 
 import warnings
 from collections import Counter
