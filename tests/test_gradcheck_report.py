@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -84,10 +85,11 @@ def test_report_as_a_picture(report, tmp_path):
     assert 2 < least < len(errors) - 2 and errors[0] > 1e3 * errors[least] < errors[-1]      # a V
 
 
-def test_example_of_the_guide_prints_what_it_says(capsys):
+def test_example_of_the_guide_prints_what_it_says(tmp_path, capsys):
     guide = (Path(__file__).parents[1] / "docs" / "gradcheck.md").read_text()
     code, shown = re.search(r"```python\n(.*?)```\s+```\n(.*?)```", guide, re.DOTALL).groups()
-    exec(compile(code, "gradcheck.md", "exec"), {})
+    (tmp_path / "example.py").write_text(code)                  # from a file, as the source is read
+    runpy.run_path(str(tmp_path / "example.py"))
     words = [re.sub(r"[-\d.e+]+", "#", text) for text in (capsys.readouterr().out, shown)]     # digits may differ
     assert words[0].split() == words[1].split()
 

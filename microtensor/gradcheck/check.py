@@ -15,11 +15,12 @@ import numpy as np
 from microtensor.core import Tensor, enable_grad, grad, is_grad_enabled
 from microtensor.creation import randn
 from microtensor.gradcheck import hygiene
-from microtensor.gradcheck.case import Case
+from microtensor.gradcheck.case import Case, Hint
 from microtensor.gradcheck.compare import check_input, check_ties
-from microtensor.gradcheck.diagnosis import hints
+from microtensor.gradcheck.diagnosis import hints, likeliest
 from microtensor.gradcheck.fast import project
 from microtensor.gradcheck.numpy_function import NumpyFunction
+from microtensor.gradcheck.repair import find_repair
 from microtensor.gradcheck.report import GradcheckError, InputReport, Report
 from microtensor.gradcheck.run import Run
 from microtensor.gradcheck.subject import TensorFunction
@@ -80,12 +81,12 @@ def gradcheck(
     Formula: |v - n| <= 8 E + 16 alpha + 64 u max|n|; see the module
 
     >>> import microtensor as mt
-    >>> x = mt.tensor([0.5, -1.0], dtype=mt.float64, requires_grad=True)
+    >>> x = mt.tensor([0.5, -1.0, 2.0], dtype=mt.float64, requires_grad=True)
     >>> bool(mt.gradcheck(mt.tanh, x))
     True
     >>> half = mt.gradcheck(lambda x: x * x.detach(), x, raise_exception=False)     # one factor is cut off
     >>> half.verdict, str(half.hints[0])
-    ('FAIL', 'half of what it should be everywhere: is a factor 2 missing, or one of two equal paths?')
+    ('FAIL', 'ratio 0.5 everywhere: a factor 2 is missing, or one of two equal paths')
     """
     if check_batched_grad or check_batched_forward_grad or check_forward_ad:
         raise ValueError("gradcheck: microtensor has neither batched gradients nor forward mode: leave out "
@@ -143,7 +144,7 @@ def gradgradcheck(func, inputs, grad_outputs=None, *, seed=0, names=None, **opti
     return check(subject, "gradgradcheck", seed=seed, symmetric=len([x for x in inputs if x.requires_grad]), **options)
 
 
-def check_function(forward, backward, inputs, *, names=None, **options):
+def check_function(forward, backward, inputs, *, names=None, edits=True, **options):
     """Check a hand-written backward pass against its forward pass, both in plain NumPy.
 
     Args:
@@ -153,6 +154,8 @@ def check_function(forward, backward, inputs, *, names=None, **options):
             array, or a tuple in the order of the inputs (None for an input that is not differentiated, such as labels).
         inputs: an array or a sequence of them. Float arrays are checked; integer arrays are passed on as they are.
         names: what to call the inputs in the report, such as ("x", "W", "b").
+        edits: if the gradients are wrong and backward's source can be read, run every single edit of it, for three
+            seconds at most, and name the first that makes all gradients right.
         options: as in gradcheck: eps, atol, rtol, raise_exception, nondet_tol, fast_mode, elements, zero_gradient and
             seed.
 
@@ -170,14 +173,16 @@ def check_function(forward, backward, inputs, *, names=None, **options):
     >>> report.verdict, report.hints[0].key
     ('FAIL', 'size')
     """
-    return check(NumpyFunction(forward, backward, inputs, names), "check_function", **options)
+    return check(NumpyFunction(forward, backward, inputs, names), "check_function", edits=edits, **options)
 
+
+CERTAIN = 0.5       # hints of a lower rank name a formula that nothing else has
 
 # -- the check itself ----------------------------------------------------------------------------------------------
 
 
 def check(subject, title, *, eps=None, atol=None, rtol=None, raise_exception=True, nondet_tol=0.0, fast_mode=False,
-          elements=None, zero_gradient=(), seed=0, each_output=True, symmetric=0):
+          elements=None, zero_gradient=(), seed=0, each_output=True, symmetric=0, edits=False):
     """Check a Subject; the options are gradcheck's. Points and state are left as they were."""
     if eps is not None and not eps > 0:
         raise ValueError(f"gradcheck: eps must be above 0, got {eps}")
@@ -206,6 +211,8 @@ def check(subject, title, *, eps=None, atol=None, rtol=None, raise_exception=Tru
             report = Report(title, inputs, faults, list(subject.notes), seed)
             if not report:
                 _explain(run, report)
+                if edits:
+                    _repair(run, report)
     if raise_exception and not report:
         raise GradcheckError(report)
     return report
@@ -229,7 +236,33 @@ def _explain(run, report):
     for found, ours in zip(report.inputs, run.analytic, strict=True):
         checks = {fault.check for fault in report.faults if fault.name in (found.name, "")}
         if found.gradient is not None and (found.verdict == "FAIL" or checks):
+            others = {other.name: other.difference for other in report.inputs
+                      if other is not found and other.difference is not None}
             case = Case(found, arrays, subject.split(run.centre), subject.split(run.probes[0]),
-                        ours[2:] if run.full else None, checks)
-            found.hints = sorted(found.hints + hints(case), key=lambda hint: hint.rank)[:3]
+                        ours[2:] if run.full else None, checks, others)
+            found.hints = likeliest(found.hints + hints(case))
             report.notes += case.troubles
+
+
+def _repair(run, report):
+    """Name the line of backward, one edit of which makes all gradients right."""
+    inputs = report.inputs
+    if any(found.differences is None for found in inputs) or \
+            {fault.check for fault in report.faults} & {"repeat", "unchanged", "linear", "upstream"}:
+        return
+    try:
+        found = find_repair(run.subject, run.probes[:2], [found.differences for found in inputs],
+                            [found.tolerances for found in inputs])
+    except Exception as error:
+        report.notes.append(f"the search for an edit failed with {type(error).__name__}: {error}; the verdict does not "
+                            "depend on it, please report this")
+        return
+    if found is not None:
+        key, text = found
+        worst = report.worst
+        if key and not any(hint.rank < CERTAIN for hint in report.hints):
+            for found in inputs:
+                found.hints = []
+            worst.hints = [Hint(key, text, "backward with this edit", 0.0, 0)]
+        else:
+            worst.text.append(text)

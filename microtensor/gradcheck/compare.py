@@ -55,8 +55,10 @@ def wrong_shape(run, k, found):
     found.verdict, found.checked, found.wrong, found.excess = "FAIL", point.size, point.size, np.inf
     found.relative, found.text = np.inf, [f"its gradient has shape {ours.shape[1:]}"]
     found.difference, found.tolerances = np.full(point.shape, np.nan), np.full(point.shape, np.nan)
+    found.differences = np.full((2, *point.shape), np.nan)
     for j, place in enumerate(places):
         found.difference[place] = numeric[0, j]
+        found.differences[(slice(None), *place)] = numeric[:2, j]
         found.tolerances[place] = 8 * error[0, j] + 1e-12 * np.max(np.abs(numeric[0]))
     found.gradient = ours[0]
     found.index, found.size = places[0], float(run.size_of(numeric)[0, 0])
@@ -170,12 +172,14 @@ def judge(run, found, state, resolution, zero):
 
 
 def keep_arrays(found, point, places, ours, numeric, tolerance):
-    """What pictures and the diagnosis need: the gradients for the first upstream gradient."""
+    """What pictures and the diagnosis need: the gradients for the first upstream gradient, and for two."""
+    found.differences = np.full((2, *point.shape), np.nan)
     found.gradient = np.full(point.shape, np.nan)
     found.difference, found.tolerances = found.gradient.copy(), found.gradient.copy()
     for j, place in enumerate(places):
         found.gradient[place], found.difference[place] = ours[0, j], numeric[0, j]
         found.tolerances[place] = tolerance[0, j]
+        found.differences[(slice(None), *place)] = numeric[:2, j]
 
 
 def second_look(run, k, found, ladder, place, ours, alpha, excess, size, state):

@@ -39,6 +39,7 @@ class InputReport:
         text: what else is to be said, such as why a verdict was given.
         hints: what probably is wrong, the likeliest first.
         gradient, difference, tolerances: arrays of the input's shape, for pictures; nan where nothing was compared.
+        differences: the numeric gradients for the first two upstream gradients (2, *shape).
         jacobian: the numeric gradient of every output (m, elements), where the whole Jacobian was compared.
         curve: [(step, difference)] of the worst element, and "step" the smallest step that was used.
     """
@@ -61,6 +62,7 @@ class InputReport:
     hints: list = field(default_factory=list)
     gradient: np.ndarray | None = field(default=None, repr=False, compare=False)
     difference: np.ndarray | None = field(default=None, repr=False, compare=False)
+    differences: np.ndarray | None = field(default=None, repr=False, compare=False)
     tolerances: np.ndarray | None = field(default=None, repr=False, compare=False)
     jacobian: np.ndarray | None = field(default=None, repr=False, compare=False)
     curve: list = field(default_factory=list, repr=False, compare=False)
@@ -131,7 +133,7 @@ class Report:
 
     def to_dict(self):
         """All but the arrays, in plain Python."""
-        skipped = ("gradient", "difference", "tolerances", "jacobian")
+        skipped = ("gradient", "difference", "differences", "tolerances", "jacobian")
         inputs = [{key: value for key, value in vars(found).items() if key not in skipped} for found in self.inputs]
         for found in inputs:
             found["hints"] = [vars(hint) for hint in found["hints"]]

@@ -35,7 +35,7 @@ class Entry:
         if self.kind == "clipping":
             return check_clipping(self.make, seed=seed, raise_exception=False)
         forward, backward, inputs, names = self.make(Draw(seed))
-        return check_function(forward, backward, inputs, names=names, seed=seed, raise_exception=False,
+        return check_function(forward, backward, inputs, names=names, seed=seed, raise_exception=False, edits=False,
                               **dict(self.options))
 
 
