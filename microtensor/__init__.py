@@ -49,7 +49,7 @@ from microtensor.creation import (
     zeros,
     zeros_like,
 )
-from microtensor.gradcheck import gradcheck, gradgradcheck
+from microtensor.gradcheck import check_function, check_module, check_optimizer, gradgradcheck
 from microtensor.kernels.memory import empty_cache
 from microtensor.kernels.threads import get_num_threads, set_num_threads
 from microtensor.ops import *
@@ -73,7 +73,7 @@ def _contents():
     names = {name: value for name, value in globals().items() if not name.startswith("_")}
     groups = {"Below mt, each with a help of its own:": {name: names[name] for name in _ROOMS}}
     for name, value in names.items():
-        if hasattr(value, "__module__"):                    # neither a module nor a dtype
+        if name not in _ROOMS and hasattr(value, "__module__"):     # neither a module nor a dtype
             groups.setdefault(first_line(_sys.modules[value.__module__]), {})[name] = value
     for heading, members in groups.items():
         yield f"\n{heading}"
@@ -83,6 +83,6 @@ def _contents():
     yield f"    {', '.join(name for name, value in names.items() if isinstance(value, _np.dtype))}"
 
 
-_ROOMS = ("nn", "optim", "data", "datasets", "ops")
+_ROOMS = ("nn", "optim", "gradcheck", "data", "datasets", "ops")
 if __doc__:         # python -OO takes all docstrings away
     __doc__ = "\n".join([__doc__, *_contents()])

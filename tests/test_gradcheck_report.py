@@ -1,9 +1,12 @@
 """What a report shows, and the checks of functions that are not plain callables: modules, optimisers, second order."""
 
 import dataclasses
+import inspect
 import json
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -307,3 +310,26 @@ def test_ledger_command(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(ledger, "rows", lambda: [failing])
     assert main(["gradcheck"]) == 1 and main(["gradcheck", "--write", str(tmp_path / "new.md")]) == 1
     assert not (tmp_path / "new.md").exists()
+
+
+def test_ledger_command_knows_names_by_their_sound(capsys):
+    with pytest.raises(SystemExit):
+        main(["gradcheck", "--op", "tanh"])
+    assert "did you mean Tanh" in capsys.readouterr().err
+
+
+def test_command_whose_reader_leaves_ends_quietly():
+    command = f"{sys.executable} -m microtensor gradcheck --op Tanh --op Sigmoid --op ReLU"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", f"{command} | head -n 1"], capture_output=True, text=True)
+    assert done.stderr == "" and len(done.stdout.splitlines()) == 1
+
+
+def test_package_is_called_as_its_function():
+    """``import microtensor.gradcheck as g`` and ``mt.gradcheck`` are one: a package, and PyTorch's function."""
+    import microtensor.gradcheck as package
+
+    x = mt.tensor([0.5, 2.0], dtype=mt.float64, requires_grad=True)
+    assert package is mt.gradcheck and package(mt.tanh, x) and mt.gradcheck.gradcheck(mt.tanh, x)
+    assert mt.gradcheck.check_function is mt.check_function is check_function
+    assert mt.check_module is check_module and mt.check_optimizer is check_optimizer
+    assert list(inspect.signature(mt.gradcheck).parameters)[:3] == ["func", "inputs", "eps"]

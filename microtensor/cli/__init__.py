@@ -6,6 +6,8 @@ module is imported when its command runs, so that ``microtensor --help`` and the
 
 import argparse
 import importlib
+import os
+import sys
 from pathlib import Path
 
 from microtensor._version import __version__
@@ -16,9 +18,14 @@ def main(arguments=None):
     """Run one command and return its exit code."""
     options = make_parser().parse_args(arguments)
     try:
-        return importlib.import_module(f"microtensor.cli.{options.command}").run(options)
+        code = importlib.import_module(f"microtensor.cli.{options.command}").run(options)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:                 # as by `| head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):

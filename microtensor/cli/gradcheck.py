@@ -21,5 +21,7 @@ def run(options):
     except AssertionError as error:
         print(error, file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        raise
     except (OSError, ValueError) as error:
         options.parser.error(str(error))

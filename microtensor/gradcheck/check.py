@@ -20,7 +20,6 @@ from microtensor.gradcheck.compare import check_input, check_ties
 from microtensor.gradcheck.diagnosis import hints, likeliest
 from microtensor.gradcheck.fast import project
 from microtensor.gradcheck.numpy_function import NumpyFunction
-from microtensor.gradcheck.repair import find_repair
 from microtensor.gradcheck.report import GradcheckError, InputReport, Report
 from microtensor.gradcheck.run import Run
 from microtensor.gradcheck.subject import TensorFunction
@@ -250,6 +249,8 @@ def _repair(run, report):
     if any(found.differences is None for found in inputs) or \
             {fault.check for fault in report.faults} & {"repeat", "unchanged", "linear", "upstream"}:
         return
+    from microtensor.gradcheck.repair import find_repair  # on first use, as it reads sources
+
     try:
         found = find_repair(run.subject, run.probes[:2], [found.differences for found in inputs],
                             [found.tolerances for found in inputs])

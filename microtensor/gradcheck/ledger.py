@@ -9,6 +9,7 @@ import inspect
 import re
 import time
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -189,7 +190,10 @@ def _chosen(names):
     known = [row.name for row in every]
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"nothing is called {unknown[0]!r}; there are {', '.join(known)}")
+        near = get_close_matches(unknown[0].lower(), [name.lower() for name in known], 3)
+        meant = " or ".join(dict.fromkeys(name for name in known if name.lower() in near))
+        raise ValueError(f"nothing is called {unknown[0]!r}" + (f": did you mean {meant}?" if meant else
+                                                                f"; there are {', '.join(known)}"))
     return [row for row in every if not names or row.name in names]
 
 
