@@ -206,10 +206,10 @@ def test_fast_mode_passes_a_net_with_kinks(rng):
     assert check_module(model, mt.cross_entropy, batch(rng, 40, 31))
 
 
-def test_fast_mode_takes_a_gradient_of_zero_that_is_declared(rng):
+def test_fast_mode_verifies_a_gradient_of_zero(rng):
     model = nn.Sequential(nn.Linear(40, 60), nn.BatchNorm1d(60), nn.Tanh(), nn.Linear(60, 3))
-    report = check_module(model, mt.cross_entropy, batch(rng, 40, 31), raise_exception=False)
-    assert [found.name for found in report.inputs if not found] == ["0.bias"] and report.verdict == "VACUOUS"
+    report = check_module(model, mt.cross_entropy, batch(rng, 40, 31))
+    assert "zero, and rightly so" in next(found for found in report.inputs if found.name == "0.bias").text[-1], report
     assert check_module(model, mt.cross_entropy, batch(rng, 40, 31), zero_gradient=["0.bias"])
 
 

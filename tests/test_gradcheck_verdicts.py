@@ -239,3 +239,50 @@ def test_text_of_a_kink_names_the_upstream_that_fails(rng):
     for text in texts:
         low, high, ours = [float(number) for number in re.findall(r"-?\d+\.?\d*(?:e[-+]\d+)?", text.split("from")[1])]
         assert not low <= ours <= high, text
+
+
+# -- gradients of zero ---------------------------------------------------------------------------------------------
+
+
+def test_gradient_that_is_rightly_zero_passes(rng):
+    """The bias of the keys moves all scores of a query alike, which softmax does not see."""
+
+    def attend(q, k, b):
+        s = q @ (k + b).T
+        e = np.exp(s - s.max(1, keepdims=True))
+        return e / e.sum(1, keepdims=True)
+
+    def backward(g, q, k, b):
+        p = attend(q, k, b)
+        ds = p * (g - (g * p).sum(1, keepdims=True))
+        return ds @ (k + b), ds.T @ q, (ds.T @ q).sum(0)
+
+    inputs = rng.standard_normal((3, 5)), rng.standard_normal((7, 5)), rng.standard_normal(5)
+    report = verdict_of(attend, backward, *inputs)
+    assert report and "zero, and rightly so" in report.inputs[2].text[0], report
+
+
+def test_units_that_are_dead_are_not_tested(rng):
+    x, w = rng.standard_normal((5, 3)), rng.standard_normal((3, 2))
+
+    def forward(x, w):
+        return relu(x @ w - 100) + x.sum(1, keepdims=True)
+
+    def backward(g, x, w):
+        d = g * (x @ w > 100)
+        return d @ w.T + g.sum(1, keepdims=True), x.T @ d
+
+    report = verdict_of(forward, lambda g, x, w: (backward(g, x, w)[0] * np.ones_like(x), backward(g, x, w)[1]), x, w)
+    assert report.verdict == "VACUOUS" and "dead" in report.inputs[1].text[0] and "inf" not in str(report), report
+
+
+def test_input_that_is_not_used_is_not_tested(rng):
+    report = verdict_of(lambda x, w: x * 2, lambda g, x, w: (2 * g, 0 * w), rng.standard_normal(3),
+                        rng.standard_normal(5))
+    assert report.verdict == "VACUOUS" and "not used" in report.inputs[1].text[0], report
+
+
+def test_zero_that_should_not_be_fails(rng):
+    report = verdict_of(lambda x, w: x * w, lambda g, x, w: (g * w, 0 * g), rng.standard_normal(3),
+                        rng.standard_normal(3))
+    assert report.verdict == "FAIL" and report.hints[0].key == "zero", report

@@ -22,6 +22,7 @@ from microtensor.gradcheck.difference import (
 from microtensor.gradcheck.report import InputReport
 from microtensor.gradcheck.run import GUARD, UNIT
 
+FAR = 64.0              # how far an input whose gradient is zero is moved, in units of its size
 FEW = 8                 # so many kinks of an input are looked at closely
 CURVE = range(14)       # h = 2^-4, ..., 2^-30: the differences of the worst element, for the picture
 
@@ -119,7 +120,9 @@ def compare(run, k, found, places):
     found.excess = float(excess[row, worst])
     if state[worst] in ("", "beside", "kink"):
         found.excess = min(found.excess, 1.0)
-    found.relative = float(distance[row, worst] / scale[row, worst]) if distance[row, worst] else 0.0
+    # A gradient of zeros has no size: its error is shown beside the others'.
+    least = max(float(np.max(np.abs(d[:2]), initial=0)) for d in run.analytic) if zero else 0.0
+    found.relative = float(distance[row, worst] / max(scale[row, worst], least)) if distance[row, worst] else 0.0
     if run.eps is None:
         ladder = ladders[worst]
         found.step = ladder.chosen()[row]
@@ -159,9 +162,7 @@ def judge(run, found, state, resolution, zero):
         found.verdict = "PASS" if zero else "FAIL"
         found.text.append("zero, as declared" if zero else "declared to be zero, but it is not")
     elif zero and not np.any(state == "kink"):
-        found.verdict = "VACUOUS"
-        found.text.append("the gradient is zero everywhere, so nothing was tested: if that is right, name it in "
-                          "zero_gradient")
+        judge_zero(run, found)
     elif np.any(state == "weak"):
         share = np.max(resolution[:, state == "weak"])
         found.verdict = "WEAK"
@@ -169,6 +170,43 @@ def judge(run, found, state, resolution, zero):
                           f"and {GUARD:.0e} is asked for: inputs of ordinary size or smoother ones would show more")
     elif np.any(state == "kink"):
         found.verdict = "KINK"
+
+
+def judge_zero(run, found):
+    """A gradient of nothing but zeros: verified, as of a bias before BatchNorm, or of what was not tested at all."""
+    k = run.subject.names.index(found.name)
+    others = max((float(np.max(np.abs(d[:2]), initial=0)) for i, d in enumerate(run.analytic) if i != k), default=0.0)
+    changed = changes_when_moved(run, k)
+    if others > 0 and 0 < changed <= 1e-10:
+        found.verdict = "PASS"
+        found.text.append(f"zero, and rightly so: where {found.name} is moved by up to {FAR:g}, the outputs change by "
+                          f"{changed:.0e} at most, their rounding")
+        run.zero_gradient.add(found.name)
+        return
+    found.verdict = "VACUOUS"
+    why = (f"the outputs change where {found.name} is moved further, but not here, as for units that are dead or "
+           "masked: check it at other inputs" if changed else
+           f"the outputs do not change by a bit wherever {found.name} is moved, as if it were not used, or was too "
+           "small to be seen beside other inputs")
+    found.text.append(f"the gradient is zero everywhere, so nothing was tested: {why}; if zero is right, name it in "
+                      "zero_gradient")
+
+
+def changes_when_moved(run, k):
+    """How far the outputs change, over 1 + their size and the move's, where all of point k is moved, near and far."""
+    point, before = run.subject.points[k], run.subject.points[k].copy()
+    largest = 0.0
+    try:
+        for move in (1.0, 8.0, FAR):
+            for _ in range(2):
+                point[...] = before + move * run.random.uniform(-1, 1, before.shape) * np.fmax(1, np.abs(before))
+                change = np.abs(run.subject.evaluate() - run.centre) / move / (1 + np.abs(run.centre))
+                largest = max(largest, float(np.max(change, initial=0, where=np.isfinite(change))))
+    except Exception:
+        pass                    # outside of the function's domain
+    finally:
+        point[...] = before
+    return largest
 
 
 def keep_arrays(found, point, places, ours, numeric, tolerance):
