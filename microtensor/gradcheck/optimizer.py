@@ -1,9 +1,9 @@
 """check_optimizer and check_clipping: optimisers against scalar recurrences, clipping against its formula.
 
 An optimiser is run for several steps with random gradients and a learning rate that changes from step to step; every
-element must follow the recurrence of SGD, written here for one number at a time, as a paper has it. Gradients are
-written into the same arrays each time, as ``zero_grad(set_to_none=False)`` does, so that state which aliases them
-shows.
+element must follow the recurrence of SGD, Adam, AdamW, RMSprop or Adagrad, written here for one number at a time, as a
+paper has it. Gradients are written into the same arrays each time, as ``zero_grad(set_to_none=False)`` does, so that
+state which aliases them shows.
 
 If it does not, the recurrence is run again with each of the mistakes that people make; the one that gives the
 optimiser's numbers is the hint.
@@ -19,19 +19,61 @@ from microtensor.nn.parameter import Parameter
 SHAPES = ((3, 5), (7,), ())
 STEPS = 7
 
+# By recurrence: what people get wrong in it, by key, the likeliest first.
 MISTAKES = {
-    "decay": "weight decay is skipped where momentum is 0",
-    "decay sign": "weight decay has the wrong sign",
-    "decoupled": "weight decay is added to the step, past the velocity, as AdamW does",
-    "dampened": "the gradient enters the velocity as (1 - momentum) g, a running mean: that is another learning rate",
-    "alias": "the momentum buffer is the gradient's own array: copy it, or the next gradient overwrites it",
-    "alias once": "the first momentum buffer is the gradient's own array: copy it, or the next gradient overwrites it",
-    "nesterov": "Nesterov's look-ahead is not used: the step is the velocity's",
-    "nesterov sign": "Nesterov's look-ahead has the wrong sign",
-    "first": "the first velocity is dampened or zero: it should be the first gradient itself",
-    "lr": "the velocity holds lr g, so that a change of lr does not reach it",
-    "first lr": "the learning rate is the first one in every step: it must be read anew",
+    "SGD": {
+        "decay": "weight decay is skipped where momentum is 0",
+        "decay sign": "weight decay has the wrong sign",
+        "decoupled": "weight decay is added to the step, past the velocity, as AdamW does",
+        "dampened": "the gradient enters the velocity as (1 - momentum) g, a running mean: another learning rate",
+        "alias": "the momentum buffer is the gradient's own array: copy it, or the next gradient overwrites it",
+        "alias once": "the first momentum buffer is the gradient's own array: copy it, or the next overwrites it",
+        "nesterov": "Nesterov's look-ahead is not used: the step is the velocity's",
+        "nesterov sign": "Nesterov's look-ahead has the wrong sign",
+        "first": "the first velocity is dampened or zero: it should be the first gradient itself",
+        "lr": "the velocity holds lr g, so that a change of lr does not reach it",
+        "first lr": "the learning rate is the first one in every step: it must be read anew",
+    },
+    "Adam": {
+        "no correction": "the bias correction is missing: m / (1 - beta1^t) and v / (1 - beta2^t)",
+        "no correction of m": "the bias correction of the first moment is missing: m / (1 - beta1^t)",
+        "no correction of v": "the bias correction of the second moment is missing: v / (1 - beta2^t)",
+        "late": "the bias correction counts from 0, one step late: the first step has t = 1",
+        "early": "the bias correction is one step early: the first step has t = 1",
+        "eps inside": "eps is inside of the root: it is added to the root of v",
+        "eps early": "eps is added before the bias correction: it is added to the root of the corrected v",
+        "betas": "beta1 and beta2 are exchanged",
+        "not squared": "the second moment holds g, not g squared",
+        "decay": "weight decay is missing",
+        "decay sign": "weight decay has the wrong sign",
+        "decoupled": "weight decay is taken off the parameter, as in AdamW: in Adam it is added to the gradient",
+        "first lr": "the learning rate is the first one in every step: it must be read anew",
+    },
+    "AdamW": {
+        "coupled": "weight decay is added to the gradient, as in Adam: in AdamW it is taken off the parameter",
+        "order": "weight decay comes after the step: it is that of the parameter before the step",
+        "decay lr": "weight decay is not multiplied by the learning rate",
+    },
+    "RMSprop": {
+        "alpha": "alpha and 1 - alpha are exchanged",
+        "eps inside": "eps is inside of the root: it is added to the root of v",
+        "not squared": "the mean holds g, not g squared",
+        "sum": "the squares are added up, as in Adagrad: here it is their running mean",
+        "centred": "the mean of g is not taken off, as centered asks for",
+        "decay": "weight decay is missing",
+        "lr": "the momentum buffer holds lr g / root, so that a change of lr does not reach it",
+        "first lr": "the learning rate is the first one in every step: it must be read anew",
+    },
+    "Adagrad": {
+        "eps inside": "eps is inside of the root: it is added to the root of the sum",
+        "not squared": "the sum holds g, not g squared",
+        "late": "this step's square is missing in its own sum",
+        "lr_decay": "lr_decay counts from 1: the first step has lr itself",
+        "decay": "weight decay is missing",
+        "first lr": "the learning rate is the first one in every step: it must be read anew",
+    },
 }
+MISTAKES["AdamW"] |= {key: text for key, text in MISTAKES["Adam"].items() if key != "decoupled"}
 
 
 def sgd(theta, gradients, rates, options, mistake=""):
@@ -72,14 +114,129 @@ def sgd(theta, gradients, rates, options, mistake=""):
     return values
 
 
-def check_optimizer(make, *, reference=sgd, raise_exception=True, seed=0):
+def adam(theta, gradients, rates, options, mistake="", decoupled=False):
+    """One number's way through several steps of Adam (Kingma and Ba 2015), weight decay being an L2 term.
+
+    Formula: g = g + weight_decay theta;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
+        theta = theta - lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps), t = 1, 2, ...
+
+    >>> adam(1.0, [2.0], [0.5], {"eps": 0.0})
+    [0.5]
+    """
+    beta1, beta2 = options.get("betas", (0.9, 0.999))
+    beta1, beta2 = (beta2, beta1) if mistake == "betas" else (beta1, beta2)
+    eps, decay = options.get("eps", 1e-8), options.get("weight_decay", 0)
+    decay = {"decay": 0, "decay sign": -decay}.get(mistake, decay)
+    decoupled = {"coupled": False, "decoupled": True}.get(mistake, decoupled)
+    m = v = 0.0
+    values = []
+    for step, g in enumerate(gradients, 1):
+        lr, g = rates[0 if mistake == "first lr" else step - 1], -g if options.get("maximize") else g
+        shrink = decay * (1 if mistake == "decay lr" else lr) if decoupled else 0.0
+        g = g if decoupled else g + decay * theta
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * (g if mistake == "not squared" else g * g)
+        t = step + {"late": -1, "early": 1}.get(mistake, 0)
+        first = 1 if mistake in ("no correction", "no correction of m") else 1 - beta1**t
+        second = 1 if mistake in ("no correction", "no correction of v") else 1 - beta2**t
+        with np.errstate(all="ignore"):
+            if mistake == "eps inside":
+                root = np.sqrt(np.float64(v) / second + eps)
+            elif mistake == "eps early":
+                root = (np.sqrt(v) + eps) / np.sqrt(second)
+            else:
+                root = np.sqrt(np.divide(v, second)) + eps
+            change = lr * np.divide(m, first) / root
+        theta = (theta - change) * (1 - shrink) if mistake == "order" else theta * (1 - shrink) - change
+        values.append(float(theta))
+    return values
+
+
+def adamw(theta, gradients, rates, options, mistake=""):
+    """As adam, weight decay being taken off the parameter (Loshchilov and Hutter 2019): first theta (1 - lr decay).
+
+    >>> adamw(1.0, [2.0], [0.5], {"eps": 0.0, "weight_decay": 0.5})
+    [0.25]
+    """
+    return adam(theta, gradients, rates, options, mistake, decoupled=True)
+
+
+def rmsprop(theta, gradients, rates, options, mistake=""):
+    """One number's way through several steps of RMSprop (Hinton 2012, PyTorch's convention).
+
+    Formula: v = alpha v + (1 - alpha) g^2;  centered: a = alpha a + (1 - alpha) g, v - a^2 under the root;
+        b = momentum b + g / (sqrt(v) + eps);  theta = theta - lr b
+
+    >>> rmsprop(1.0, [2.0], [0.5], {"alpha": 0.75, "eps": 0.0})
+    [0.0]
+    """
+    alpha, eps, momentum = options.get("alpha", 0.99), options.get("eps", 1e-8), options.get("momentum", 0)
+    decay = 0 if mistake == "decay" else options.get("weight_decay", 0)
+    keep, enter = (1 - alpha, alpha) if mistake == "alpha" else (1, 1) if mistake == "sum" else (alpha, 1 - alpha)
+    v = a = b = 0.0
+    values = []
+    for step, g in enumerate(gradients):
+        lr, g = rates[0 if mistake == "first lr" else step], -g if options.get("maximize") else g
+        g = g + decay * theta
+        v, a = keep * v + enter * (g if mistake == "not squared" else g * g), keep * a + enter * g
+        square = v - a * a if options.get("centered") and mistake != "centred" else v
+        with np.errstate(all="ignore"):
+            root = np.sqrt(square + eps) if mistake == "eps inside" else np.sqrt(square) + eps
+            b = momentum * b + (lr if mistake == "lr" else 1) * g / root
+        theta = theta - (b if mistake == "lr" else lr * b)
+        values.append(float(theta))
+    return values
+
+
+def adagrad(theta, gradients, rates, options, mistake=""):
+    """One number's way through several steps of Adagrad (Duchi et al. 2011, PyTorch's convention).
+
+    Formula: s = s + g^2, s being initial_accumulator_value at first;
+        theta = theta - lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps), t = 1, 2, ...
+
+    >>> adagrad(1.0, [3.0], [0.5], {"eps": 0.0})
+    [0.5]
+    """
+    eps, s = options.get("eps", 1e-10), options.get("initial_accumulator_value", 0.0)
+    decay = 0 if mistake == "decay" else options.get("weight_decay", 0)
+    values = []
+    for step, g in enumerate(gradients):
+        lr, g = rates[0 if mistake == "first lr" else step], -g if options.get("maximize") else g
+        lr = lr / (1 + (step + (mistake == "lr_decay")) * options.get("lr_decay", 0))
+        g = g + decay * theta
+        before, s = s, s + (g if mistake == "not squared" else g * g)
+        used = before if mistake == "late" else s
+        with np.errstate(all="ignore"):
+            theta = theta - lr * np.divide(g, np.sqrt(used + eps) if mistake == "eps inside" else np.sqrt(used) + eps)
+        values.append(float(theta))
+    return values
+
+
+RECURRENCES = {"SGD": sgd, "Adam": adam, "AdamW": adamw, "RMSprop": rmsprop, "Adagrad": adagrad}
+
+
+def recurrence_of(optimizer, reference):
+    """The recurrence that an optimiser is compared with, and its name: the given one, or that of its class's name."""
+    if callable(reference):
+        return reference, next((name for name, known in RECURRENCES.items() if known is reference), "")
+    names = {name.lower(): name for name in RECURRENCES}
+    wanted = [reference] if reference is not None else [kind.__name__ for kind in type(optimizer).__mro__]
+    name = next((names[name.lower()] for name in wanted if name.lower() in names), None)
+    if name is None:
+        what = reference if reference is not None else type(optimizer).__name__
+        raise ValueError(f"check_optimizer: no recurrence is known for {what!r}; there are {', '.join(RECURRENCES)}: "
+                         "pass one of these names, or a function of (theta, gradients, rates, options), as reference=")
+    return RECURRENCES[name], name
+
+
+def check_optimizer(make, *, reference=None, raise_exception=True, seed=0):
     """Hold an optimiser against a scalar recurrence over several steps with a changing learning rate.
 
     Args:
         make: takes a list of parameters and returns an optimiser: an object with ``step()`` and ``param_groups``, the
             first of which holds its options, "lr" among them, under torch's names.
-        reference: the recurrence: called as ``reference(theta, gradients, rates, options)`` for one number, and with a
-            fifth argument, one of MISTAKES, for the diagnosis.
+        reference: the recurrence to compare with: one of the names SGD, Adam, AdamW, RMSprop and Adagrad, or a function
+            called as ``reference(theta, gradients, rates, options)`` for one number. By default that of the
+            optimiser's class or of a class that it derives from, by name.
         raise_exception: raise unless the check succeeds.
         seed: of parameters and gradients.
 
@@ -88,6 +245,7 @@ def check_optimizer(make, *, reference=sgd, raise_exception=True, seed=0):
 
     Raises:
         GradcheckError: if they differ and raise_exception is set.
+        ValueError: if no recurrence is known for the optimiser.
 
     >>> import microtensor as mt
     >>> bool(check_optimizer(lambda params: mt.optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True)))
@@ -98,6 +256,7 @@ def check_optimizer(make, *, reference=sgd, raise_exception=True, seed=0):
     gradients = [np.asarray(random.standard_normal((STEPS, *shape))) for shape in SHAPES]
     params = [Parameter(from_numpy(start.copy())) for start in starts]
     optimizer = make(params)
+    reference, known = recurrence_of(optimizer, reference)
     group = optimizer.param_groups[0]
     options = {key: value for key, value in group.items() if key != "params"}
     rates = options["lr"] * random.uniform(0.5, 1.5, STEPS)
@@ -124,11 +283,12 @@ def check_optimizer(make, *, reference=sgd, raise_exception=True, seed=0):
     yours = [np.array(values) for values in taken]
     inputs = _compare(yours, run(""))
     if not all(inputs):
-        for rank, (mistake, text) in enumerate(MISTAKES.items()):
+        for rank, (mistake, text) in enumerate(MISTAKES.get(known, {}).items()):
             if all(_compare(yours, run(mistake))):
                 for found in inputs:
                     found.hints = [*found.hints, Hint(mistake, text, "the recurrence with this mistake", 0.0, rank)]
-    notes = [] if kept else ["step changes the gradients in place"]
+    notes = [f"compared with the recurrence of {known}"] if known else []
+    notes += [] if kept else ["step changes the gradients in place"]
     return _finish(Report(f"check_optimizer {type(optimizer).__name__}", inputs, [], notes, seed), raise_exception)
 
 
@@ -185,9 +345,11 @@ def _compare(yours, right, relative=1e-12):
     """An InputReport for each parameter: arrays (steps, *shape), yours and the right ones."""
     inputs = []
     for k, (a, n) in enumerate(zip(yours, right, strict=True)):
-        tolerance = relative * np.fmax(np.abs(n), np.sqrt(np.mean(n * n)))
-        with np.errstate(invalid="ignore"):
-            excess = np.where(np.isfinite(a), np.abs(a - n) / tolerance, np.inf)
+        with np.errstate(all="ignore"):
+            size = np.sqrt(np.mean(np.where(np.isfinite(n), n, 0) ** 2))
+            tolerance = relative * np.fmax(np.abs(n), size)
+            same = (a == n) | (np.isnan(a) & np.isnan(n))           # a mistake may make both nan
+            excess = np.where(same, 0, np.where(np.isfinite(a) & np.isfinite(n), np.abs(a - n) / tolerance, np.inf))
         worst = np.unravel_index(np.argmax(excess), excess.shape)
         wrong = int(np.sum(excess > 1))
         first = int(np.argmax(np.any((excess > 1).reshape(len(a), -1), axis=1)))
@@ -195,7 +357,7 @@ def _compare(yours, right, relative=1e-12):
         inputs.append(InputReport(
             name=f"p{k}", shape=a.shape, verdict="FAIL" if wrong else "PASS", index=tuple(map(int, worst)),
             analytic=float(a[worst]), numeric=float(n[worst]), tolerance=float(tolerance[worst]),
-            relative=relative * float(excess[worst]), size=float(np.sqrt(np.mean(n * n))), excess=float(excess[worst]),
+            relative=relative * float(excess[worst]), size=float(size), excess=float(excess[worst]),
             visible=float(np.max(tolerance)), wrong=wrong, checked=a.size, text=text))
     return inputs
 

@@ -31,7 +31,7 @@ class Entry:
     def check(self, seed):
         """The Report for inputs drawn from a seed."""
         if self.kind == "optimizer":
-            return check_optimizer(self.make, seed=seed, raise_exception=False)
+            return check_optimizer(self.make, reference="SGD", seed=seed, raise_exception=False)
         if self.kind == "clipping":
             return check_clipping(self.make, seed=seed, raise_exception=False)
         forward, backward, inputs, names = self.make(Draw(seed))
