@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from microtensor.gradcheck import check_function, diagnosis
+import microtensor as mt
+from microtensor.gradcheck import check_function, check_module, diagnosis
 
 
 def verdict_of(forward, backward, *inputs, **options):
@@ -286,3 +287,76 @@ def test_zero_that_should_not_be_fails(rng):
     report = verdict_of(lambda x, w: x * w, lambda g, x, w: (g * w, 0 * g), rng.standard_normal(3),
                         rng.standard_normal(3))
     assert report.verdict == "FAIL" and report.hints[0].key == "zero", report
+
+
+# -- what backward may look like -----------------------------------------------------------------------------------
+
+
+def cell(x, h, w):
+    """Two outputs, and what is saved: a step of a recurrent net, and its logit."""
+    new = np.tanh(x @ w + h)
+    return new, new.sum(1), (x, new, w)
+
+
+def cell_backward(dnew, dsum, saved):
+    x, new, w = saved
+    d = (dnew + dsum[:, None]) * (1 - new * new)
+    return d @ w.T, d, x.T @ d
+
+
+def test_several_outputs_are_checked(rng):
+    inputs = rng.standard_normal((5, 3)), rng.standard_normal((5, 7)), rng.standard_normal((3, 7))
+    report = verdict_of(cell, cell_backward, *inputs, outputs=2)
+    assert report.verdict == "PASS", report
+    report = verdict_of(cell, lambda dnew, dsum, saved: cell_backward(dnew, 0 * dsum, saved), *inputs, outputs=2)
+    assert report.verdict == "FAIL" and report.hints[0].key in ("overwritten", "path"), report
+    pair = lambda x, h, w: cell(x, h, w)[:2]            # noqa: E731 -- nothing saved: the inputs are passed on
+    by_inputs = lambda dnew, dsum, x, h, w: cell_backward(dnew, dsum, (x, np.tanh(x @ w + h), w))     # noqa: E731
+    assert verdict_of(pair, by_inputs, *inputs, outputs=2).verdict == "PASS"
+
+
+def test_backward_that_cannot_be_called_is_refused_with_the_way_out(rng):
+    inputs = rng.standard_normal((5, 3)), rng.standard_normal((5, 7)), rng.standard_normal((3, 7))
+    pair = lambda x, h, w: cell(x, h, w)[:2]            # noqa: E731
+    with pytest.raises(TypeError, match="with several outputs say outputs=2"):
+        verdict_of(pair, lambda dnew, dsum, x, h, w: None, *inputs)
+    with pytest.raises(TypeError, match="with outputs=3 forward must return a tuple of 3 outputs"):
+        verdict_of(pair, cell_backward, *inputs, outputs=3)
+
+
+def test_gradients_may_be_named(rng):
+    x, w = rng.standard_normal((5, 3)), rng.standard_normal((3, 7))
+    report = verdict_of(np.matmul, lambda g, x, w: {"w": x.T @ g, "x": g @ w.T}, x, w, names=["x", "w"])
+    assert report.verdict == "PASS", report
+    for names in (["x", "weight"], None):
+        with pytest.raises(ValueError, match="give them the same names with names="):
+            verdict_of(np.matmul, lambda g, x, w: {"w": x.T @ g, "x": g @ w.T}, x, w, names=names)
+
+
+def test_gradients_in_another_order_are_named(rng):
+    x, w = rng.standard_normal((5, 3)), rng.standard_normal((3, 7))
+    report = verdict_of(np.matmul, lambda g, x, w: (x.T @ g, g @ w.T), x, w, names=["x", "w"], edits=False)
+    assert report.hints[0].key == "exchanged" and "is that of w, and so are its numbers" in str(report.hints[0]), report
+
+
+def test_backward_may_empty_what_forward_saved(rng):
+    def forward(x):
+        return x * x, {"x": x}
+
+    report = verdict_of(forward, lambda g, saved: 2 * g * saved.pop("x"), rng.standard_normal((3, 5)))
+    assert report.verdict == "PASS" and "empties what forward saved" in report.notes[0], report
+
+
+def test_random_numbers_of_numpy_are_replayed_in_a_module(rng):
+    class Noisy(mt.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = mt.nn.Linear(3, 5)
+
+        def forward(self, x):
+            return self.linear(x) * mt.tensor(np.random.rand(5))
+
+    before = np.random.get_state()[1].copy()
+    x = mt.tensor(rng.standard_normal((7, 3)))
+    assert check_module(Noisy(), lambda y: (y * y).mean(), x)
+    assert np.array_equal(np.random.get_state()[1], before)

@@ -1,17 +1,18 @@
 """NumpyFunction: a forward and a backward pass written in plain NumPy, by somebody without autograd."""
 
 import contextlib
+import inspect
 
 import numpy as np
 
-from microtensor.gradcheck.subject import Subject
+from microtensor.gradcheck.subject import LegacyStream, Subject
 
 
 class NumpyFunction(Subject):
     """A pair (forward, backward) of plain NumPy functions; see ``check_function`` for what they take and return."""
 
-    def __init__(self, forward, backward, inputs, names=None):
-        self.forward, self.backward = forward, backward
+    def __init__(self, forward, backward, inputs, names=None, outputs=1):
+        self.forward, self.backward, self.count = forward, backward, outputs
         given = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
         names = list(names) if names is not None else [f"input{i}" for i in range(len(given))]
         if len(names) != len(given):
@@ -29,15 +30,13 @@ class NumpyFunction(Subject):
         self.names = [names[i] for i in self.checked]
         self.points = [self.inputs[i] for i in self.checked]
         self.others = {names[i]: x for i, x in enumerate(self.inputs) if i not in self.checked}
-        self.random_state = np.random.get_state()  # the legacy stream is what np.random.rand draws from
-        self.draws = False      # whether forward draws from that stream: setting it back is slow
+        self.legacy = LegacyStream()
         self.runs = 0
         self.shapes = None
 
     def run(self):
-        """The output, and what backward is called with after the upstream gradient."""
-        if self.draws:
-            np.random.set_state(self.random_state)
+        """The outputs, a list, and what backward is called with after the upstream gradients."""
+        self.legacy.reset()
         watched = self.runs < 3                         # what a function does to its inputs shows at once
         self.runs += 1
         before = [x.copy() for x in self.inputs] if watched else []
@@ -47,25 +46,54 @@ class NumpyFunction(Subject):
                 x[...] = kept
                 raise ValueError("check_function: forward changes its input in place: it must leave what it is given "
                                  "as it was, for example by working on a copy")
-        if watched and not self.draws:
-            state = np.random.get_state()
-            self.draws = state[2] != self.random_state[2] or not np.array_equal(state[1], self.random_state[1])
-        has_saved = isinstance(result, tuple) and len(result) == 2
-        y, saved = (result[0], result[1:]) if has_saved else (result, self.inputs)
-        if isinstance(y, (float, np.floating)):
-            y = np.asarray(y)
-        if not isinstance(y, np.ndarray) or y.dtype.kind != "f":
-            kind = f"one of dtype {y.dtype}" if isinstance(y, np.ndarray) else type(y).__name__
-            raise TypeError(f"check_function: forward must return a float array, or (output, saved), not {kind}")
-        return y, saved
+        if watched:
+            self.legacy.look()
+        if self.count == 1:
+            has_saved = isinstance(result, tuple) and len(result) == 2
+            outputs, saved = ([result[0]], result[1:]) if has_saved else ([result], self.inputs)
+        elif not isinstance(result, tuple) or len(result) < self.count:
+            raise TypeError(f"check_function: with outputs={self.count} forward must return a tuple of {self.count} "
+                            f"outputs and what it saved, not {type(result).__name__}")
+        else:
+            outputs, saved = list(result[: self.count]), result[self.count :] or self.inputs
+        outputs = [np.asarray(y) if isinstance(y, (float, np.floating)) else y for y in outputs]
+        for y in outputs:
+            if not isinstance(y, np.ndarray) or y.dtype.kind != "f":
+                kind = f"one of dtype {y.dtype}" if isinstance(y, np.ndarray) else type(y).__name__
+                raise TypeError(f"check_function: forward must return a float array, or (output, saved), not {kind}")
+        if self.runs == 1:
+            self.check_call(saved)
+        return outputs, saved
+
+    def check_call(self, saved):
+        """Raise TypeError if backward cannot be called with upstream gradients and what was saved."""
+        try:
+            signature = inspect.signature(self.backward)
+        except (TypeError, ValueError):         # a function that does not tell
+            return
+        try:
+            signature.bind(*[None] * self.count, *saved)
+        except TypeError:
+            given = "the inputs" if saved is self.inputs else f"the {len(saved)} saved"
+            raise TypeError(
+                f"check_function: backward{signature} is called with {self.count} upstream gradient"
+                f"{'s' * (self.count > 1)} and {given}, which does not fit: forward returns the output alone, or "
+                "(output, saved); with several outputs say outputs=2, for (first, second, saved)") from None
 
     def evaluate(self):
         """As Subject.evaluate."""
-        return self.flat([self.run()[0]])
+        return self.flat(self.run()[0])
 
-    def gradients(self, upstream, saved):
-        """What backward returns, as one array per point, of whatever shape it has."""
-        result = self.backward(upstream, *saved)
+    def gradients(self, upstreams, saved):
+        """What backward returns for a list of upstream gradients: one array per point, of whatever shape it has."""
+        result = self.backward(*upstreams, *saved)
+        if isinstance(result, dict):
+            wrong = [*(name for name in self.names if name not in result),
+                     *(name for name in result if name not in self.names and name not in self.others)]
+            if wrong:
+                raise ValueError(f"check_function: backward returns gradients of {', '.join(map(str, result))}, and "
+                                 f"the inputs are {', '.join(self.names)}: give them the same names with names=")
+            result = [result[name] for name in self.names]
         result = list(result) if isinstance(result, (tuple, list)) else [result]
         if len(result) == len(self.inputs) != len(self.checked):
             result = [result[i] for i in self.checked]
@@ -81,10 +109,14 @@ class NumpyFunction(Subject):
         """As Subject.pull_back, with a new forward pass for each upstream gradient; a wrong shape is kept."""
         rows = []
         for row in upstreams:
-            y, saved = self.run()
-            self.flat([y])
-            rows.append([np.array(d, np.float64) for d in self.gradients(row.reshape(y.shape).copy(), saved)])
+            outputs, saved = self.run()
+            self.flat(outputs)
+            rows.append([np.array(d, np.float64) for d in self.gradients(self.upstreams(row), saved)])
         return [np.stack(column) for column in zip(*rows, strict=True)]
+
+    def upstreams(self, row):
+        """An upstream gradient (m,) as arrays of the outputs' shapes, which backward may write into."""
+        return [part.copy() for part in self.split(row)]
 
     @contextlib.contextmanager
     def unchanged(self):
@@ -93,4 +125,4 @@ class NumpyFunction(Subject):
             try:
                 yield
             finally:
-                np.random.set_state(self.random_state)
+                np.random.set_state(self.legacy.state)
