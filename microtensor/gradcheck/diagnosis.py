@@ -77,8 +77,8 @@ def of_shape(case):
         is_its = np.allclose(a, case.others[owner], rtol=1e-6, atol=1e-9 * np.nanmax(np.abs(case.others[owner])))
         numbers = ", and so are its numbers" if is_its else ""
         yield Hint("exchanged" if is_its else "shape",
-                   f"its shape must be {shape}; {a.shape} is that of {owner}{numbers}: gradients are returned in the order "
-                   "of the inputs", f"a = n of {owner}", 0.0, 0 if is_its else 2)
+                   f"its shape must be {shape}; {a.shape} is that of {owner}{numbers}: gradients are returned in the "
+                   "order of the inputs", f"a = n of {owner}", 0.0, 0 if is_its else 2)
         return
     yield Hint("shape", f"its shape must be {shape}, not {a.shape}", "", 0.0, 2)
 

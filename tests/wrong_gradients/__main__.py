@@ -1,4 +1,4 @@
-"""Who catches what: ``python tests/wrong_gradients [--seeds 100] [--write docs/gradcheck.md]``."""
+"""Who catches what: ``python tests/wrong_gradients [--second] [--seeds 100] [--write docs/gradcheck.md]``."""
 
 import argparse
 import sys
@@ -8,10 +8,11 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).parents[1])        # so that this folder is the package wrong_gradients
 
 from microtensor.ops.sample import Draw  # noqa: E402
-from wrong_gradients import CORPUS, RIGHT  # noqa: E402
+from wrong_gradients import CORPUS, RIGHT, measure  # noqa: E402
 from wrong_gradients.peers import available  # noqa: E402
 
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
+HINTS_BEGIN, HINTS_END = "<!-- hints: begin -->\n", "<!-- hints: end -->\n"
 
 
 def peer_counts(entry, peers, seeds):
@@ -61,22 +62,34 @@ def table(entries, seeds, peers, is_wrong):
     return lines, decided == (seeds * len(entries) if is_wrong else 0)
 
 
+def put(page, begin, end, lines):
+    """Replace what stands between two markers of a page."""
+    before, _, rest = page.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    page.write_text(before + begin + "\n".join(["", *lines, ""]) + end + after)
+
+
 def main():
-    """Print both tables, write them between the markers of a page, and fail if one gradient was decided wrongly."""
+    """Print the tables, write them between the markers of a page, and fail if one gradient was decided wrongly."""
     parser = argparse.ArgumentParser(prog="python tests/wrong_gradients", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--second", action="store_true", help="the second corpus: by family, and what hints are worth")
+    parser.add_argument("--seeds", type=int, default=None, help="by default 100, for the second corpus 2")
     parser.add_argument("--write", type=Path, metavar="FILE", help="the page that holds the tables between markers")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     peers = available()
-    wrong, all_caught = table(CORPUS, options.seeds, peers, True)
-    right, no_alarm = table(RIGHT, options.seeds, peers, False)
+    if options.second:
+        seeds = options.seeds or 2
+        lines = measure.table(seeds, {name: peers[name] for name in ("PyTorch gradcheck", "central difference")})
+        print("\n".join(lines))
+        if options.write is not None:
+            put(options.write, HINTS_BEGIN, HINTS_END, [*lines, f"\nIn percent, over {seeds} seeds each."])
+        return 0
+    seeds = options.seeds or 100
+    wrong, all_caught = table(CORPUS, seeds, peers, True)
+    right, no_alarm = table(RIGHT, seeds, peers, False)
     if options.write is not None:
-        text = options.write.read_text()
-        before, _, rest = text.partition(BEGIN)
-        _, _, after = rest.partition(END)
-        note = f"\nOver {options.seeds} seeds each.\n"
-        options.write.write_text(before + BEGIN + "\n".join(["", *wrong, "", *right, note]) + END + after)
+        put(options.write, BEGIN, END, [*wrong, "", *right, f"\nOver {seeds} seeds each."])
     return 0 if all_caught and no_alarm else 1
 
 

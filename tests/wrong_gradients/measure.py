@@ -2,12 +2,14 @@
 
 import warnings
 from collections import Counter
+from functools import partial
 from multiprocessing import get_context
 
 from microtensor.gradcheck import check_function
 from microtensor.ops.sample import Draw
 from wrong_gradients import pairs as _pairs  # noqa: F401 -- fills PAIRS
 from wrong_gradients.pair import PAIRS
+from wrong_gradients.peers import available
 
 
 def outcome(slip, seed):
@@ -27,16 +29,16 @@ def outcome(slip, seed):
     return ("right" if keys[0] in slip.right else "helpful") if keys else "none", keys
 
 
-def outcomes(slips, seeds):
-    """For each slip its outcomes, computed by two processes."""
+def outcomes(slips, seeds, function=outcome):
+    """For each slip a list of what a function says of it for each seed, computed by two processes."""
     with get_context("fork").Pool(2) as pool:
-        return pool.starmap(_outcomes, [(slip.name, seeds) for slip in slips], chunksize=4)
+        return pool.starmap(_outcomes, [(function, slip.name, seeds) for slip in slips], chunksize=4)
 
 
-def _outcomes(name, seeds):
+def _outcomes(function, name, seeds):
     warnings.simplefilter("ignore")
     slip = next(slip for pair in PAIRS for slip in pair.slips if slip.name == name)
-    return [outcome(slip, seed) for seed in range(seeds)]
+    return [function(slip, seed) for seed in range(seeds)]
 
 
 def slips(is_measured):
@@ -47,5 +49,44 @@ def slips(is_measured):
 def counts(found):
     """How often each outcome was met, in percent."""
     total = Counter(kind for cases in found for kind, _ in cases)
-    return {kind: 100 * total[kind] / total.total() for kind in
+    return {kind: 100 * total[kind] / max(total.total(), 1) for kind in
             ("right", "helpful", "none", "misleading", "missed", "lost")}
+
+
+def table(seeds, peers):
+    """Lines of a table: by family who catches how many slips, and what the hints are worth in each half, in percent."""
+    head = ["family", "slips", "caught by microtensor", *(f"by {name}" for name in peers),
+            *(f"{half}: {kind}" for half in ("developed on", "measured") for kind in ("right", "helpful", "misleading"))]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+
+    every = [slip for pair in PAIRS for slip in pair.slips]
+    names = [slip.name for slip in every]
+    found = dict(zip(names, outcomes(every, seeds), strict=True))
+    caught = {name: dict(zip(names, outcomes(every, seeds, partial(is_caught, name)), strict=True))
+              for name, accepts in peers.items() if accepts is not None}
+    families = list(dict.fromkeys(pair.family for pair in PAIRS))
+    for family in [*families, None]:
+        chosen = [slip for slip in every if family in (None, slip.pair.family)]
+        row = [family or "**all**", str(len(chosen)),
+               f"{100 - counts([found[slip.name] for slip in chosen])['missed']:.1f}"]
+        for name in peers:
+            if name in caught:
+                cases = [case for slip in chosen for case in caught[name][slip.name]]
+                row.append(f"{100 * sum(cases) / len(cases):.1f}")
+            else:
+                row.append("not installed")
+        for is_measured in (False, True):
+            half = [found[slip.name] for slip in chosen if slip.pair.is_measured == is_measured]
+            row += [f"{counts(half)[kind]:.1f}" if half else "-" for kind in ("right", "helpful", "misleading")]
+        lines.append("| " + " | ".join(row) + " |")
+    return lines
+
+
+def is_caught(name, slip, seed):
+    """Whether a peer refuses a slip; one that raises has not accepted it."""
+    accepts = available()[name]
+    forward, backward, inputs, _ = slip.make(Draw(seed))
+    try:
+        return not accepts(forward, backward, inputs, seed)
+    except Exception:
+        return True
