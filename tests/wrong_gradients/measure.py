@@ -56,9 +56,8 @@ def counts(found):
 def table(seeds, peers):
     """Lines of a table: by family who catches how many slips, and what the hints are worth in each half, in percent."""
     head = ["family", "slips", "caught by microtensor", *(f"by {name}" for name in peers),
-            *(f"{half}: {kind}" for half in ("developed on", "measured") for kind in ("right", "helpful", "misleading"))]
+            *(f"{half}: {kind}" for half in ("developed", "measured") for kind in ("right", "helpful", "misleading"))]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-
     every = [slip for pair in PAIRS for slip in pair.slips]
     names = [slip.name for slip in every]
     found = dict(zip(names, outcomes(every, seeds), strict=True))
