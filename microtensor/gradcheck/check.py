@@ -247,6 +247,15 @@ def _explain(run, report):
             report.notes += case.troubles
 
 
+def _is_right(run, report, backward):
+    """Whether the check of a NumpyFunction succeeds with another backward."""
+    subject = run.subject
+    inputs = [x.copy() for x in subject.inputs]
+    another = NumpyFunction(subject.forward, backward, inputs, subject.given, subject.count)
+    return bool(check(another, "", fast_mode=run.fast_mode, elements=run.elements, zero_gradient=run.zero_gradient,
+                      raise_exception=False, seed=report.seed))
+
+
 def _repair(run, report):
     """Name the line of backward, one edit of which makes all gradients right."""
     inputs = report.inputs
@@ -257,7 +266,7 @@ def _repair(run, report):
 
     try:
         found = find_repair(run.subject, run.probes[:2], [found.differences for found in inputs],
-                            [found.tolerances for found in inputs])
+                            [found.tolerances for found in inputs], lambda backward: _is_right(run, report, backward))
     except Exception as error:
         report.notes.append(f"the search for an edit failed with {type(error).__name__}: {error}; the verdict does not "
                             "depend on it, please report this")

@@ -2,8 +2,8 @@
 
 A wrong backward is mostly a right one with one slip. Where its source can be read, each single edit of it (edits.py) is
 run with one upstream gradient, on copies; one whose gradients are the numeric ones, at every element of every input,
-is tried with a second upstream gradient, and at a second point against differences. Nothing is printed that does not
-hold at all of them, so that an edit may be another one than the author's, but not one that leaves the gradient wrong.
+is tried with a second upstream gradient, and then goes through the whole check. So an edit may be another one than the
+author's, but not one that leaves the gradient wrong.
 """
 
 import ast
@@ -137,7 +137,7 @@ def axes_of(text):
             if isinstance(number, ast.Constant) and type(number.value) is int}
 
 
-def find_repair(subject, probes, numeric, tolerances):
+def find_repair(subject, probes, numeric, tolerances, is_right):
     """A (key, sentence) of the first single edit of backward that makes all gradients right, or None.
 
     Args:
@@ -145,6 +145,7 @@ def find_repair(subject, probes, numeric, tolerances):
         probes: two upstream gradients, (2, m).
         numeric: the numeric gradients for them: for each point (2, *shape), nan where it is not known.
         tolerances: for each point an array of its shape.
+        is_right: takes a backward and says whether the whole check succeeds with it; asked for what fits the numbers.
     """
     try:
         source = Source(subject.backward)
@@ -161,7 +162,8 @@ def find_repair(subject, probes, numeric, tolerances):
                     break
                 try:
                     subject.backward = source.compiled()
-                    if all(fits(subject, probes[p], [n[p] for n in numeric], tolerances) for p in range(len(probes))):
+                    if all(fits(subject, probes[p], [n[p] for n in numeric], tolerances) for p in range(len(probes))) \
+                            and is_right(subject.backward):
                         return hint_of(edit, source, known_names(source, subject))
                 except Exception:
                     pass
