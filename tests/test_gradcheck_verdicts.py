@@ -360,3 +360,43 @@ def test_random_numbers_of_numpy_are_replayed_in_a_module(rng):
     x = mt.tensor(rng.standard_normal((7, 3)))
     assert check_module(Noisy(), lambda y: (y * y).mean(), x)
     assert np.array_equal(np.random.get_state()[1], before)
+
+
+def test_input_without_a_gradient_is_left_out(rng):
+    """Targets of a regression are floats, and nobody differentiates in them."""
+    p, t = rng.standard_normal((3, 2)), rng.standard_normal((3, 2))
+
+    def loss(p, t):
+        return np.asarray(((p - t) ** 2).mean())
+
+    for backward in (lambda g, p, t: (g * 2 * (p - t) / p.size, None),
+                     lambda g, p, t: {"p": g * 2 * (p - t) / p.size, "t": None}):
+        report = verdict_of(loss, backward, p, t, names=["p", "t"])
+        assert report.verdict == "PASS" and [found.name for found in report.inputs] == ["p"], report
+        assert report.notes == ["backward returns None for t, so its gradient was not checked"]
+    report = verdict_of(loss, lambda g, p, t: (g * (p - t) / p.size, None), p, t, names=["p", "t"])
+    assert report.verdict == "FAIL" and report.hints[0].key == "two", report
+    with pytest.raises(TypeError, match="gradient of p must be an array, not NoneType"):
+        verdict_of(loss, lambda g, p, t: (None, None), p, t, names=["p", "t"])
+
+
+def test_method_that_keeps_its_input_takes_the_upstream_gradient_alone(rng):
+    class Linear:
+        def forward(self, x, w):
+            self.x, self.w = x, w
+            return x @ w
+
+        def backward(self, g):
+            return g @ self.w.T, self.x.T @ g / len(self.x)
+
+    layer = Linear()
+    report = verdict_of(layer.forward, layer.backward, rng.standard_normal((5, 3)), rng.standard_normal((3, 7)))
+    assert [found.verdict for found in report.inputs] == ["PASS", "FAIL"], report
+    assert "yours is self.x.T @ g / len(self.x); with self.x.T @ g all gradients are right" in str(report), report
+
+
+def test_large_functions_are_checked_in_fast_mode(rng):
+    x, w = rng.standard_normal((64, 50)), rng.standard_normal((50, 60))
+    report = verdict_of(np.matmul, lambda g, x, w: (g @ w.T, x.T @ g), x, w)
+    assert report and "fast mode, as there are 6200 elements" in report.notes[0], report
+    assert not verdict_of(np.matmul, lambda g, x, w: (g @ w.T, x.T @ g / 64), x, w, edits=False)

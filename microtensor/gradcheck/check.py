@@ -143,23 +143,23 @@ def gradgradcheck(func, inputs, grad_outputs=None, *, seed=0, names=None, **opti
     return check(subject, "gradgradcheck", seed=seed, symmetric=len([x for x in inputs if x.requires_grad]), **options)
 
 
-def check_function(forward, backward, inputs, *, names=None, outputs=1, edits=True, **options):
+def check_function(forward, backward, inputs, *, names=None, outputs=1, edits=True, fast_mode=None, **options):
     """Check a hand-written backward pass against its forward pass, both in plain NumPy.
 
     Args:
         forward: called as ``forward(*inputs)``; returns the output, or ``(output, saved)``.
         backward: called as ``backward(upstream, saved)``, or as ``backward(upstream, *inputs)`` if forward returns the
-            output alone; returns the gradient of L with respect to each float input, upstream being dL/d(output): one
-            array, a tuple in the order of the inputs (None for an input that is not differentiated, such as labels),
-            or a dictionary by name.
+            output alone, or as ``backward(upstream)`` if it takes no more; returns the gradient of L with respect to
+            each float input, upstream being dL/d(output): one array, a tuple in the order of the inputs (None for an
+            input that is not differentiated, such as labels), or a dictionary by name.
         inputs: an array or a sequence of them. Float arrays are checked; integer arrays are passed on as they are.
         names: what to call the inputs in the report, such as ("x", "W", "b").
         outputs: how many outputs forward returns, such as 2 for (h, c): first they, then what it saved; backward is
             called with as many upstream gradients.
+        fast_mode: as in gradcheck; by default if the inputs have more than 5000 elements.
         edits: if the gradients are wrong and backward's source can be read, run every single edit of it, for three
             seconds at most, and name the first that makes all gradients right.
-        options: as in gradcheck: eps, atol, rtol, raise_exception, nondet_tol, fast_mode, elements, zero_gradient and
-            seed.
+        options: as in gradcheck: eps, atol, rtol, raise_exception, nondet_tol, elements, zero_gradient and seed.
 
     Returns:
         A Report: true only if the gradients are right.
@@ -176,9 +176,14 @@ def check_function(forward, backward, inputs, *, names=None, outputs=1, edits=Tr
     ('FAIL', 'size')
     """
     subject = NumpyFunction(forward, backward, inputs, names, outputs)
-    return check(subject, "check_function", edits=edits, **options)
+    size = sum(point.size for point in subject.points)
+    if fast_mode is None and size > FAST:
+        subject.notes.append(f"fast mode, as there are {size} elements, more than {FAST}: fast_mode=False compares all")
+    return check(subject, "check_function", edits=edits, fast_mode=size > FAST if fast_mode is None else fast_mode,
+                 **options)
 
 
+FAST = 5000         # with more elements, check_function takes fast mode by default
 CERTAIN = 0.5       # hints of a lower rank name a formula that nothing else has
 
 # -- the check itself ----------------------------------------------------------------------------------------------

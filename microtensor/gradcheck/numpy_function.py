@@ -31,8 +31,8 @@ class NumpyFunction(Subject):
         self.points = [self.inputs[i] for i in self.checked]
         self.others = {names[i]: x for i, x in enumerate(self.inputs) if i not in self.checked}
         self.legacy = LegacyStream()
-        self.runs = 0
-        self.shapes = None
+        self.runs, self.takes_saved = 0, True
+        self.shapes, self.undifferentiated = None, set()
 
     def run(self):
         """The outputs, a list, and what backward is called with after the upstream gradients."""
@@ -71,14 +71,32 @@ class NumpyFunction(Subject):
             signature = inspect.signature(self.backward)
         except (TypeError, ValueError):         # a function that does not tell
             return
+        upstreams = [None] * self.count
         try:
-            signature.bind(*[None] * self.count, *saved)
+            signature.bind(*upstreams, *saved)
         except TypeError:
+            with contextlib.suppress(TypeError):            # a method that finds what it needs in self
+                signature.bind(*upstreams)
+                self.takes_saved = False
+                return
             given = "the inputs" if saved is self.inputs else f"the {len(saved)} saved"
             raise TypeError(
                 f"check_function: backward{signature} is called with {self.count} upstream gradient"
                 f"{'s' * (self.count > 1)} and {given}, which does not fit: forward returns the output alone, or "
                 "(output, saved); with several outputs say outputs=2, for (first, second, saved)") from None
+
+    def leave_out(self, gradients):
+        """As Subject.leave_out: the inputs for which backward returned None, such as labels that are floats."""
+        if not self.undifferentiated:
+            return gradients
+        kept = [k for k, i in enumerate(self.checked) if i not in self.undifferentiated]
+        for i in sorted(self.undifferentiated):
+            name = self.names[self.checked.index(i)]
+            self.notes.append(f"backward returns None for {name}, so its gradient was not checked")
+            self.others[name] = self.inputs[i]
+        self.names, self.points = [self.names[k] for k in kept], [self.points[k] for k in kept]
+        self.checked = [self.checked[k] for k in kept]
+        return [gradients[k] for k in kept]
 
     def evaluate(self):
         """As Subject.evaluate."""
@@ -86,7 +104,7 @@ class NumpyFunction(Subject):
 
     def gradients(self, upstreams, saved):
         """What backward returns for a list of upstream gradients: one array per point, of whatever shape it has."""
-        result = self.backward(*upstreams, *saved)
+        result = self.backward(*upstreams, *saved) if self.takes_saved else self.backward(*upstreams)
         if isinstance(result, dict):
             wrong = [*(name for name in self.names if name not in result),
                      *(name for name in result if name not in self.names and name not in self.others)]
@@ -95,15 +113,25 @@ class NumpyFunction(Subject):
                                  f"the inputs are {', '.join(self.names)}: give them the same names with names=")
             result = [result[name] for name in self.names]
         result = list(result) if isinstance(result, (tuple, list)) else [result]
-        if len(result) == len(self.inputs) != len(self.checked):
-            result = [result[i] for i in self.checked]
-        if len(result) != len(self.checked):
+        if len(result) == len(self.checked):
+            indices = self.checked
+        elif len(result) == len(self.checked) + len(self.undifferentiated):
+            indices = sorted([*self.checked, *self.undifferentiated])
+        elif len(result) == len(self.inputs):
+            indices = range(len(self.inputs))
+        else:
             raise ValueError(f"check_function: backward must return a gradient for each of {', '.join(self.names)}, "
-                             f"got {len(result)}")
-        for d, name in zip(result, self.names, strict=True):
-            if not isinstance(d, (np.ndarray, float, np.floating)):
+                             f"got {len(result)}; None for an input that has none")
+        found = dict(zip(indices, result, strict=True))
+        if all(found[i] is None for i in self.checked):
+            raise TypeError(f"check_function: the gradient of {self.names[0]} must be an array, not NoneType: does "
+                            "backward return what it computed?")
+        self.undifferentiated |= {i for i in self.checked if found[i] is None}
+        for i, name in zip(self.checked, self.names, strict=True):
+            d = found[i]
+            if not isinstance(d, (np.ndarray, float, np.floating, type(None))):
                 raise TypeError(f"check_function: the gradient of {name} must be an array, not {type(d).__name__}")
-        return [np.asarray(d) for d in result]
+        return [np.zeros(self.inputs[i].shape) if found[i] is None else np.asarray(found[i]) for i in self.checked]
 
     def pull_back(self, upstreams):
         """As Subject.pull_back, with a new forward pass for each upstream gradient; a wrong shape is kept."""

@@ -38,7 +38,7 @@ class Run:
         unknowns = sum(point.size for point in subject.points)
         self.full = self.derived and not fast_mode and unknowns * centre.size <= FULL and 1 <= centre.size <= 256
         self.probes = self.draw_probes()
-        self.analytic = subject.pull_back(self.probes)
+        self.analytic = subject.leave_out(subject.pull_back(self.probes))
         self.noise = output_noise(subject, centre, self.random) if self.derived else np.zeros(centre.shape)
         self.alpha = self.measure_alpha()
         self.kinks = []

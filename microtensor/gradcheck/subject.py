@@ -40,14 +40,18 @@ class Subject:
         """The gradients c J for upstream gradients c, the rows of (P, m): for each point an array (P, *shape)."""
         raise NotImplementedError
 
+    def leave_out(self, gradients):
+        """Of the first gradients those that are checked; points that have none are points no longer."""
+        return gradients
+
     @contextlib.contextmanager
     def unchanged(self):
         """A context that leaves points and state as they were, whatever happens inside."""
-        before = [point.copy() for point in self.points]
+        before = [(point, point.copy()) for point in self.points]
         try:
             yield
         finally:
-            for point, value in zip(self.points, before, strict=True):
+            for point, value in before:
                 point[...] = value
 
     def flat(self, outputs):
