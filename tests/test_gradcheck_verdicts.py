@@ -400,3 +400,31 @@ def test_large_functions_are_checked_in_fast_mode(rng):
     report = verdict_of(np.matmul, lambda g, x, w: (g @ w.T, x.T @ g), x, w)
     assert report and "fast mode, as there are 6200 elements" in report.notes[0], report
     assert not verdict_of(np.matmul, lambda g, x, w: (g @ w.T, x.T @ g / 64), x, w, edits=False)
+
+
+def test_gradient_of_integers_is_named(rng):
+    def backward(g, x):
+        dx = np.full(x.shape, 0)
+        dx[x > 0] = g[x > 0]
+        return dx
+
+    report = verdict_of(relu, backward, rng.standard_normal((4, 5)))
+    assert report.verdict == "FAIL" and "array of integers" in str(report.hints[0]), report
+
+
+def test_gradient_that_is_added_up_over_calls_is_named(rng):
+    class Linear:
+        dw = 0.0
+
+        def backward(self, g, x, w):
+            self.dw = self.dw + x.T @ g
+            return g @ w.T, self.dw
+
+    report = verdict_of(np.matmul, Linear().backward, rng.standard_normal((5, 3)), rng.standard_normal((3, 7)))
+    assert report.verdict == "FAIL" and report.hints[0].key == "repeat", report
+    assert "kept from the call before" in str(report), report
+
+
+def test_no_ratio_is_taken_at_a_kink(rng):
+    report = verdict_of(relu, lambda g, x: 2 * g * (x >= 0), np.zeros((2, 3)), edits=False)
+    assert report.verdict == "FAIL" and not any("ratio" in str(hint) for hint in report.hints), report

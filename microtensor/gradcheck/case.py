@@ -56,6 +56,14 @@ class Case:
         if self.same_shape:
             self.wrong = self.known & (np.abs(self.a - self.n) > np.where(self.known, self.tolerances, 0))
 
+    def forget(self, place):
+        """Explain nothing of one element, whose numeric gradient is none."""
+        self.n = self.n.copy()
+        self.n[place] = np.nan
+        self.known = np.isfinite(self.n)
+        if self.same_shape:
+            self.wrong = self.wrong & self.known
+
     def equals(self, left, right, gain=1.0, where=None):
         """The largest |left - right| if it is within ten tolerances (times gain) everywhere, else None."""
         where = self.known if where is None else where & self.known

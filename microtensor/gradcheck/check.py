@@ -241,13 +241,15 @@ def _explain(run, report):
     """Add the hints to the inputs that failed."""
     subject = run.subject
     arrays = dict(zip(subject.names, subject.points, strict=True)) | subject.others
-    for found, ours in zip(report.inputs, run.analytic, strict=True):
+    for k, (found, ours) in enumerate(zip(report.inputs, run.analytic, strict=True)):
         checks = {fault.check for fault in report.faults if fault.name in (found.name, "")}
         if found.gradient is not None and (found.verdict == "FAIL" or checks):
             others = {other.name: other.difference for other in report.inputs
                       if other is not found and other.difference is not None}
             case = Case(found, arrays, subject.split(run.centre), subject.split(run.probes[0]),
                         ours[2:] if run.full else None, checks, others)
+            for _, place in (bent for bent in run.bent if bent[0] == k):
+                case.forget(place)      # at a kink the difference is no gradient, and no ratio to it says anything
             found.hints = likeliest(found.hints + hints(case))
             report.notes += case.troubles
 

@@ -241,6 +241,7 @@ def second_look(run, k, found, ladder, place, ours, alpha, excess, size, state):
     if np.any(kind == "jump"):
         return "jump"
     if np.any(kind == "kink"):
+        run.bent.add((k, place))
         low, high, outside = distance_outside(run, ladder, ours, size)
         at = place_of(found.name, place)
         p = int(np.argmax(outside)) if np.any(outside) else int(np.argmax(high - low))

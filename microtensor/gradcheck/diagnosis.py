@@ -92,15 +92,17 @@ def of_faults(case):
         ones = case.equals(case.a, _pull(case, [np.ones(g.shape) for g in case.upstream]))
         tail = " (as it were for an upstream gradient of ones)" if ones is not None else ""
         yield Hint("upstream", f"the upstream gradient is ignored{tail}: multiply by it", "a(g) = a(g')", 0.0, 0)
+    if "dtype" in case.faults:
+        yield Hint("precision", "it is an array of integers, which cuts off fractions: make it of floats", "", 0.0, -1)
+    if "repeat" in case.faults:
+        yield Hint("repeat", "a second backward gives another gradient: saved values are overwritten, an array of the "
+                             "call before is added to, or random numbers are drawn anew", "a /= a again", 0.0, -0.5)
     if "constant" in case.faults:
         yield Hint("upstream", "a term of it is not multiplied by the upstream gradient: it is there even if that is 0",
                    "a(0) /= 0", 0.0, 0)
     if "linear" in case.faults:
         yield Hint("nonlinear", "it is not linear in the upstream gradient: a mask or condition looks at g instead of "
                                 "x", "a(g + 2g') /= a(g) + 2a(g')", 0.0, 1)
-    if "repeat" in case.faults:
-        yield Hint("repeat", "a second backward gives another gradient: saved values are overwritten, or random "
-                             "numbers are drawn anew", "a /= a again", 0.0, 1)
     if "unchanged" in case.faults:
         yield Hint("unchanged", "backward writes into an array that is not its own: make a new one", "", 0.0, 2)
 

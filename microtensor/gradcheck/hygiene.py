@@ -2,6 +2,7 @@
 
     linear        the gradient of L = (a + 2b) y is that of a y plus twice that of b y
     constant      an upstream gradient of 0 gives a gradient of 0
+    dtype         gradients are floats
     upstream      another upstream gradient gives another gradient
     repeat        a second backward gives the same bits, and accumulates exactly twice into .grad
     unchanged     inputs, outputs and upstream gradients keep their bytes
@@ -44,6 +45,9 @@ def find_faults(run, each_output=True, symmetric=0):
     if isinstance(run.subject, TensorFunction):
         faults += _backward_twice(run) + _elsewhere_in_memory(run) + _same_input_twice(run)
     if isinstance(run.subject, NumpyFunction):
+        faults += [Fault("dtype", name, f"the gradient of {name} is an array of integers, which cuts off fractions: "
+                                        "make it of floats, as np.zeros_like of a float array does")
+                   for name in run.subject.names if name in run.subject.integers]
         faults += _numpy_backward_twice(run)
     if each_output and len(run.subject.shapes) > 1:
         faults += _outputs_alone(run)
@@ -113,8 +117,8 @@ def _numpy_backward_twice(run):
     return faults
 
 
-SECOND_BACKWARD = ("a second backward gives another gradient of {}: backward changes what forward saved, or draws new "
-                   "random numbers")
+SECOND_BACKWARD = ("a second backward gives another gradient of {}: backward changes what forward saved, adds to an "
+                   "array that it kept from the call before, or draws new random numbers")
 
 
 def _gradients(subject, row, tensors=None, leaves=None):

@@ -33,6 +33,7 @@ class NumpyFunction(Subject):
         self.legacy = LegacyStream()
         self.runs, self.takes_saved = 0, True
         self.shapes, self.undifferentiated = None, set()
+        self.integers = set()       # names of inputs whose gradient came as integers
 
     def run(self):
         """The outputs, a list, and what backward is called with after the upstream gradients."""
@@ -131,6 +132,8 @@ class NumpyFunction(Subject):
             d = found[i]
             if not isinstance(d, (np.ndarray, float, np.floating, type(None))):
                 raise TypeError(f"check_function: the gradient of {name} must be an array, not {type(d).__name__}")
+            if isinstance(d, np.ndarray) and d.dtype.kind in "biu" and np.any(d):
+                self.integers.add(name)
         return [np.zeros(self.inputs[i].shape) if found[i] is None else np.asarray(found[i]) for i in self.checked]
 
     def pull_back(self, upstreams):

@@ -26,7 +26,7 @@ class Run:
         analytic: the gradients (P, *shape) of every point.
         noise: of every output (m,).
         alpha: how far each element of analytic moves when all inputs move by one rounding, as far as it is granted.
-        kinks: a Kink for every element that lies on one.
+        kinks: a Kink for every element that lies on one, and fits it; bent: (k, index) of those that do not, as well.
     """
 
     def __init__(self, subject, centre, eps, atol, rtol, fast_mode, elements, zero_gradient, seed):
@@ -41,7 +41,7 @@ class Run:
         self.analytic = subject.leave_out(subject.pull_back(self.probes))
         self.noise = output_noise(subject, centre, self.random) if self.derived else np.zeros(centre.shape)
         self.alpha = self.measure_alpha()
-        self.kinks = []
+        self.kinks, self.bent = [], set()
 
     def draw_probes(self):
         """Upstream gradients (P, m): two Gaussian ones, and where that is affordable one for each output."""
