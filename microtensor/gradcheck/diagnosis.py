@@ -289,7 +289,8 @@ def of_normalisation(case):
             return
     ratio = a / n
     spread = np.ptp(ratio, axis=0)
-    if np.all(spread <= 1e-5 * np.abs(ratio).max(0)) and np.ptp(ratio) > 1e-5 and ratio_of(case) is None:
+    if np.all(spread <= 1e-5 * np.abs(ratio).max(0)) and np.ptp(ratio) > 100 * np.max(spread) \
+            and ratio_of(case) is None:
         yield Hint("column", "the ratio is constant down each column and differs between columns: a factor of each "
                              "column is wrong, such as gamma, or eps inside and outside of the root",
                    "a = n r_column", 0.0, 0.5)

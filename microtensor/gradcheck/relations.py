@@ -103,7 +103,7 @@ def of_scales(case):
             continue
         n = np.where(large, case.n, 0)
         ratio = np.sum(case.a * n, rest, keepdims=True) / np.fmax(np.sum(n * n, rest, keepdims=True), 1e-300)
-        if np.ptp(ratio) <= 1e-5 * np.max(np.abs(ratio)) or case.equals(case.a, ratio * case.n, ratio) is None:
+        if np.ptp(ratio) <= 1e-7 * np.max(np.abs(ratio)) or case.equals(case.a, ratio * case.n, ratio) is None:
             continue
         if np.linalg.matrix_rank(case.n.reshape(len(case.n), -1), 1e-9 * np.max(np.abs(case.n))) < 2:
             return              # n is an outer product: then nearly anything is
@@ -212,6 +212,6 @@ def of_precision(case):
     """Right to six digits or more: rounded, to float32 perhaps."""
     size = np.sqrt(np.mean(case.n[case.known] ** 2)) if np.any(case.known) else 0.0
     error = np.abs(case.a - case.n)[case.known]
-    if size and case.n.size >= 4 and np.max(error) <= 3e-6 * size:
+    if size and case.n.size >= 4 and np.max(error) <= 3e-6 * size and np.mean(case.wrong) >= 0.5:
         yield Hint("precision", f"right to {-np.log10(np.max(error) / size):.0f} digits: something is computed in "
                                 "float32, rounded, or solved to a tolerance", "|a - n| <= 3e-6 rms(n)", 0.0, 1.5)
