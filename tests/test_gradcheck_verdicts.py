@@ -428,3 +428,15 @@ def test_gradient_that_is_added_up_over_calls_is_named(rng):
 def test_no_ratio_is_taken_at_a_kink(rng):
     report = verdict_of(relu, lambda g, x: 2 * g * (x >= 0), np.zeros((2, 3)), edits=False)
     assert report.verdict == "FAIL" and not any("ratio" in str(hint) for hint in report.hints), report
+
+
+def test_hints_of_several_outputs_fail_nowhere(rng):
+    """The Jacobian then has rows of all outputs, not of the first alone."""
+    def forward(x):
+        return x - x.mean(0), x * x, x
+
+    def backward(first, second, x):
+        return first + 2 * x * second + x       # no term for the mean, and one without an upstream gradient
+
+    report = verdict_of(forward, backward, rng.standard_normal((6, 3)), outputs=2, edits=False)
+    assert report.verdict == "FAIL" and not any("failed" in note for note in report.notes), report

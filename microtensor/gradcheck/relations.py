@@ -49,7 +49,7 @@ def of_terms(case):
 
 def is_elementwise(case):
     """Whether backward multiplies each element of g by a number, as if each output depended on one input."""
-    if case.y.shape != case.x.shape:
+    if case.y.shape != case.x.shape or len(case.outputs) > 1:
         return False
     if case.jacobian is None:
         return fits_along(case, case.a, [case.g], range(case.x.ndim))
