@@ -124,7 +124,7 @@ cdef void set_number(ndarray one, double value) noexcept
 cdef Tensor holding(ndarray one, double value)
 cdef Tensor view_of(Tensor base, ndarray array)
 cdef bint broadcasts_to(ndarray array, ndarray like) noexcept
-cdef Version version_of(Tensor x, ndarray array, Op op)
+cdef Version raise_replaced(Op op, Tensor x)
 cdef Tensor record(Op op, Tensor a, Tensor b=*, Tensor c=*)
 cdef Tensor record_all(Op op, list inputs)
 cdef Tensor operand(object value, Tensor like)

@@ -331,12 +331,12 @@ cdef class Op:
         y.op, y.needs_gradient = self, True
         self.saved = reads != NOTHING
         if reads & INPUT:
-            self.version_a = version_of(a, self.a, self)
+            self.version_a = a.get_version() if a.array is self.a else raise_replaced(self, a)
             self.writes += self.version_a.writes
         else:
             self.a = None
         if reads & OTHER:
-            self.version_b = version_of(b, self.b, self)
+            self.version_b = b.get_version() if b.array is self.b else raise_replaced(self, b)
             self.writes += self.version_b.writes
         else:
             self.b = None
@@ -435,12 +435,10 @@ cdef class Op:
         return f"<{type(self).__name__}>"
 
 
-cdef Version version_of(Tensor x, ndarray array, Op op):
-    """x's version, if it still has the array that an op computed with: writes to that would not be noticed."""
-    if x.array is not array:
-        raise RuntimeError(f"{type(op).__name__}: the data of an input of shape {x.shape} was replaced while it ran, "
-                           "by an observer or another thread: compute the forward again")
-    return x.get_version()
+cdef Version raise_replaced(Op op, Tensor x):
+    """Raise, where x no longer has the array that an op computed with: writes to that would not be noticed."""
+    raise RuntimeError(f"{type(op).__name__}: the data of an input of shape {x.shape} was replaced while it ran, by an "
+                       "observer or another thread: compute the forward again")
 
 
 cdef Tensor _in_graph(ndarray array, object edge, Version version):

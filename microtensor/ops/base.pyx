@@ -269,8 +269,9 @@ cdef int check_promoted(Op op) except -1:
 cdef Tensor as_float(object input):
     """The input as a tensor: itself if it is float32 or float64, in float32 otherwise."""
     cdef Tensor x = as_tensor(input, "input")
-    if not is_float(x.array):
-        x = Tensor.float(x)
+    if is_float(x.array):
+        return x
+    x = Tensor.float(x)
     if not is_float(x.array):       # somebody replaced a function of mt.ops
         raise TypeError(f"a float tensor is needed, got {x.dtype}")
     return x

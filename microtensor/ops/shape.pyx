@@ -9,8 +9,8 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    Engine, Op, Tensor, as_tensor, contiguous, either, is_float, lent, operators, picks_once, record, record_all,
-    shape_of, version_of, wrap,
+    Engine, Op, Tensor, as_tensor, contiguous, either, is_float, lent, operators, picks_once, raise_replaced, record,
+    record_all, shape_of, wrap,
 )
 from microtensor.ops.base cimport normal_dim
 
@@ -26,7 +26,7 @@ cdef Tensor record_view(Op op, Tensor x):
     """record for an output that may share x's memory."""
     cdef ndarray array = op.a
     cdef Tensor y = record(op, x)
-    y.version = version_of(x, array, op)
+    y.version = x.get_version() if x.array is array else raise_replaced(op, x)
     return y
 
 
