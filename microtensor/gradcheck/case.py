@@ -5,6 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 
+def allowed(tolerances, size):
+    """How far two gradients may be apart where a formula is said to fit: ten tolerances, and rounding of their size."""
+    return 10 * tolerances + 1e-11 * size
+
+
 @dataclass
 class Hint:
     """What probably is wrong.
@@ -70,8 +75,8 @@ class Case:
         left, right = np.broadcast_to(left, self.n.shape)[where], np.broadcast_to(right, self.n.shape)[where]
         if left.size == 0 or not np.all(np.isfinite(right)):
             return None
-        room = 10 * self.tolerances[where] * np.fmax(1, np.abs(np.broadcast_to(gain, self.n.shape)[where]))
-        room = room + 1e-11 * np.max(np.abs(left))
+        gain = np.fmax(1, np.abs(np.broadcast_to(gain, self.n.shape)[where]))
+        room = allowed(self.tolerances[where] * gain, np.max(np.abs(left)))
         distance = np.abs(left - right)
         return float(np.max(distance)) if np.all(distance <= room) else None
 

@@ -258,7 +258,7 @@ def _is_right(run, report, backward):
     """Whether the check of a NumpyFunction succeeds with another backward."""
     subject = run.subject
     inputs = [x.copy() for x in subject.inputs]
-    another = NumpyFunction(subject.forward, backward, inputs, subject.given, subject.count)
+    another = NumpyFunction(subject.forward, backward, inputs, subject.all_names, subject.count)
     return bool(check(another, "", fast_mode=run.fast_mode, elements=run.elements, zero_gradient=run.zero_gradient,
                       raise_exception=False, seed=report.seed))
 

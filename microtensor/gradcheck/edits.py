@@ -281,7 +281,7 @@ def insertions(place, names):
     node = place.node
     if not isinstance(node, ast.expr) or isinstance(node, (ast.Tuple, ast.Constant, ast.Starred)) or \
             (isinstance(node, ast.Call) and called(node) in COUNTS) or \
-            not isinstance(getattr(node, "ctx", ast.Load()), ast.Load) or not (
+            not is_read(node) or not (
                 is_result(place) or is_side(place, ast.Add, ast.Sub, ast.MatMult) or is_reduced(place)):
         return
     text = ast.unparse(node)
@@ -306,12 +306,16 @@ def insertions(place, names):
 def normaliser_terms(place, names):
     """The terms that normalisers have, put in where an expression is a factor or a whole value."""
     node = place.node
-    if isinstance(node, ast.expr) and isinstance(node, (ast.Name, ast.BinOp)) and isinstance(
-            getattr(node, "ctx", ast.Load()), ast.Load):
+    if isinstance(node, (ast.Name, ast.BinOp)) and is_read(node):
         for kind, form in NORMALISERS:
             for name in names if "{0}" in form else ("",):
                 for axis in ("0", "1", "-1"):
                     yield kind, expression(form.format(name, f"({ast.unparse(node)})", axis)), ""
+
+
+def is_read(node):
+    """Whether an expression is read, and not assigned to."""
+    return isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
 
 
 def is_result(place):

@@ -17,7 +17,7 @@ class NumpyFunction(Subject):
         names = list(names) if names is not None else [f"input{i}" for i in range(len(given))]
         if len(names) != len(given):
             raise ValueError(f"check_function: {len(given)} inputs need as many names, got {len(names)}")
-        self.given, self.notes = names, []
+        self.all_names, self.notes = names, []
         self.inputs = []
         for x, name in zip(given, names, strict=True):
             array = np.asarray(x)

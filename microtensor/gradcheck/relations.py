@@ -8,7 +8,7 @@ from itertools import combinations, permutations
 
 import numpy as np
 
-from microtensor.gradcheck.case import Hint
+from microtensor.gradcheck.case import Hint, allowed
 
 SPARE = 4           # numbers that a relation must explain beyond those that are fitted
 
@@ -82,7 +82,7 @@ def fits_along(case, error, vectors, axes):
     order = [*rest, *axes]
     lines = int(np.prod([case.x.shape[axis] for axis in rest], dtype=int))
     as_lines = lambda z: np.transpose(z, order).reshape(lines, -1)      # noqa: E731
-    rows, room = as_lines(error), 10 * as_lines(case.tolerances) + 1e-11 * np.max(np.abs(case.n))
+    rows, room = as_lines(error), as_lines(allowed(case.tolerances, np.max(np.abs(case.n))))
     for row, limit, *columns in zip(rows, room, *[as_lines(v) for v in vectors], strict=True):
         basis = np.array(columns).T
         fitted, *_ = np.linalg.lstsq(basis, row, rcond=None)

@@ -16,6 +16,7 @@ import types
 
 import numpy as np
 
+from microtensor.gradcheck.case import allowed
 from microtensor.gradcheck.edits import edits, expression, names_in
 
 EDITS = 4000        # that are tried at most
@@ -73,7 +74,7 @@ class Source:
 
 
 def hint_of(edit, source, inputs):
-    """The Hint that an edit is: its key, if the edit says which mistake it was, and else None; and its sentence.
+    """(key, sentence) of an edit; the key is "" where the edit does not say which mistake it repairs.
 
     Args:
         edit: that makes the gradients right.
@@ -192,6 +193,7 @@ def fits(subject, probe, numeric, tolerances):
         if d.shape != n.shape:
             return False
         known = np.isfinite(n)
-        if not np.all(np.abs(d - n)[known] <= 10 * tolerance[known] + 1e-11 * np.max(np.abs(n[known]), initial=0)):
+        room = allowed(tolerance[known], np.max(np.abs(n[known]), initial=0))
+        if not np.all(np.abs(d - n)[known] <= room):
             return False
     return True

@@ -7,9 +7,8 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[1])        # so that this folder is the package wrong_gradients
 
-from microtensor.ops.sample import Draw  # noqa: E402
 from wrong_gradients import CORPUS, RIGHT, measure  # noqa: E402
-from wrong_gradients.peers import available  # noqa: E402
+from wrong_gradients.peers import available, refuses  # noqa: E402
 
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
 HINTS_BEGIN, HINTS_END = "<!-- hints: begin -->\n", "<!-- hints: end -->\n"
@@ -22,14 +21,7 @@ def peer_counts(entry, peers, seeds):
         if accepts is None or entry.kind != "function":
             counts.append(None)
             continue
-        accepted = 0
-        for seed in range(seeds):
-            forward, backward, inputs, _ = entry.make(Draw(seed))
-            try:
-                accepted += bool(accepts(forward, backward, inputs, seed))
-            except Exception:
-                accepted += 0                       # whatever it raises: it did not accept
-        counts.append(accepted)
+        counts.append(sum(not refuses(accepts, entry.make, seed) for seed in range(seeds)))
     return counts
 
 

@@ -5,6 +5,8 @@ A checker that raises has not accepted. PyTorch and autograd are optional: those
 
 import numpy as np
 
+from microtensor.ops.sample import Draw
+
 STEP, LIMIT = 1e-5, 1e-5
 
 
@@ -108,6 +110,15 @@ def autograd_check_grads():
         return True
 
     return accepts
+
+
+def refuses(accepts, make, seed):
+    """Whether a peer refuses a gradient; whatever it raises, it has not accepted."""
+    forward, backward, inputs, _ = make(Draw(seed))
+    try:
+        return not accepts(forward, backward, inputs, seed)
+    except Exception:
+        return True
 
 
 def available():
