@@ -1,13 +1,10 @@
 """What a net does at every step, in C: calling its layers, and looking through their attributes for parameters."""
 
+from microtensor.core cimport Py_EnterRecursiveCall, Py_LeaveRecursiveCall
+
 import collections
 
 cdef type deque = collections.deque
-
-
-cdef extern from "Python.h":        # a recursion in C that Python would not see
-    int Py_EnterRecursiveCall(const char* where) except *
-    void Py_LeaveRecursiveCall()
 
 
 cdef class ModuleBase:
