@@ -1,5 +1,6 @@
 """Explicit random numbers: everything random draws from a Generator, by default the one ``manual_seed`` seeds."""
 
+import operator
 import threading
 
 
@@ -23,10 +24,8 @@ class Generator:
         from numpy.random import PCG64
         from numpy.random import Generator as NumPyGenerator  # on first use: it doubles the time of an import
 
-        if seed is not None and (not isinstance(seed, int) or seed < 0):
-            raise ValueError(f"a seed is an int of at least 0, got {seed!r}")
-        self._seed = seed
-        self._numpy = NumPyGenerator(PCG64(seed))
+        self._seed = None if seed is None else checked_seed(seed)
+        self._numpy = NumPyGenerator(PCG64(self._seed))
         return self
 
     def initial_seed(self):
@@ -53,6 +52,28 @@ class Generator:
 
     def __repr__(self):
         return f"Generator(seed={self._seed})"
+
+
+def checked_seed(seed):
+    """A seed as Python's int of at least 0; whatever else NumPy makes of seeds, a matrix ends it by overflow."""
+    try:
+        index = operator.index(seed)
+    except TypeError:
+        index = -1
+    if index < 0:
+        raise ValueError(f"a seed is an int of at least 0, got {seed!r}")
+    return index
+
+
+def numpy_stream(seed, number):
+    """NumPy's generator of a seed's numbered stream: different from ``default_rng(seed)``, which may make inputs.
+
+    >>> bool(numpy_stream(0, 1).random() == numpy_stream(0, 2).random())
+    False
+    """
+    from numpy.random import default_rng
+
+    return default_rng([checked_seed(seed), number])
 
 
 _default = None

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import microtensor as mt
+from microtensor.ops.registry import registered_ops
 
 ADD_TO = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
 
@@ -264,6 +265,25 @@ def test_random_tensors_follow_the_seed_and_the_generator(function):
     assert function(50).tolist() == first
     assert function(50, generator=mt.Generator(3)).tolist() == first
     assert function(50).tolist() == second, "a generator of one's own must leave the default one alone"
+
+
+# NumPy asks a matrix for its rows, and each row, a matrix, for its rows, until the stack overflows.
+@pytest.mark.parametrize("seed", [-1, 0.5, "1", [1], np.ones((2, 2), int).view(np.matrix)], ids=repr)
+@pytest.mark.parametrize("use", [
+    mt.Generator, mt.manual_seed,
+    lambda seed: mt.gradcheck(mt.tanh, [mt.ones(2, dtype=mt.float64, requires_grad=True)], seed=seed),
+    lambda seed: mt.check_function(np.copy, lambda g, *_: g, [np.ones(2)], seed=seed),
+    lambda seed: mt.check_optimizer(lambda params: mt.optim.SGD(params, lr=0.1), seed=seed),
+    lambda seed: mt.gradcheck.check_clipping(mt.nn.utils.clip_grad_norm_, seed=seed),
+    lambda seed: mt.gradcheck.check_op(registered_ops()["Tanh"], seed),
+], ids=["Generator", "manual_seed", "gradcheck", "check_function", "check_optimizer", "check_clipping", "check_op"])
+def test_seed_is_an_int(use, seed):
+    with pytest.raises(ValueError, match="a seed is an int of at least 0, got "):
+        use(seed)
+
+
+def test_seed_may_be_an_int_of_numpy():
+    assert mt.rand(5, generator=mt.Generator(np.uint8(3))).tolist() == mt.rand(5, generator=mt.Generator(3)).tolist()
 
 
 @pytest.mark.parametrize("number", [2.5, np.float64(2), mt.tensor(2.0), np.arange(3), "2", None])

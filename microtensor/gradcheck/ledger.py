@@ -20,7 +20,7 @@ from microtensor.gradcheck.check import gradcheck
 from microtensor.gradcheck.op import LIMITS, check_op
 from microtensor.gradcheck.optimizer import check_clipping, check_optimizer
 from microtensor.ops.registry import registered_ops, samples_of
-from microtensor.random import Generator
+from microtensor.random import Generator, numpy_stream
 
 ROOT = Path(__file__).parents[1]
 
@@ -120,7 +120,7 @@ def _layer_row(name, kind):
 
 def _check_layer(name, kind, is_loss, seed):
     """The Report of a layer, in its input and parameters, on a batch of 5 or 7 and away from kinks."""
-    random = np.random.default_rng([seed, 6])
+    random = numpy_stream(seed, 6)
     layer = kind(*ARGUMENTS.get(name, ()))
     if hasattr(layer, "generator"):
         layer.generator = Generator(seed)

@@ -17,6 +17,7 @@ import numpy as np
 from microtensor.core import enable_grad, from_numpy, grad
 from microtensor.gradcheck.check import gradcheck, gradgradcheck
 from microtensor.ops.registry import samples_of
+from microtensor.random import numpy_stream
 
 LINEAR_STEP = 2.0**-10  # a power of two that float32 holds: no rounding, and a linear function has no curve
 
@@ -78,7 +79,7 @@ def gradients(sample, inputs, upstream, create_graph=False):
 def _upstream(sample, seed):
     """A random gradient for the sample's output, float64."""
     y = sample.function(*leaves(sample))
-    c = np.asarray(np.random.default_rng([seed, 2]).standard_normal(y.shape))
+    c = np.asarray(numpy_stream(seed, 2).standard_normal(y.shape))
     if sample.linear:
         c = np.round(c * 256) / 256  # with room for the step in float32's digits
     return from_numpy(np.asarray(c.astype(y.dtype)))

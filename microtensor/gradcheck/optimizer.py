@@ -15,6 +15,7 @@ from microtensor.core import from_numpy
 from microtensor.gradcheck.case import Hint
 from microtensor.gradcheck.report import GradcheckError, InputReport, Report
 from microtensor.nn.parameter import Parameter
+from microtensor.random import numpy_stream
 
 SHAPES = ((3, 5), (7,), ())
 STEPS = 7
@@ -251,7 +252,7 @@ def check_optimizer(make, *, reference=None, raise_exception=True, seed=0):
     >>> bool(check_optimizer(lambda params: mt.optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True)))
     True
     """
-    random = np.random.default_rng([seed, 4])
+    random = numpy_stream(seed, 4)
     starts = [np.asarray(random.standard_normal(shape)) for shape in SHAPES]
     gradients = [np.asarray(random.standard_normal((STEPS, *shape))) for shape in SHAPES]
     params = [Parameter(from_numpy(start.copy())) for start in starts]
@@ -313,7 +314,7 @@ def check_clipping(clip, *, max_norm=1.5, raise_exception=True, seed=0):
     >>> bool(check_clipping(mt.nn.utils.clip_grad_norm_))
     True
     """
-    random = np.random.default_rng([seed, 5])
+    random = numpy_stream(seed, 5)
     yours, right, each, always = [], [], [], []
     for length in (0.3, 0.9, 1.2, 10.0):                    # joint norms below and above, in units of max_norm
         gradients = [np.asarray(random.standard_normal(shape)) for shape in SHAPES]

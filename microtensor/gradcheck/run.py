@@ -3,6 +3,7 @@
 import numpy as np
 
 from microtensor.gradcheck.difference import Ladder, output_noise
+from microtensor.random import numpy_stream
 
 UNIT = 2.0**-53
 GUARD = 1e-7        # a PASS resolves this share of a gradient
@@ -34,7 +35,7 @@ class Run:
         self.derived = eps is None and atol is None and rtol is None
         self.atol, self.rtol = 1e-5 if atol is None else atol, 1e-3 if rtol is None else rtol
         self.fast_mode, self.elements, self.zero_gradient = fast_mode, elements, set(zero_gradient)
-        self.random = np.random.default_rng([seed, 1])     # a stream of its own: inputs may come from default_rng(seed)
+        self.random = numpy_stream(seed, 1)
         unknowns = sum(point.size for point in subject.points)
         self.full = self.derived and not fast_mode and unknowns * centre.size <= FULL and 1 <= centre.size <= 256
         self.probes = self.draw_probes()

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from microtensor.random import checked_seed
+
 # The functions that a statement may use, on arrays. Two tests have them in arithmetic that knows its own rounding:
 # tests/test_symbolic.py on numbers of 30 digits, tests/test_kernels_sweep.py on arrays.
 NUMPY = SimpleNamespace(
@@ -67,7 +69,7 @@ class Draw:
     """Random float64 inputs of a seeded stream: ``draw(3, 5)`` is standard normal of shape (3, 5)."""
 
     def __init__(self, seed):
-        self.stream = np.random.default_rng(seed)
+        self.stream = np.random.default_rng(checked_seed(seed))
 
     def __call__(self, *shape):
         """Standard normal."""
