@@ -240,7 +240,7 @@ class Writer:
         self.lines, self.ended_well = [], []
         self.count = 0
         # Whether a reshape is a view, or contiguous() the tensor itself, hangs on the layout, so gentle programs that
-        # write in place, or freeze a tensor, do without.
+        # write in place, freeze a tensor, or ask for the gradient of one, do without.
         self.writes = not gentle or self.chance(0.5)
         if gentle:
             banned = r"init\.|\w_$" if not self.writes else r"reshape|view|flatten|contiguous|\.to$"
@@ -250,8 +250,8 @@ class Writer:
         """So many statements, most of one line."""
         self.new_tensor()
         statements = [(self.new_tensor, 4), (self.call, 16), (self.operator, 6), (self.view, 5), (self.loss, 4),
-                      (self.backward, 5), (self.in_place, 3 * self.writes), (self.grad, 2), (self.layer, 3),
-                      (self.mode, 1), (self.copies, 1), (self.freeze, self.writes)]
+                      (self.backward, 5), (self.in_place, 3 * self.writes), (self.grad, 2 * self.writes),
+                      (self.layer, 3), (self.mode, 1), (self.copies, 1), (self.freeze, self.writes)]
         if not self.gentle:
             statements += [(self.meddle, 8), (self.node, 5), (self.huge, 1), (self.meddling_number, 1)]
         kinds, weights = zip(*statements, strict=True)
