@@ -91,6 +91,7 @@ cdef class Engine:
 
     cdef int run(self, list roots, list gradients, bint retain_graph) except -1
     cdef void leave(self, Engine later) noexcept
+    cdef int forget_gradients(self, list roots) except -1
     cdef list count_gradients(self, Py_ssize_t pass_id, list roots)
     cdef int check_leaf(self, Tensor leaf, Op op) except -1
     cdef int run_in_order(self, list ready, bint retain_graph) except -1

@@ -454,6 +454,7 @@ cdef Tensor _in_graph(ndarray array, object edge, Version version):
 
 cdef enum:
     SIGNAL_OPS = 1024               # after so many ops a pass looks whether Ctrl-C was pressed
+    FORGOTTEN = -1                  # pending, of an op that an exception keeps from running
 
 cdef Py_ssize_t _passes = 0         # numbers the passes
 cdef Engine _running = None         # the one that began last of those under way: more than one only with threads
@@ -499,6 +500,8 @@ cdef class Engine:
                     (<Tensor>leaf).arrived = None
             if self.ops_run > 0:
                 _interrupted.append(pass_id)
+            if self.create_graph:
+                self.forget_gradients(roots)
             raise
         finally:
             if _running is self:
@@ -512,6 +515,17 @@ cdef class Engine:
         while later.before is not self:
             later = later.before
         later.before = self.before
+
+    cdef int forget_gradients(self, list roots) except -1:
+        """After an exception: a gradient that is a graph may lead back to the op that was sent it, a cycle."""
+        cdef list found = [root for root in roots if isinstance(root, Op)]
+        cdef Op op
+        while found:
+            op = <Op>found.pop()
+            if op.pass_id == self.pass_id and op.pending != FORGOTTEN:
+                op.g, op.pending = None, FORGOTTEN
+                found += [edge for edge in op.edges if isinstance(edge, Op)]
+        return 0
 
     cdef list count_gradients(self, Py_ssize_t pass_id, list roots):
         """Step 1: count, and check. Returns the roots that are Ops, each once."""
