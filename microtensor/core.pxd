@@ -47,7 +47,7 @@ cdef class Op:
     # -- what forward computes with, and backward after it
     cdef ndarray a, b, y            # the first input, the second, the output
     cdef object context             # what else forward found out and backward needs, such as where a maximum is
-    cdef object g                   # dL/dy so far: an ndarray, or a Tensor under create_graph; only during a pass
+    cdef object g                   # dL/dy so far: an ndarray, a Tensor under create_graph, or a list; only in a pass
     cdef ndarray da, db             # the gradients of the inputs; only until the engine has them
     # -- saved for backward
     cdef Version version_a, version_b, version_y
@@ -96,7 +96,7 @@ cdef class Engine:
     cdef int check_leaf(self, Tensor leaf, Op op) except -1
     cdef int run_in_order(self, list ready, bint retain_graph) except -1
     cdef int look_for_signals(self) except -1
-    cdef int run_rule(self, Op op, Tensor g) except -1
+    cdef int run_rule(self, Op op, object g) except -1
     cdef int give(self, Op op, Py_ssize_t i, ndarray dx) except -1
     cdef int lend(self, Op op, Py_ssize_t i, ndarray dx) except -1
     cdef int deliver(self, object edge, object dx, bint owned) except -1
@@ -128,6 +128,7 @@ cdef bint broadcasts_to(ndarray array, ndarray like) noexcept
 cdef Version raise_replaced(Op op, Tensor x)
 cdef Tensor record(Op op, Tensor a, Tensor b=*, Tensor c=*)
 cdef Tensor record_all(Op op, list inputs)
+cdef Tensor _in_graph(ndarray array, object edge, Version version)
 cdef Tensor operand(object value, Tensor like)
 cdef object either(object dim, object axis)
 cdef Tensor taken(object value, str name)

@@ -432,7 +432,7 @@ cdef class Op:
         return self.edges
 
     def __repr__(self):
-        return f"<{type(self).__name__}>"
+        return f"<{self.name}>"
 
 
 cdef Version raise_replaced(Op op, Tensor x):
@@ -562,7 +562,7 @@ cdef class Engine:
         """Raise unless the leaf can take the gradient that the op will send it."""
         cdef Tensor gradient = leaf.gradient
         if leaf.replaced > op.recorded:
-            raise RuntimeError(f"backward through {type(op).__name__} to a leaf whose data was replaced since forward, "
+            raise RuntimeError(f"backward through {op.name} to a leaf whose data was replaced since forward, "
                                f"now of shape {leaf.shape} {leaf.dtype}: compute the forward again")
         if self.captured is None and gradient is not None and not alike(gradient.array, leaf.array):
             raise RuntimeError(f"backward to a leaf of shape {leaf.shape} {leaf.dtype} whose .grad is of shape "
@@ -581,7 +581,7 @@ cdef class Engine:
                 self.captured[identity(op)] = None if op.g is None else self.copied(op.g)
             if op.g is not None:                    # None where no gradient was given
                 if self.create_graph:
-                    self.run_rule(op, <Tensor>op.g)
+                    self.run_rule(op, op.g)
                 else:
                     op.allocate_gradients()
                     op.run_backward()
@@ -626,7 +626,7 @@ cdef class Engine:
             PyErr_CheckSignals()
         return 0
 
-    cdef int run_rule(self, Op op, Tensor g) except -1:
+    cdef int run_rule(self, Op op, object g) except -1:
         with enable_grad():
             gradients = op.rule(g)
             for i in range(len(op.edges)):
@@ -769,10 +769,10 @@ cdef bint is_under_way(Py_ssize_t pass_id) noexcept:
 cdef inline int _meet(Op op, Py_ssize_t pass_id) except -1:
     """Claim an op for this pass."""
     if _running.before is not None and is_under_way(op.pass_id):
-        raise RuntimeError(f"backward through {type(op).__name__} while another thread goes through it: a graph is for "
+        raise RuntimeError(f"backward through {op.name} while another thread goes through it: a graph is for "
                            "one thread at a time")
     if op.freed and op.pass_id in _interrupted:
-        raise RuntimeError(f"backward through {type(op).__name__}, whose last backward was interrupted by an exception "
+        raise RuntimeError(f"backward through {op.name}, whose last backward was interrupted by an exception "
                            "after it had freed saved arrays: compute the forward again")
     op.pass_id = pass_id
     op.pending = 0

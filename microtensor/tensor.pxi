@@ -488,7 +488,7 @@ cdef class Tensor:
         if not default:
             parts.append(f"dtype={self.dtype}")
         if self.op is not None:
-            parts.append(f"grad_fn=<{type(self.op).__name__}>")
+            parts.append(f"grad_fn={self.op!r}")
         elif self.needs_gradient:
             parts.append("requires_grad=True")
         return f"tensor({', '.join(parts)})"

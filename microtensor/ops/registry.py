@@ -1,17 +1,17 @@
-"""Every op there is, found by looking: whatever is derived from Op and is derived from by nothing."""
+"""Every op there is, found by looking: whatever is derived from Op, is derived from by nothing and has samples."""
 
 from microtensor.core import Op
 from microtensor.ops.sample import Draw
 
 
 def registered_ops():
-    """The op classes by name, in alphabetical order."""
+    """The op classes by name, in alphabetical order; not the nodes of ``autograd.Function``, whose samples are None."""
     found, classes = {}, [Op]
     while classes:
         kind = classes.pop()
         derived = kind.__subclasses__()
         classes += derived
-        if not derived:
+        if not derived and kind.samples is not None:
             found[kind.__name__] = kind
     return dict(sorted(found.items()))
 
