@@ -206,9 +206,12 @@ def _open(text):
 
 
 def read_sources(folder=PACKAGE):
-    """The package's .pyx files, and the .pxd files whose inline functions its loops share, by their path in it."""
-    paths = [*folder.rglob("*.pyx"), *folder.glob("kernels/sums.pxd"), *folder.glob("kernels/broadcast.pxd"),
-             *folder.glob("core.pxd")]
+    """The package's .pyx files, and the .pxd files whose inline functions its loops share, by their path in it.
+
+    Not function.pyx, whose nodes hand gradients on that a user's code computes: tests/test_autograd.py tests them.
+    """
+    paths = [path for path in folder.rglob("*.pyx") if path.name != "function.pyx"]
+    paths += [*folder.glob("kernels/sums.pxd"), *folder.glob("kernels/broadcast.pxd"), *folder.glob("core.pxd")]
     names = {path.relative_to(folder).as_posix(): path for path in paths}
     return {name: Source(names[name], name) for name in sorted(names)}
 
