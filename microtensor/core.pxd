@@ -64,6 +64,7 @@ cdef class Op:
     cdef int run_backward(self) except -1
     cdef int give_gradients(self, Engine engine) except -1
     cdef int reads(self) noexcept
+    cdef object apply_rule(self, object g)
 
     @cython.final
     cdef inline bint needs(self, Py_ssize_t i) noexcept:
@@ -84,7 +85,10 @@ cdef class Engine:
     cdef bint create_graph
     cdef Py_ssize_t pass_id
     cdef Engine before              # the pass that had begun before this one, and is under way too
-    cdef Py_ssize_t replacements    # when the pass began
+    cdef Py_ssize_t replacements    # when the pass began,
+    cdef Py_ssize_t writes          # and the number of in-place writes
+    cdef list seeds                 # the versions of the gradients that the user gave, None if he gave none,
+    cdef Py_ssize_t seed_writes     # and what they added up to
     cdef size_t ops_run
     cdef list leaves                # those that were sent a gradient
     cdef dict sums                  # what they were sent, by id, if another pass may use their `arrived`; None if not
@@ -94,6 +98,8 @@ cdef class Engine:
     cdef int forget_gradients(self, list roots) except -1
     cdef list count_gradients(self, Py_ssize_t pass_id, list roots)
     cdef int check_leaf(self, Tensor leaf, Op op) except -1
+    cdef object seed(self, Tensor output, object gradient)
+    cdef int check_again(self, Op op) except -1
     cdef int run_in_order(self, list ready, bint retain_graph) except -1
     cdef int look_for_signals(self) except -1
     cdef int run_rule(self, Op op, object g) except -1
@@ -125,6 +131,8 @@ cdef void set_number(ndarray one, double value) noexcept
 cdef Tensor holding(ndarray one, double value)
 cdef Tensor view_of(Tensor base, ndarray array)
 cdef bint broadcasts_to(ndarray array, ndarray like) noexcept
+cdef void count_write(Version version) noexcept
+cdef Py_ssize_t writes_of(list versions) except -1
 cdef Version raise_replaced(Op op, Tensor x)
 cdef Tensor record(Op op, Tensor a, Tensor b=*, Tensor c=*)
 cdef Tensor record_all(Op op, list inputs)

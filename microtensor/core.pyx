@@ -204,8 +204,11 @@ def observe(function):
     return before
 
 
-cdef int call_observer(Op op, bint backward) except -1:
+cdef int call_observer(Op op, bint backward, list inputs) except -1:
+    """inputs: of a run forward, those that it computed with, or None; the op will save them as they are afterwards."""
     global observed, observed_backward
+    cdef list versions = [(<Tensor>x).get_version() for x in inputs if x is not None]
+    cdef Py_ssize_t writes = writes_of(versions)
     cdef Op before = observed                   # an observer may compute with tensors itself
     cdef bint before_backward = observed_backward
     observed, observed_backward = op, backward
@@ -213,6 +216,9 @@ cdef int call_observer(Op op, bint backward) except -1:
         observer(op, backward)
     finally:
         observed, observed_backward = before, before_backward
+    if writes_of(versions) != writes:
+        raise RuntimeError(f"{op.name}: an input was written in place by an observer, after it was computed with: an "
+                           "observer may write into a clone()")
     return 0
 
 
@@ -227,7 +233,7 @@ cdef int _depth = 0
 cdef Tensor record(Op op, Tensor a, Tensor b=None, Tensor c=None):
     """The op's output as a tensor, linked to the op if gradients are recorded for any of its inputs."""
     if observer is not None:
-        call_observer(op, False)
+        call_observer(op, False, [a, b, c])
     cdef Tensor y = wrap(op.y)
     if recording and (a.needs_gradient or (b is not None and b.needs_gradient)
                       or (c is not None and c.needs_gradient)):
@@ -244,7 +250,7 @@ cdef Tensor record(Op op, Tensor a, Tensor b=None, Tensor c=None):
 cdef Tensor record_all(Op op, list inputs):
     """record for any number of inputs, none of which backward reads."""
     if observer is not None:
-        call_observer(op, False)
+        call_observer(op, False, inputs)
     cdef Tensor y = wrap(op.y)
     if recording and any([(<Tensor>x).needs_gradient for x in inputs]):
         op.edges = tuple([_edge(<Tensor>x) for x in inputs])
@@ -317,7 +323,13 @@ cdef class Op:
 
     def rule(self, Tensor g not None):
         """dL/dx for every input as a tuple of tensors, None where it is not needed, made of differentiable ops."""
-        raise NotImplementedError(f"{type(self).__name__}.rule")
+        raise NotImplementedError(f"{self.name} has no rule: gradients through it are for backward and grad to compute")
+
+    cdef object apply_rule(self, object g):
+        """rule, for the engine. An operator of a subclass of Tensor may write: what the rule read is checked again."""
+        gradients = self.rule(g)
+        self.check_saved()
+        return gradients
 
     @staticmethod
     def samples(draw):
@@ -413,6 +425,7 @@ cdef class Op:
             raise RuntimeError(f"{type(self).__name__} can run again only while an observer of its run is called: see "
                                "microtensor.core.observe")
         if backward:
+            self.check_saved()                  # the observer may have written
             self.run_backward()
         else:
             self.run_forward()
@@ -437,8 +450,8 @@ cdef class Op:
 
 cdef Version raise_replaced(Op op, Tensor x):
     """Raise, where x no longer has the array that an op computed with: writes to that would not be noticed."""
-    raise RuntimeError(f"{type(op).__name__}: the data of an input of shape {x.shape} was replaced while it ran, by an "
-                       "observer or another thread: compute the forward again")
+    raise RuntimeError(f"{op.name}: the data of an input of shape {x.shape} was replaced while it ran, by an observer, "
+                       "another thread or its own code: compute the forward again")
 
 
 cdef Tensor _in_graph(ndarray array, object edge, Version version):
@@ -477,13 +490,36 @@ cdef class Engine:
     new array. A leaf does the same, but copies a first one that is only lent.
     """
 
+    cdef object seed(self, Tensor output, object gradient):
+        """dL/d(output) to start a backward pass with, checked: a Tensor under create_graph, else an array."""
+        cdef Tensor given
+        if not output.needs_gradient:
+            raise RuntimeError(f"backward from a tensor of shape {output.shape} that requires no gradient: nothing it "
+                               "was computed from has requires_grad=True, or it was computed under no_grad")
+        if gradient is None:
+            if cnp.PyArray_SIZE(output.array) != 1:
+                raise RuntimeError(f"backward from a tensor of shape {output.shape} needs a gradient of that shape: "
+                                   "reduce it to a scalar first (.sum() or .mean()), or pass gradient=")
+            given = holding(empty_like(output.array), 1)
+        elif isinstance(gradient, Tensor):
+            given = gradient
+            self.seeds = self.seeds or []
+            self.seeds.append(given.get_version())
+            self.seed_writes += given.version.writes
+        else:
+            raise TypeError(f"gradient must be a Tensor, not {type(gradient).__name__}")
+        if not alike(given.array, output.array):
+            raise RuntimeError(f"gradient must have the output's shape and dtype {output.shape} {output.dtype}, "
+                               f"got {given.shape} {given.dtype}")
+        return given if self.create_graph else contiguous(given.array)
+
     cdef int run(self, list roots, list gradients, bint retain_graph) except -1:
         """Send a gradient to each root (an Op or a leaf), and on to all leaves behind them."""
         global _passes, _running
         _passes += 1
         cdef Py_ssize_t pass_id = _passes
         cdef list start
-        self.pass_id, self.leaves, self.replacements = pass_id, [], _replacements
+        self.pass_id, self.leaves, self.replacements, self.writes = pass_id, [], _replacements, _writes
         if _running is not None:
             self.sums = {}
         self.before, _running = _running, self
@@ -570,6 +606,14 @@ cdef class Engine:
                                "None")
         return 0
 
+    cdef int check_again(self, Op op) except -1:
+        """Check what an op saved just before it runs, in a pass during which something was written."""
+        op.check_saved()
+        if self.seeds is not None and writes_of(self.seeds) != self.seed_writes:
+            raise RuntimeError("the gradient that backward was given was written in place while it ran, by code that "
+                               "it called: give it a clone()")
+        return 0
+
     cdef int run_in_order(self, list ready, bint retain_graph) except -1:
         """Step 2: run each op that has been sent all its gradients, and send on what it gives."""
         cdef Op op = None, source, following
@@ -580,13 +624,15 @@ cdef class Engine:
             if self.captured is not None and identity(op) in self.captured:
                 self.captured[identity(op)] = None if op.g is None else self.copied(op.g)
             if op.g is not None:                    # None where no gradient was given
+                if _writes != self.writes:          # by code of the user's that ran since the pass began
+                    self.check_again(op)
                 if self.create_graph:
                     self.run_rule(op, op.g)
                 else:
                     op.allocate_gradients()
                     op.run_backward()
                     if observer is not None:
-                        call_observer(op, True)
+                        call_observer(op, True, [])
                     op.give_gradients(self)
                 op.g = op.da = op.db = None
             if not retain_graph:
@@ -628,7 +674,7 @@ cdef class Engine:
 
     cdef int run_rule(self, Op op, object g) except -1:
         with enable_grad():
-            gradients = op.rule(g)
+            gradients = op.apply_rule(g)
             for i in range(len(op.edges)):
                 edge, dx = op.edges[i], gradients[i]
                 if edge is None or dx is None:
@@ -729,7 +775,7 @@ cdef class Engine:
                 arrived.depth = leaf.depth + 1
                 leaf.gradient = arrived
             elif self.adds_into(gradient):
-                gradient.version.writes += 1
+                count_write(gradient.version)
                 add_into(gradient.array, arrived.array)
             else:
                 leaf.gradient = <Tensor>totals[i][1]
@@ -769,8 +815,9 @@ cdef bint is_under_way(Py_ssize_t pass_id) noexcept:
 cdef inline int _meet(Op op, Py_ssize_t pass_id) except -1:
     """Claim an op for this pass."""
     if _running.before is not None and is_under_way(op.pass_id):
-        raise RuntimeError(f"backward through {op.name} while another thread goes through it: a graph is for "
-                           "one thread at a time")
+        raise RuntimeError(f"backward through {op.name} while another pass goes through it, of another thread or "
+                           "of the code around this call: a graph is for one pass at a time; begin at a detach() of "
+                           "what the other pass computes with")
     if op.freed and op.pass_id in _interrupted:
         raise RuntimeError(f"backward through {op.name}, whose last backward was interrupted by an exception "
                            "after it had freed saved arrays: compute the forward again")
@@ -789,27 +836,6 @@ cdef ndarray _sum(ndarray x, ndarray y):
     cdef ndarray total = copy_of(x)
     add_into(total, y)
     return total
-
-
-cdef object _seed(Tensor output, object gradient, bint create_graph):
-    """dL/d(output) to start a backward pass with, checked: a Tensor under create_graph, otherwise an array."""
-    cdef Tensor given
-    if not output.needs_gradient:
-        raise RuntimeError(f"backward from a tensor of shape {output.shape} that requires no gradient: nothing it was "
-                           "computed from has requires_grad=True, or it was computed under no_grad")
-    if gradient is None:
-        if cnp.PyArray_SIZE(output.array) != 1:
-            raise RuntimeError(f"backward from a tensor of shape {output.shape} needs a gradient of that shape: "
-                               "reduce it to a scalar first (.sum() or .mean()), or pass gradient=")
-        given = holding(empty_like(output.array), 1)
-    elif isinstance(gradient, Tensor):
-        given = gradient
-    else:
-        raise TypeError(f"gradient must be a Tensor, not {type(gradient).__name__}")
-    if not alike(given.array, output.array):
-        raise RuntimeError(f"gradient must have the output's shape and dtype {output.shape} {output.dtype}, "
-                           f"got {given.shape} {given.dtype}")
-    return given if create_graph else contiguous(given.array)
 
 
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, bint create_graph=False, bint allow_unused=False):
@@ -851,10 +877,10 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, bint create_grap
         if not x.requires_grad:
             raise RuntimeError(f"inputs[{i}] of shape {x.shape} does not require a gradient")
 
-    seeds = [_seed(output, gradient, create_graph) for output, gradient in zip(outputs, grad_outputs)]
-    places = [_edge(x) for x in inputs]
     cdef Engine engine = Engine.__new__(Engine)
     engine.create_graph = create_graph
+    seeds = [engine.seed(output, gradient) for output, gradient in zip(outputs, grad_outputs)]
+    places = [_edge(x) for x in inputs]
     engine.captured = dict.fromkeys([identity(place) for place in places])
     engine.run([_edge(y) for y in outputs], seeds, create_graph if retain_graph is None else retain_graph)
     gradients, seen = [], set()

@@ -9,7 +9,9 @@ cimport numpy as cnp
 from libc.stdlib cimport free, realloc
 from numpy cimport ndarray
 
-from microtensor.core cimport Tensor, Version, alike, empty, empty_like, holding, is_float, is_single, wrap
+from microtensor.core cimport (
+    Tensor, Version, alike, count_write, empty, empty_like, holding, is_float, is_single, wrap,
+)
 from microtensor.kernels cimport simd
 from microtensor.kernels.simd cimport real
 from microtensor.kernels.sums cimport larger, sum_squares_run
@@ -165,7 +167,7 @@ cdef int count_writes(list versions) except -1:
     """Whoever saved the memory before will notice."""
     cdef Version version
     for version in versions:
-        version.writes += 1
+        count_write(version)
     return 0
 
 
@@ -425,4 +427,4 @@ def increment_(Tensor counter not None):
     counter.before_write()
     cdef Version version = counter.get_version()
     (<long long*>cnp.PyArray_DATA(counter.array))[0] += 1
-    version.writes += 1
+    count_write(version)

@@ -7,6 +7,25 @@ cdef class Version:
     """How many times a piece of memory was written in place: one for all tensors that look at that memory."""
 
 
+cdef Py_ssize_t _writes = 0         # to any memory: shows a pass that user code has written since it began
+
+
+cdef void count_write(Version version) noexcept:
+    """Whoever saved the memory before will notice."""
+    global _writes
+    version.writes += 1
+    _writes += 1
+
+
+cdef Py_ssize_t writes_of(list versions) except -1:
+    """Their sum, which grows with a write to any."""
+    cdef Version version
+    cdef Py_ssize_t total = 0
+    for version in versions:
+        total += version.writes
+    return total
+
+
 cdef Tensor wrap(ndarray array):
     """A tensor around an array that nobody else writes into."""
     if cnp.PyArray_TYPE(array) > cnp.NPY_FLOAT64:
@@ -385,11 +404,9 @@ cdef class Tensor:
             warnings.warn("backward(create_graph=True) ties each leaf and its .grad into a reference cycle, which is "
                           "never freed: prefer mt.grad(..., create_graph=True), or set .grad = None when done",
                           stacklevel=2)
-        seed = _seed(self, gradient, create_graph)
         cdef Engine engine = Engine.__new__(Engine)
         engine.create_graph = create_graph
-        engine.run([_edge(self)], [seed],
-                   create_graph if retain_graph is None else retain_graph)
+        engine.run([_edge(self)], [engine.seed(self, gradient)], create_graph if retain_graph is None else retain_graph)
 
     def detach(self):
         """A tensor over the same memory, cut off from the graph."""
@@ -535,7 +552,7 @@ cdef class Tensor:
         try:
             cnp.PyArray_CopyInto(array, numbers)
         finally:
-            version.writes += 1             # also where a number did not fit, and a warning is an error
+            count_write(version)            # also where a number did not fit, and a warning is an error
         return self
 
     def fill_(self, value):
@@ -565,9 +582,9 @@ cdef class Tensor:
         except (IndexError, ValueError):        # before the first write
             raise
         except BaseException:
-            version.writes += 1
+            count_write(version)
             raise
-        version.writes += 1
+        count_write(version)
 
     def _in_place(self, Tensor result):
         """x += y: in place where no gradient is recorded, and elsewhere the recorded result under the name x."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import gc
 import threading
 import tracemalloc
@@ -677,6 +678,162 @@ def test_write_by_forward_to_an_input_that_needs_a_gradient_is_refused(rng):
         WritingArrays.apply(x)
 
 
+# -- what runs in a pass, and writes
+
+
+def write_in_backward(write, y):
+    return Passing.apply(lambda g: (write(), (None, g))[1], y)
+
+
+def write_in_backward_on_arrays(write, y):
+    class OnArrays(Passing, numpy=True):
+        pass
+
+    return OnArrays.apply(lambda g: (write(), (None, g))[1], y)
+
+
+READERS = {
+    "input": lambda w: w * w, "output": lambda w: w.exp(), "product": lambda w: w @ w, "function": Cube.apply,
+    "function on arrays": lambda w: on_arrays(w, w), "pair": lambda w: PAIR.apply(w, w),
+}
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("passing", [write_in_backward, write_in_backward_on_arrays])
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_write_during_a_pass_is_noticed(read, passing, create_graph, rng):
+    """An optimiser's step inside backward, say: what runs afterwards would compute with the new numbers."""
+    w, b, g = leaf(rng, 3), leaf(rng, 3), upstream(rng, 3)
+    optimizer = optim.SGD([w], lr=1.0)
+    w.grad = before = upstream(rng, 3)
+    given = before.tolist()
+    y = read(w)
+
+    def write():
+        optimizer.step()
+        with mt.no_grad():
+            y.fill_(7)
+
+    z = passing(write, y) + b
+    warned = pytest.warns(UserWarning) if create_graph else contextlib.nullcontext()
+    with warned, pytest.raises(RuntimeError, match="in place"):
+        z.backward(g, create_graph=create_graph)
+    assert w.grad is before and w.grad.tolist() == given and b.grad is None
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_write_of_an_observer_during_a_pass_is_noticed(read, rng):
+    w, g = leaf(rng, 3), upstream(rng, 3)
+    y = read(w)
+
+    def write(op, backward):
+        if op.name == "Neg":
+            with mt.no_grad():
+                w.fill_(3)
+                y.fill_(3)
+
+    z = -(y + mt.zeros(3, dtype=mt.float64))
+    before = mt.core.observe(write)
+    try:
+        with pytest.raises(RuntimeError, match="in place"):
+            z.backward(g)
+    finally:
+        mt.core.observe(before)
+    assert w.grad is None
+
+
+def test_write_of_an_observer_to_an_input_is_refused(rng):
+    """The op would save what it did not compute with."""
+    def write(op, backward):
+        with mt.no_grad():
+            w.fill_(3)
+
+    w = leaf(rng, 3)
+    before = mt.core.observe(write)
+    try:
+        for use in (lambda: w.log(), lambda: w * w, lambda: Cube.apply(w), lambda: mt.cat([w, w])):
+            with pytest.raises(RuntimeError, match=r"in place"):
+                use()
+    finally:
+        mt.core.observe(before)
+
+
+def test_observer_that_writes_cannot_run_again(rng):
+    def write(op, backward):
+        if backward:
+            with mt.no_grad():
+                w.fill_(3)
+            op.run_again(True)
+
+    w = leaf(rng, 3)
+    y = w * w
+    before = mt.core.observe(write)
+    try:
+        with pytest.raises(RuntimeError, match=r"Mul.*in place"):
+            y.backward(upstream(rng, 3))
+    finally:
+        mt.core.observe(before)
+    assert w.grad is None
+
+
+def test_write_by_an_operator_during_a_rule_is_noticed(rng):
+    class Writing(mt.Tensor):
+        def __mul__(self, other):
+            with mt.no_grad():
+                x.fill_(100)
+            return mt.mul(self.detach(), other)
+
+        __rmul__ = __mul__
+
+    w, x = Writing(rng.uniform(1, 2, 3), requires_grad=True), leaf(rng, 3, dtype=mt.float32)
+    for y in (mt.mul(w, x), mt.mul(x, w)):          # the rule of one of them multiplies by w first
+        with pytest.raises(RuntimeError, match=r"Mul.*in place"):
+            mt.grad(y, [w, x], upstream(rng, 3).float(), create_graph=True)
+        with mt.no_grad():
+            x.fill_(2)
+
+
+def test_write_to_the_gradient_that_a_pass_began_with_is_noticed(rng):
+    for create_graph in (False, True):
+        x, w, g = leaf(rng, 3), leaf(rng, 3), upstream(rng, 3)
+        write = functools.partial(g.fill_, 100)
+        y = write_in_backward(write, x.exp()) + write_in_backward(write, w.exp())
+        with pytest.raises(RuntimeError, match="gradient that backward was given was written in place"):
+            mt.grad(y, [x, w], g, create_graph=create_graph)
+
+
+def test_write_during_a_pass_that_harms_nothing_is_fine(rng):
+    x, w, g = leaf(rng, 3), leaf(rng, 3), upstream(rng, 3)
+    count = mt.zeros(())
+
+    def write():
+        with mt.no_grad():
+            count.fill_(1)
+            w.fill_(5)                      # whose op has run
+
+    y = w * 2 + write_in_backward(write, x * x)
+    y.backward(g)
+    np.testing.assert_allclose(x.grad.numpy(), 2 * (x.detach() * g).numpy(), rtol=4 * 2**-52)
+    np.testing.assert_array_equal(w.grad.numpy(), 2 * g.numpy())
+    assert count.item() == 1
+
+
+def test_data_replaced_during_a_pass_leaves_the_gradient_right(rng):
+    """Ops keep the array that they computed with; and a rule, which computes with the leaf, is refused."""
+    for read, derivative in ((lambda w: w * w, lambda w: 2 * w), (Cube.apply, lambda w: 3 * w * w)):
+        w, g = leaf(rng, 3), upstream(rng, 3)
+        expected = (derivative(w.detach()) * g).numpy()
+
+        def replace(w=w):
+            w.data = mt.ones(3, dtype=mt.float64)
+
+        y = write_in_backward(replace, read(w))
+        np.testing.assert_allclose(mt.grad(y, w, g)[0].numpy(), expected, rtol=4 * 2**-52)
+        y = write_in_backward(replace, read(w))
+        with pytest.raises(RuntimeError, match="was replaced since"):
+            mt.grad(y, w, g, create_graph=True)
+
+
 def test_mark_dirty_is_refused(rng):
     class Dirty(Function):
         @staticmethod
@@ -1165,7 +1322,7 @@ def test_one_graph_on_two_threads_is_refused(rng):
     thread.start()
     y.backward()
     thread.join()
-    assert len(errors) == 1 and "another thread goes through it" in errors[0]
+    assert len(errors) == 1 and "another pass goes through it, of another thread or" in errors[0]
     np.testing.assert_array_equal(x.grad.numpy(), 3 * x.detach().numpy() ** 2)
 
     def again(g):
@@ -1173,7 +1330,7 @@ def test_one_graph_on_two_threads_is_refused(rng):
         return None, g
 
     z = Passing.apply(again, x).sum()
-    with pytest.raises(RuntimeError, match="goes through it"):
+    with pytest.raises(RuntimeError, match=r"another pass goes through it, .*the code around this call.*detach\(\)"):
         z.backward()
 
 

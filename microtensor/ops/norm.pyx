@@ -8,7 +8,8 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    CONTEXT, INPUT, OTHER, Tensor, Version, as_tensor, contiguous, empty, empty_like, is_float, is_single, record, wrap,
+    CONTEXT, INPUT, OTHER, Tensor, Version, as_tensor, contiguous, count_write, empty, empty_like, is_float, is_single,
+    record, wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.lines cimport (
@@ -408,10 +409,10 @@ def batch_norm(input, Tensor running_mean, Tensor running_var, Tensor weight=Non
     y = op.apply(x, weight, bias, a, w, b, statistics)
     if running_mean is not None:
         move_towards(means, mean, 1, momentum)
-        version_of_means.writes += 1
+        count_write(version_of_means)
     if running_var is not None:
         move_towards(variances, mean + channels, n / (n - 1.), momentum)
-        version_of_variances.writes += 1
+        count_write(version_of_variances)
     return y
 
 
