@@ -4,6 +4,7 @@ import contextlib
 import copy
 import functools
 import gc
+import sys
 import threading
 import tracemalloc
 import weakref
@@ -558,6 +559,31 @@ def test_gradient_of_a_subclass_that_lies_about_its_shape(rng):
             mt.grad(Passing.apply(lambda g: (None, Liar(np.ones(5000))), x).sum(), x, create_graph=create_graph)
 
 
+def test_gradients_in_a_graph_are_nobody_elses(rng):
+    """Of two nodes that are sent one gradient, one writes into it; and it writes into what the other returned."""
+    kept = []
+
+    def write(g):
+        with mt.no_grad():
+            g.fill_(100)
+            for dx in kept:
+                dx.fill_(100)
+        return None, g * 0
+
+    def keep(g):
+        kept.append(g * w)
+        return None, kept[0]
+
+    for result in (write, keep):
+        kept.clear()
+        x, w, g = leaf(rng, 3), leaf(rng, 3), upstream(rng, 3)
+        y = Passing.apply(result, x * 1) + Passing.apply(lambda g: (None, g * 1), x * 1)
+        z = Passing.apply(write, x * 1) if result is keep else 0
+        dx, = mt.grad((y * w) + z, x, g, create_graph=True)
+        expected = g * w * (1 + w) if result is keep else g * w
+        np.testing.assert_allclose(dx.detach().numpy(), expected.detach().numpy(), rtol=8 * 2**-52)
+
+
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_gradients_are_nobody_elses(create_graph, rng):
     """backward may write into what it is given, and return the same memory twice, or what it keeps."""
@@ -576,6 +602,29 @@ def test_gradients_are_nobody_elses(create_graph, rng):
     assert [t.tolist() for t in (a, b, c, d, g)] == [[2] * 3, [2] * 3, [5] * 3, [1] * 3, [1] * 3]
     a.detach().zero_()
     assert b.tolist() == [2, 2, 2]
+
+
+class Claiming:
+    """An object that claims a class, and gives NumPy an array that it keeps."""
+
+    def __init__(self, claimed):
+        self.claimed, self.array = claimed, np.ones(3)
+
+    __class__ = property(lambda self: self.claimed)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+@pytest.mark.parametrize("claimed", [mt.Tensor, np.ndarray, np.float64])
+def test_gradient_that_claims_a_type_is_refused(claimed, rng):
+    class OfArrays(Passing, numpy=claimed is not mt.Tensor):
+        pass
+
+    x = leaf(rng, 3)
+    with pytest.raises(TypeError, match=r"argument 1 a (Tensor|NumPy array) or None, not Claiming"):
+        OfArrays.apply(lambda g: (None, Claiming(claimed)), x).sum().backward()
+    assert x.grad is None
 
 
 def test_gradients_of_any_layout(rng):
@@ -640,6 +689,33 @@ def test_write_to_what_was_saved_is_an_error(function, write, rng):
     assert x.grad is None and w.grad is None and b.grad is None
 
 
+def test_write_to_any_tensor_that_shares_memory_with_a_saved_array_is_an_error(rng):
+    """Two columns of one array lie between each other, and share nothing."""
+    class Mul(Function, numpy=True):
+        @staticmethod
+        def forward(ctx, x, w, v):
+            ctx.save_for_backward(w)
+            return x * w
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.saved_tensors[0], None, None
+
+    for written in range(4):
+        columns = rng.standard_normal((3, 2))
+        x, w = mt.from_numpy(columns[:, 0]).requires_grad_(), mt.from_numpy(columns[:, 1])
+        v, g = mt.from_numpy(columns), upstream(rng, 3)
+        y = Mul.apply(x, w, v)
+        with mt.no_grad():
+            (x, w, v, mt.from_numpy(np.ones(3)))[written].fill_(50)
+        if written in (1, 2):
+            with pytest.raises(RuntimeError, match=r"Mul.*saved.*written in place"):
+                y.backward(g)
+        else:
+            y.backward(g)
+            np.testing.assert_array_equal(x.grad.numpy(), (g * w).numpy())
+
+
 def test_write_to_what_was_not_saved_is_fine(rng):
     x = leaf(rng, 3)
     for function, expected in ((Exp.apply, x.detach().exp()), (lambda x: on_arrays(x.detach() * 0, x), x.detach() * 0)):
@@ -676,6 +752,19 @@ def test_write_by_forward_to_an_input_that_needs_a_gradient_is_refused(rng):
 
     with pytest.raises(ValueError, match="read-only"):
         WritingArrays.apply(x)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_data_of_an_input_that_forward_replaced_is_refused(size, rng):
+    class Replacing(Cube):
+        @staticmethod
+        def forward(ctx, x):
+            y = Cube.forward(ctx, x)
+            x.data = mt.ones(size, dtype=mt.float64)
+            return y
+
+    with pytest.raises(RuntimeError, match=r"Replacing: the data of an input .*was replaced"):
+        Replacing.apply(leaf(rng, 3))
 
 
 # -- what runs in a pass, and writes
@@ -961,6 +1050,13 @@ def test_once_differentiable(function, rng):
     assert x.grad is None and w.grad is None
 
 
+def test_once_differentiable_computes_with_saved_data_that_was_replaced(rng):
+    x, g = leaf(rng, 3), upstream(rng, 3)
+    y, expected = Once.apply(x), (3 * g * x.detach() * x.detach()).numpy()
+    x.data = mt.ones(3, dtype=mt.float64)
+    np.testing.assert_allclose(mt.grad(y, x, g, create_graph=True)[0].detach().numpy(), expected, rtol=4 * 2**-52)
+
+
 # -- on arrays
 
 
@@ -1004,6 +1100,7 @@ def test_outputs_on_arrays_are_nobody_elses(rng):
 @pytest.mark.parametrize(("result", "error", "match"), [
     (np.ones(2), RuntimeError, r"argument 0.*\(3,\) float64.*\(2,\) float64"),
     (np.ones(3, np.float32), RuntimeError, r"argument 0.*\(3,\) float64.*\(3,\) float32"),
+    (np.ones(3, np.float16), RuntimeError, r"Wrong\.backward .*argument 0.*\(3,\) float64.*\(3,\) float16"),
     (np.ones(3, np.complex128), RuntimeError, r"argument 0.*\(3,\) float64.*\(3,\) complex128"),
     (np.array([None] * 3), RuntimeError, r"argument 0.*\(3,\) float64.*\(3,\) object"),
     (np.ones(3, ">f8"), RuntimeError, r"argument 0.*\(3,\) float64.*\(3,\) >f8"),
@@ -1397,27 +1494,26 @@ def test_empty_nodes_raise(rng):
             empty.input(0)
 
 
-def test_node_that_was_freed(rng):
-    x = leaf(rng, 3)
-    y = Cube.apply(x)
-    node = y.grad_fn.next_functions[0]
-    y.sum().backward()
-    with pytest.raises(IndexError, match="keeps nothing"):
-        node.rule([mt.ones(3, dtype=mt.float64)])
-
-
-def test_rule_called_amid_a_pass_is_no_gradient(rng):
-    """A slot that somebody else filled, with what is no gradient of its output."""
-    x = leaf(rng, 2, 3)
+def test_rule_called_by_hand_is_no_gradient(rng, no_gc):
+    """Amid a pass it would be added to the gradient, and before one be kept in a cycle."""
+    x, g = leaf(rng, 2, 3), upstream(rng, 3)
     a, b = Split.apply(x)
 
     def meddle(g):
-        b.grad_fn.rule(mt.ones(100))
+        with pytest.raises(NotImplementedError, match="Split has no rule"):
+            b.grad_fn.rule(mt.ones(3, dtype=mt.float64))
         return None, g
 
-    with pytest.raises((RuntimeError, TypeError), match="Split"):
-        Passing.apply(meddle, a).sum().backward()
-    assert x.grad is None
+    dx, = mt.grad(Passing.apply(meddle, a), x, g, create_graph=True)
+    np.testing.assert_array_equal(dx.detach().numpy(), [g.numpy()] * 2)
+    c, d = Split.apply(x)
+    alive = weakref.ref(c)
+    with pytest.raises(NotImplementedError, match="Split has no rule"):
+        c.grad_fn.rule(c)
+    with pytest.raises(TypeError):
+        c.grad_fn.next_functions[0].rule([c, d])
+    del c, d
+    assert alive() is None
 
 
 def test_observer_sees_runs_and_may_repeat_them(rng):
@@ -1505,6 +1601,49 @@ def test_arrays_inside_are_not_shown(rng):
     Saving.result = np.ma.masked_array(np.ones(3), [True, False, False])
     with pytest.raises(TypeError, match="mask"):
         Saving.apply(x).sum().backward()
+
+
+def test_arrays_inside_are_not_shown_to_a_profile(rng):
+    """NumPy's functions that are written in Python get other arrays, whose shape may be changed."""
+    class Saving(Function, numpy=True):
+        @staticmethod
+        def forward(ctx, x, w):
+            ctx.save_for_backward(w)
+            return x * 2
+
+    def profile(frame, event, argument):
+        if event == "call" and [frame.f_code.co_name, frame.f_back.f_code.co_name] == ["may_share_memory", "apply"]:
+            for array in frame.f_locals.values():
+                if isinstance(array, np.ndarray) and array.shape == (4,):
+                    array.shape = (2, 2)
+                    shown.append(array)
+
+    shown, x, w = [], leaf(rng, 4), leaf(rng, 3)
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        y = Saving.apply(x, w)
+    finally:
+        sys.setprofile(before)
+    assert shown and x.shape == y.shape == (4,)
+
+
+def test_saved_output_that_backward_keeps_is_no_cycle(rng, no_gc):
+    class Keeping(Exp):
+        @staticmethod
+        def backward(ctx, g):
+            ctx.y, = ctx.saved_tensors
+            assert not ctx.y.requires_grad
+            return g * ctx.y
+
+    x, g = leaf(rng, 3), upstream(rng, 3)
+    alive = weakref.ref(x)
+    y = Keeping.apply(x)
+    y.backward(g, retain_graph=True)
+    y.backward(g)
+    np.testing.assert_array_equal(x.grad.numpy(), 2 * (g * y.detach()).numpy())
+    del x, y
+    assert alive() is None
 
 
 def test_exception_under_create_graph_leaves_no_cycle(rng, no_gc):

@@ -6,7 +6,7 @@
 Each output has a node of its own. On the way back it puts its dL/dy into its slot of the function's node, which runs
 when all outputs that the pass meets have done so. A function's code may return anything and keep anything, so each
 number of gradients, type, shape and dtype is checked here, and each gradient copied. No node holds its tensor: an
-output that was saved is made again for backward, around the same memory and with the same node.
+output that was saved is made again for backward, around the same memory and, under create_graph, with the same node.
 """
 
 cimport cython
@@ -14,13 +14,20 @@ cimport numpy as cnp
 from cpython.weakref cimport PyWeakref_NewRef
 from numpy cimport ndarray
 
-from microtensor.core cimport Engine, Op, Tensor, Version, _in_graph, lent, record_all, view_of, wrap
+from microtensor.core cimport (
+    Engine, Op, Tensor, Version, _in_graph, lent, raise_replaced, record_all, view_of, wrap, writes_of,
+)
 
 import numpy as np
 
 from microtensor.core import check_unmasked
+from microtensor.ops.shape import clone
 
 cnp.import_array()
+
+
+cdef enum:
+    OVERLAP_WORK = 1000         # how hard NumPy tries to find out whether two arrays share memory, before it says yes
 
 
 cdef tuple kind_of(ndarray array):
@@ -33,7 +40,7 @@ cdef str told(tuple kind):
     return f"{kind[0]} {kind[1]}"
 
 
-cdef ndarray copied(object array):
+cdef ndarray copied(ndarray array):
     """A C-contiguous copy, which nobody else holds."""
     return np.array(array, order="C")
 
@@ -43,17 +50,27 @@ cdef object source_of(Tensor x):
     return x.op if x.op is not None else x if x.needs_gradient else None
 
 
+cdef bint among(object x, object values):
+    """Whether it is one of the values itself."""
+    return any([x is value for value in values])
+
+
 @cython.final
 @cython.no_gc
 cdef class Saved:
-    """A value that forward saved, as backward will see it: a tensor, or whatever else a function on arrays saves."""
+    """A value that forward saved, as backward will see it. It is one of three:
 
-    cdef object value           # what is no tensor
-    cdef ndarray array          # or the tensor's memory,
-    cdef object source          # what it was computed by, or it itself if it is a leaf that requires a gradient,
-    cdef Py_ssize_t slot        # and which output it is, -1 if none
-    cdef Version version        # of the tensor, or of one that shares memory with an array
-    cdef Py_ssize_t writes      # what the version was
+        a tensor        array and its version; slot if it is a differentiable output, source if it is not
+        an array        value, and the versions of all inputs and outputs that it shares memory with
+        another object  value
+    """
+
+    cdef object value
+    cdef ndarray array
+    cdef object source          # what the tensor was computed by, or it itself if it is a leaf that requires a gradient
+    cdef Py_ssize_t slot        # which output the tensor is, -1 if none
+    cdef list versions          # empty for another object
+    cdef Py_ssize_t writes      # what they added up to
 
 
 @cython.final
@@ -65,9 +82,10 @@ cdef class FunctionNode(Op):
     cdef list inputs            # per tensor among the arguments, its position, and what a gradient of it has to have
     cdef Py_ssize_t arguments   # their number
     cdef list outputs           # per output, what a gradient of it has; None for what is no tensor
-    cdef list nodes             # per output, a weak reference to its node; None if it is not differentiable
+    cdef list differentiable    # per output, whether it has a gradient
+    cdef dict nodes             # by output, a weak reference to its node, alive or not
     cdef tuple kept             # what forward saved: Saved
-    cdef list computed          # the arrays of the last run, as long as an observer or the engine may ask
+    cdef list made, gradients   # the arrays of a run forward or backward, as long as an observer or the engine may ask
 
     samples = None              # no op of its own to verify: the mathematics is the user's
 
@@ -82,34 +100,46 @@ cdef class FunctionNode(Op):
         """Save one of the values; raw and tensors are the outputs, as forward returned them and as tensors."""
         cdef Saved saved = Saved.__new__(Saved)
         cdef Tensor x
-        saved.slot = -1
+        saved.slot, saved.versions = -1, []
         if isinstance(value, Tensor):
             x = <Tensor>value
-            saved.array, saved.version = x.array, x.get_version()
-            saved.source = source_of(x)
+            saved.array, saved.source, saved.versions = x.array, source_of(x), [x.get_version()]
             for i, output in enumerate(raw):
-                if output is value and self.nodes[i] is not None and saved.slot < 0:
+                if output is value and self.differentiable[i] and saved.slot < 0:
                     saved.slot = i
         else:
             saved.value = value
-            array = np.asarray(value) if isinstance(value, ndarray) else None      # a subclass may run code
-            for tensor in tensors if array is not None else ():
-                x = <Tensor>tensor
-                if saved.version is None and np.may_share_memory(array, x.array):
-                    saved.version = x.get_version()
-        if saved.version is not None:
-            saved.writes = saved.version.writes
+            if isinstance(value, ndarray):
+                array = np.asarray(value)           # a subclass may run code
+                saved.versions = [(<Tensor>y).get_version() for y in tensors if np.may_share_memory(
+                    array, lent((<Tensor>y).array), max_work=OVERLAP_WORK)]
+        saved.writes = writes_of(saved.versions)
         self.kept += (saved,)
         return 0
 
     cdef FunctionOutput output_node(self, Py_ssize_t i):
         """The node of output i: the one that its tensor has, or a new one if both have died."""
-        cdef FunctionOutput node = self.nodes[i]()
+        reference = self.nodes.get(i)
+        cdef FunctionOutput node = None if reference is None else reference()
         if node is None:
             node = FunctionOutput.__new__(FunctionOutput)
             node.edges, node.slot = (self,), i
             self.nodes[i] = PyWeakref_NewRef(node, None)
         return node
+
+    cdef int check_inputs(self, list inputs, list before) except -1:
+        """Raise if forward changed what an input holds that the output was computed from."""
+        cdef Tensor x
+        for (i, _), value, (array, version, writes) in zip(self.inputs, inputs, before):
+            x = <Tensor>value
+            if not x.needs_gradient:
+                continue
+            if x.array is not array:
+                raise_replaced(self, x)
+            if (<Version>version).writes != writes:
+                raise RuntimeError(f"{self.name}.forward wrote in place into argument {i}, a tensor of shape {x.shape} "
+                                   "that requires a gradient, which would be wrong: write into a clone()")
+        return 0
 
     # -- backward
 
@@ -121,7 +151,7 @@ cdef class FunctionNode(Op):
                 "retain_graph=True to the first backward, or compute the forward again")
         for i, value in enumerate(self.kept):
             saved = <Saved>value
-            if saved.version is not None and saved.version.writes != saved.writes:
+            if writes_of(saved.versions) != saved.writes:
                 array = saved.value if saved.array is None else saved.array
                 raise RuntimeError(
                     f"backward through {self.name}: what it saved as number {i}, of shape {array.shape}, was written "
@@ -132,48 +162,44 @@ cdef class FunctionNode(Op):
         if self.kept:
             self.kept, self.freed = None, True
 
-    cdef object unpack(self, Saved saved, bint create_graph):
-        """A saved value as backward sees it, in its place in the graph."""
+    cdef object unpack(self, Saved saved, bint in_graph):
+        """A saved value as backward sees it: in its place in the graph, but for an output that no graph is made of.
+
+        That would lead to this node, so `ctx.y = y` would be a cycle.
+        """
         if saved.array is None:
             return saved.value
         if saved.slot >= 0:
-            return _in_graph(saved.array, self.output_node(saved.slot), saved.version)
+            return _in_graph(saved.array, self.output_node(saved.slot) if in_graph else None, saved.versions[0])
         if isinstance(saved.source, Tensor):
             if (<Tensor>saved.source).array is saved.array:
                 return saved.source
-            if create_graph:
+            if in_graph:
                 raise RuntimeError(f"the data of a leaf that {self.name} saved was replaced since forward: its "
                                    "gradient cannot be differentiated; compute the forward again")
-        return _in_graph(saved.array, saved.source, saved.version)
+        return _in_graph(saved.array, saved.source, saved.versions[0])
 
     cdef list run_user_code(self, list slots, bint create_graph):
         """The gradients that backward gives for the tensors among the arguments: a Tensor or None for each, checked.
 
         The tensors are the engine's, unless they are part of a graph.
         """
-        if self.kept is None:
-            raise IndexError(f"{self.name} keeps nothing, as its backward has run")
-        if len(slots) != len(self.outputs):
-            raise ValueError(f"{self.name} has {len(self.outputs)} outputs, got {len(slots)} gradients")
         cdef bint in_graph = create_graph and self.function._is_differentiable()
         given = tuple([self.gradient_of(kind, slot, create_graph, in_graph) for kind, slot in zip(self.outputs, slots)])
-        saved = tuple([self.unpack(<Saved>value, create_graph) for value in self.kept])
+        saved = tuple([self.unpack(<Saved>value, in_graph) for value in self.kept])
         cdef tuple result = self.check_number(self.function._run_backward(self.ctx, given, saved, in_graph))
         cdef list gradients = [None if edge is None or result[i] is None else self.check(result[i], i, kind, in_graph)
                                for (i, kind), edge in zip(self.inputs, self.edges)]
         return self.end_graph(gradients, slots) if create_graph and not in_graph else gradients
 
     cdef Tensor gradient_of(self, tuple kind, object slot, bint create_graph, bint in_graph):
-        """What backward is given for an output: it may write into it, unless it is part of a graph."""
+        """What backward is given for an output: its own, so it may write into it."""
         if slot is None:
             return wrap(np.zeros(kind[0], kind[1])) if kind is not None and self.ctx._materialize_grads else None
-        if not isinstance(slot, Tensor if create_graph else ndarray):
-            raise TypeError(f"{self.name} needs gradients in tensors under create_graph, in arrays otherwise, got "
-                            f"{type(slot).__name__}: leave the nodes' rules to backward")
-        cdef Tensor g = <Tensor>slot if create_graph else wrap(<ndarray>slot)
+        cdef Tensor g = <Tensor?>slot if create_graph else wrap(<ndarray?>slot)
         if kind_of(g.array) != kind:
             raise RuntimeError(f"{self.name} needs a gradient of {told(kind)}, got {told(kind_of(g.array))}")
-        return g if in_graph and g.needs_gradient else wrap(copied(g.array))
+        return <Tensor?>clone(g) if in_graph and g.needs_gradient else wrap(copied(g.array))
 
     cdef tuple check_number(self, object result):
         """What backward returned as a tuple, a gradient or None for each argument."""
@@ -186,59 +212,66 @@ cdef class FunctionNode(Op):
             raise RuntimeError(f"{self.name}.backward must return a gradient for each of the {self.arguments} "
                                f"arguments of forward, None for what has none, got {len(gradients)}")
         tensors = {i for i, _ in self.inputs}
-        kinds = (ndarray, np.generic) if self.function._on_arrays else Tensor
+        cdef bint on_arrays = self.function._on_arrays
         for i, dx in enumerate(gradients):
             if dx is not None and i not in tensors:
                 raise RuntimeError(f"{self.name}.backward returned a gradient of argument {i}, which is no tensor: "
                                    "return None for it")
-            if dx is not None and not isinstance(dx, kinds):
-                kind = "NumPy array" if self.function._on_arrays else "Tensor"
+            # by the type itself: isinstance with a variable would believe a false __class__
+            if dx is not None and not ((isinstance(dx, ndarray) or isinstance(dx, cnp.generic)) if on_arrays
+                                       else isinstance(dx, Tensor)):
+                kind = "NumPy array" if on_arrays else "Tensor"
                 raise TypeError(f"{self.name}.backward must return for argument {i} a {kind} or None, not "
                                 f"{type(dx).__name__}")
         return gradients
 
     cdef Tensor check(self, object dx, Py_ssize_t i, tuple kind, bint in_graph):
-        """A gradient of argument i that has its shape and dtype."""
-        cdef Tensor x
-        if isinstance(dx, Tensor):
-            x = <Tensor>dx if in_graph and (<Tensor>dx).needs_gradient else wrap(copied((<Tensor>dx).array))
-        else:
+        """A gradient of argument i that has its shape and dtype, copied: backward may keep what it returned."""
+        cdef Tensor x = None
+        cdef ndarray array
+        if not isinstance(dx, Tensor):
             check_unmasked(dx)
-            x = wrap(copied(dx))
-        if kind_of(x.array) != kind:
+            array = copied(np.asarray(dx))
+        elif in_graph and (<Tensor>dx).needs_gradient:
+            x = clone(dx)
+            array = x.array
+        else:
+            array = copied((<Tensor>dx).array)
+        if kind_of(array) != kind:
             raise RuntimeError(f"{self.name}.backward must return for argument {i} a gradient of its shape and dtype, "
-                               f"{told(kind)}, got {told(kind_of(x.array))}: sum it over what forward broadcast, or "
+                               f"{told(kind)}, got {told(kind_of(array))}: sum it over what forward broadcast, or "
                                "convert it")
-        return x
+        return wrap(array) if x is None else x
 
     cdef list end_graph(self, list gradients, list slots):
         """The gradients, linked to what they were computed from by a node that refuses to be gone through."""
         cdef FunctionEnd end = FunctionEnd.__new__(FunctionEnd)
         end.function = self.name
-        end.edges = self.edges + tuple([source_of(<Tensor>g) for g in slots if g is not None])
+        end.edges = self.edges + tuple([source_of(<Tensor?>g) for g in slots if g is not None])
         return [None if dx is None else _in_graph((<Tensor>dx).array, end, None) for dx in gradients]
 
     cdef int run_forward(self) except -1:
         raise RuntimeError(f"{self.name} is a Function, whose forward is not repeated")
 
     cdef int run_backward(self) except -1:
-        self.computed = [None if dx is None else (<Tensor>dx).array
-                         for dx in self.run_user_code(<list?>self.g, False)]
+        self.gradients = [None if dx is None else (<Tensor>dx).array
+                          for dx in self.run_user_code(<list?>self.g, False)]
         return 0
 
     cdef int give_gradients(self, Engine engine) except -1:
-        cdef list computed = self.computed
-        self.computed = None
-        for i, dx in enumerate(computed):
+        cdef list gradients = self.gradients
+        self.gradients = None
+        for i, dx in enumerate(gradients):
             if dx is not None:
-                engine.give(self, i, <ndarray>dx)
+                engine.give(self, i, <ndarray?>dx)
         return 0
 
-    def rule(self, list g not None):
-        return tuple(self.run_user_code(g, True))
+    cdef object apply_rule(self, object g):
+        return self.run_user_code(<list?>g, True)
 
     def results(self, bint backward=False):
-        return [lent(<ndarray>array) for array in self.computed or () if array is not None]
+        return [lent(<ndarray?>array) for array in (self.gradients if backward else self.made) or ()
+                if array is not None]
 
 
 @cython.final
@@ -256,19 +289,17 @@ cdef class FunctionOutput(Op):
         """The function's name."""
         return "Function" if self.edges is None else self.edges[0].name
 
-    cdef int fill(self, object g) except -1:
+    cdef object apply_rule(self, object g):
+        """Called by the engine alone, as it changes the function's node."""
         cdef FunctionNode node = <FunctionNode?>self.edges[0]
         if node.g is None:
             node.g = [None] * len(node.outputs)
         (<list?>node.g)[self.slot] = g
-        return 0
+        return (None,)
 
     cdef int give_gradients(self, Engine engine) except -1:
-        return self.fill(self.g)
-
-    def rule(self, Tensor g not None):
-        self.fill(g)
-        return (None,)
+        self.apply_rule(self.g)
+        return 0
 
 
 @cython.final
@@ -298,48 +329,36 @@ def call(function, ctx, tuple arguments not None):
         A list of the outputs, tensors being new ones.
     """
     cdef FunctionNode node = FunctionNode.__new__(FunctionNode)
-    cdef list inputs = [z for z in arguments if isinstance(z, Tensor)]
-    cdef list writes = [(<Tensor>z).get_version().writes for z in inputs]
+    cdef list inputs = [x for x in arguments if isinstance(x, Tensor)], before = [], outputs, tensors
     cdef tuple raw, made
-    cdef Tensor x, y
-    node.function, node.ctx, node.arguments, node.kept = function, ctx, len(arguments), ()
-    node.inputs = [(i, kind_of((<Tensor>z).array)) for i, z in enumerate(arguments) if isinstance(z, Tensor)]
+    cdef Tensor y
+    for x in inputs:
+        before.append(((<Tensor>x).array, (<Tensor>x).get_version(), (<Tensor>x).version.writes))
+    node.function, node.ctx, node.arguments, node.kept, node.nodes = function, ctx, len(arguments), (), {}
+    node.inputs = [(i, kind_of((<Tensor>x).array)) for i, x in enumerate(arguments) if isinstance(x, Tensor)]
     raw, made = function._run_forward(ctx, arguments)
-    cdef list outputs = [view_of(<Tensor>z, (<Tensor>z).array) if isinstance(z, Tensor) else z for z in made]
-    cdef list results = [z for z in outputs if isinstance(z, Tensor)]
-    if not results:
+    outputs = [view_of(<Tensor>x, (<Tensor>x).array) if isinstance(x, Tensor) else x for x in made]
+    tensors = [x for x in outputs if isinstance(x, Tensor)]
+    if not tensors:
         raise TypeError(f"{node.name}.forward returned no tensor")
-    node.outputs = [kind_of((<Tensor>z).array) if isinstance(z, Tensor) else None for z in outputs]
-    node.nodes = [None if kind is None or kind[1].kind != "f" or among(z, ctx._non_differentiable) else no_node
-                  for kind, z in zip(node.outputs, raw, strict=True)]
-    for z in ctx._non_differentiable:
-        if not among(z, raw):
-            raise RuntimeError(f"{node.name}.forward calls mark_non_differentiable with what has shape {z.shape} and "
+    for x in ctx._non_differentiable:
+        if not among(x, raw):
+            raise RuntimeError(f"{node.name}.forward calls mark_non_differentiable with what has shape {x.shape} and "
                                "is no output: pass what forward returns")
-    node.computed = [(<Tensor>z).array for z in results]
-    node.y = node.computed[0]
-    y = record_all(node, inputs)
-    node.computed = None
-    if y.op is None or not any(node.nodes):
+    node.outputs = [kind_of((<Tensor>x).array) if isinstance(x, Tensor) else None for x in outputs]
+    node.differentiable = [kind is not None and kind[1].kind == "f" and not among(x, ctx._non_differentiable)
+                           for kind, x in zip(node.outputs, raw, strict=True)]
+    node.made = [(<Tensor>x).array for x in tensors]
+    node.y = node.made[0]
+    record_all(node, inputs)
+    node.made = None
+    if node.edges is None or not any(node.differentiable):
         return outputs
-    for (i, _), z, count in zip(node.inputs, inputs, writes):
-        x = <Tensor>z
-        if x.needs_gradient and x.get_version().writes != count:
-            raise RuntimeError(f"{node.name}.forward wrote in place into argument {i}, a tensor of shape {x.shape} "
-                               "that requires a gradient, which would be wrong: write into a clone()")
     for value in ctx._to_save:
-        node.keep(value, raw, inputs + results)
-    for i, z in enumerate(outputs):
-        if node.nodes[i] is not None:
-            y = <Tensor>z
+        node.keep(value, raw, inputs + tensors)
+    node.check_inputs(inputs, before)
+    for i, x in enumerate(outputs):
+        if node.differentiable[i]:
+            y = <Tensor>x
             y.op, y.needs_gradient = node.output_node(i), True
     return outputs
-
-
-cdef bint among(object x, object values):
-    """Whether it is one of the values itself."""
-    return any([x is value for value in values])
-
-
-def no_node():
-    """None: stands for a weak reference as long as an output has no node."""
