@@ -1,8 +1,10 @@
 """Ops of your own in Python: Function, whose forward and backward you write, on tensors or on NumPy arrays."""
 
+import functools
+
 import numpy as np
 
-from microtensor.core import Tensor, enable_grad, from_numpy, no_grad
+from microtensor.core import Tensor, check_unmasked, enable_grad, from_numpy, is_grad_enabled, no_grad
 from microtensor.ops.function import call
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
@@ -37,7 +39,7 @@ class FunctionCtx:
 
     @property
     def saved_tensors(self):
-        """What forward saved, a tuple: inputs and outputs are in their places in the graph.
+        """What forward saved, a tuple: inputs are in their places in the graph, and outputs under create_graph.
 
         Raises:
             RuntimeError: outside backward.
@@ -49,7 +51,7 @@ class FunctionCtx:
     def mark_non_differentiable(self, *outputs):
         """Say which outputs have no gradient; backward is given zeros for them. Integers and bools have none anyway."""
         for y in outputs:
-            if not isinstance(y, (Tensor, np.ndarray)):
+            if not isinstance(y, (Tensor, np.ndarray, np.generic)):
                 raise TypeError(f"mark_non_differentiable takes outputs of forward, not {type(y).__name__}")
         self._non_differentiable = outputs
 
@@ -176,6 +178,9 @@ class Function:
         """The outputs as forward returns them, and as tensors; each a tuple."""
         if cls.forward is Function.forward:
             raise NotImplementedError(f"{cls.__name__} has no forward(ctx, ...): write it as a static method")
+        if hasattr(cls, "setup_context"):
+            raise TypeError(f"{cls.__name__}.setup_context would not be called: write forward(ctx, ...), which itself "
+                            "saves what backward needs")
         if cls._on_arrays:
             arguments = [_as_array(x) if isinstance(x, Tensor) else x for x in arguments]
         with no_grad():
@@ -217,7 +222,7 @@ class Function:
 def once_differentiable(backward):
     """Decorate a backward that is not made of differentiable operations: to differentiate its result is an error.
 
-    It runs unrecorded. Write it below ``@staticmethod``.
+    It runs unrecorded, and is an error where it would not: in a recorded backward that calls it.
 
     >>> import microtensor as mt
     >>> class Double(mt.autograd.Function):
@@ -232,8 +237,19 @@ def once_differentiable(backward):
     >>> mt.grad(Double.apply(x).sum(), x)
     (tensor([2., 2.]),)
     """
-    getattr(backward, "__func__", backward)._is_once_differentiable = True      # also above @staticmethod
-    return backward
+    if isinstance(backward, (staticmethod, classmethod)):
+        return type(backward)(once_differentiable(backward.__func__))
+
+    @functools.wraps(backward)
+    def once(*arguments, **options):
+        if is_grad_enabled():
+            name = getattr(backward, "__qualname__", "backward")
+            raise RuntimeError(f"{name} is once_differentiable, and was called where gradients are recorded, as by "
+                               "another backward under create_graph: make the caller once_differentiable too")
+        return backward(*arguments, **options)
+
+    once._is_once_differentiable = True
+    return once
 
 
 # -- on arrays
@@ -242,6 +258,14 @@ def once_differentiable(backward):
 def _as_array(x):
     """A read-only array over a tensor's memory."""
     array = x.detach().numpy()
+    array.flags.writeable = False
+    return array
+
+
+def _constant(x):
+    """A read-only copy of an argument that is no tensor: the graph keeps it, and the caller may write into his."""
+    check_unmasked(x)
+    array = np.array(x)
     array.flags.writeable = False
     return array
 
@@ -261,7 +285,7 @@ class _Pair(Function, numpy=True):
     @classmethod
     def forward(cls, ctx, *arguments):
         """The output of the pair's forward, in the dtype of the float tensors."""
-        inputs = [np.asarray(x) for x in arguments]
+        inputs = [_constant(x) if dtype is None else x for x, dtype in zip(arguments, ctx._dtypes, strict=True)]
         result = cls._pair[0](*inputs)
         has_saved = isinstance(result, tuple) and len(result) == 2
         y, saved = (result[0], result[1:]) if has_saved else (result, inputs)
@@ -272,7 +296,8 @@ class _Pair(Function, numpy=True):
             raise TypeError(f"{cls.__name__}.forward must return a float array, or (output, saved), not {kind}")
         dtypes = [dtype for dtype in ctx._dtypes if dtype is not None and dtype.kind == "f"]
         y = y.astype(np.result_type(*dtypes), copy=False) if dtypes else y
-        ctx.save_for_backward(saved, *inputs, y)        # a write to what backward may read is to be noticed
+        # Saved may hold views of inputs and y, in whatever it is made of: a write to one of them is noticed here alone.
+        ctx.save_for_backward(saved, *inputs, y)
         return y
 
     @classmethod
@@ -293,5 +318,6 @@ class _Pair(Function, numpy=True):
 
 def _in_dtype(dx, dtype):
     """A gradient in the dtype of its tensor; what is none stays what it is."""
+    check_unmasked(dx)
     is_number = isinstance(dx, (np.ndarray, float, np.floating)) and np.asarray(dx).dtype.kind in "biuf"
     return np.asarray(dx, dtype) if is_number else dx

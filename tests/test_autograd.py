@@ -321,6 +321,20 @@ def test_what_is_not_written_is_named(rng):
         Half.apply(leaf(rng)).backward()
 
 
+def test_setup_context_is_refused(rng):
+    class Apart(Function):
+        @staticmethod
+        def forward(x):
+            return x * 1
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_backward(*inputs)
+
+    with pytest.raises(TypeError, match=r"Apart\.setup_context would not be called: write forward\(ctx, "):
+        Apart.apply(leaf(rng))
+
+
 def test_repeated_arguments_add_up(rng):
     class Mul(Function):
         @staticmethod
@@ -415,6 +429,26 @@ def test_outputs_that_are_not_differentiable(rng):
     assert y.requires_grad and not order.requires_grad and not rank.requires_grad and text == "text"
     (y * mt.tensor([1.0, 2.0, 3.0])).sum().backward()
     assert x.grad.tolist() == [1, 3, 2] and (y.tolist(), order.tolist()) == ([2, 3, 5], [0, 2, 1])
+
+
+def test_number_of_numpy_is_marked_as_not_differentiable(rng):
+    class Mean(Function, numpy=True):
+        @staticmethod
+        def forward(ctx, x):
+            mean = x.mean()
+            ctx.mark_non_differentiable(mean)
+            return x * 2, mean
+
+        @staticmethod
+        def backward(ctx, g, h):
+            assert h == 0
+            return g * 2
+
+    x, g = leaf(rng, 3), upstream(rng, 3)
+    y, mean = Mean.apply(x)
+    assert not mean.requires_grad and mean.item() == x.detach().numpy().mean()
+    y.backward(g)
+    np.testing.assert_array_equal(x.grad.numpy(), 2 * g.numpy())
 
 
 def test_no_output_is_differentiable(rng):
@@ -1050,6 +1084,45 @@ def test_once_differentiable(function, rng):
     assert x.grad is None and w.grad is None
 
 
+def test_once_differentiable_backward_that_another_calls(rng):
+    """In a plain pass it runs; where the caller is recorded, its numbers would count as constants."""
+    class Calling(Once):
+        @staticmethod
+        def backward(ctx, g):
+            return Once.backward(ctx, g) * 2
+
+    x, g = leaf(rng, 3), upstream(rng, 3)
+    y = Calling.apply(x)
+    np.testing.assert_allclose(mt.grad(y, x, g, retain_graph=True)[0].numpy(), (6 * x.detach() ** 2 * g).numpy(),
+                               rtol=8 * 2**-52)
+    with pytest.raises(RuntimeError, match=r"Once\.backward is once_differentiable.*where gradients are recorded"):
+        mt.grad(y, x, g, create_graph=True)
+
+
+def test_once_differentiable_leaves_what_it_decorates_as_it_is(rng):
+    class Decorated(Cube):
+        backward = staticmethod(once_differentiable(Cube.backward))
+
+    class Partial(Cube):
+        backward = staticmethod(once_differentiable(functools.partial(Cube.backward)))
+
+    class OfClass(Cube):
+        @once_differentiable
+        @classmethod
+        def backward(cls, ctx, g):
+            assert cls is OfClass
+            return Cube.backward(ctx, g)
+
+    x, g = leaf(rng, 3), upstream(rng, 3)
+    dx, = mt.grad(Cube.apply(x), x, g, create_graph=True)
+    np.testing.assert_allclose(mt.grad(dx.sum(), x)[0].numpy(), (6 * x * g).detach().numpy(), rtol=8 * 2**-52)
+    assert Decorated.backward.__name__ == "backward"
+    for function in (Decorated, Partial, OfClass):
+        dx, = mt.grad(function.apply(x), x, g, create_graph=True)
+        with pytest.raises(RuntimeError, match=f"gradient of {function.__name__}.*once"):
+            dx.sum().backward()
+
+
 def test_once_differentiable_computes_with_saved_data_that_was_replaced(rng):
     x, g = leaf(rng, 3), upstream(rng, 3)
     y, expected = Once.apply(x), (3 * g * x.detach() * x.detach()).numpy()
@@ -1190,6 +1263,40 @@ def test_pair_of_one_input_and_numbers(rng):
     assert mt.gradcheck(mean.apply, x) and mean.__name__ == "from_numpy"
     mean.apply(x).backward()
     np.testing.assert_allclose(x.grad.numpy(), [1 / 3] * 3)
+
+
+def test_array_arguments_of_a_pair_are_copied(rng):
+    """As those of an op: the graph keeps them, and forward may not write into them."""
+    def write(x, m):
+        m *= 2
+        return x * m
+
+    mul = Function.from_numpy(lambda x, m: x * m, lambda g, x, m: (g * m, g * x))
+    x, m, g = leaf(rng, 3), rng.standard_normal(3), upstream(rng, 3)
+    expected = g.numpy() * m
+    y = mul.apply(x, m)
+    m[:] = 100
+    y.backward(g)
+    np.testing.assert_array_equal(x.grad.numpy(), expected)
+    with pytest.raises(ValueError, match="read-only"):
+        Function.from_numpy(write, write).apply(x, m)
+    assert (m == 100).all()
+
+
+def test_masks_in_a_pair_are_refused(rng):
+    """Of an argument, of the output and of a gradient."""
+    def masked(array):
+        return np.ma.masked_array(array, [True, False, False])
+
+    x, m, g = leaf(rng, 3), masked(np.ones(3)), upstream(rng, 3)
+    for forward, backward, arguments in (
+        (lambda x, m: x * m, lambda g, x, m: (g * m, g * x), (x, m)),
+        (masked, lambda g, x: g, (x,)),
+        (lambda x: x * 7, lambda g, x: masked(g * 7), (x,)),
+    ):
+        with pytest.raises(TypeError, match="mask"):
+            Function.from_numpy(forward, backward).apply(*arguments).backward(g)
+    assert x.grad is None
 
 
 def test_pair_that_is_wrong(rng):
