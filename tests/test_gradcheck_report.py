@@ -30,7 +30,7 @@ def wrong(g, x, w):
 @pytest.fixture
 def report(rng):
     return check_function(linear, wrong, [rng.standard_normal((5, 3)), rng.standard_normal((3, 7))], names=["x", "w"],
-                          raise_exception=False, seed=7)
+                          raise_exception=False, seed=7, edits=False)
 
 
 # -- report ----------------------------------------------------------------------------------------------------
@@ -44,7 +44,19 @@ def test_report_names_the_mistake(report):
     for part in ("replay with seed=7", "FAIL w (3, 7): 21 of 21", "ratio 5.000000", "smallest visible error",
                  "-> ratio 5 everywhere: the size of axis 0 of x, the batch"):
         assert part in text
-    assert report.hints[0].formula == "a = 5 n"
+    assert report.hints[0].formula == "a = 5 n" and report.repair is None
+
+
+def test_report_names_the_repair(rng):
+    report = check_function(linear, wrong, [rng.standard_normal((5, 3)), rng.standard_normal((3, 7))],
+                            raise_exception=False)
+    repair = report.repair
+    assert report.hints == [repair] and repair.key == "edit"
+    assert Path(__file__).read_text().splitlines()[repair.line - 1] == "    return g @ w.T, len(x) * x.T @ g"
+    assert repair.before == "return (g @ w.T, len(x) * x.T @ g)"
+    assert repair.after == "return (g @ w.T, x.T @ g)" and repair.after in repair.source
+    assert str(report).splitlines()[1] == f"  => {repair.text}" and repair.text in report._repr_html_()
+    assert json.loads(report.to_json())["repair"]["line"] == repair.line
 
 
 def test_report_replays(report, rng):

@@ -1,6 +1,7 @@
 """What a diagnosis is made from and what it says: a Case, one wrong gradient with all it may be made of, and Hints."""
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -37,6 +38,8 @@ class Case:
 
     Args:
         found: the InputReport.
+        probe: the number of the upstream gradient.
+        a: what backward gives for it.
         arrays: all inputs by name.
         outputs, upstream: y and g, lists of arrays.
         jacobian: backward's gradient of each output (m, *shape), or None.
@@ -47,8 +50,9 @@ class Case:
         troubles: what went wrong inside families of hints, one sentence each.
     """
 
-    def __init__(self, found, arrays, outputs, upstream, jacobian, faults, others):
-        self.name, self.a, self.n = found.name, np.asarray(found.gradient), found.difference
+    def __init__(self, found, probe, a, arrays, outputs, upstream, jacobian, faults, others):
+        self.name, self.a = found.name, np.asarray(a)
+        self.n = found.difference if found.differences is None else found.differences[probe]
         self.arrays, self.faults, self.others = arrays, faults, others
         self.x = arrays[found.name]
         self.y, self.g = outputs[0], upstream[0]
@@ -79,6 +83,22 @@ class Case:
         room = allowed(self.tolerances[where] * gain, np.max(np.abs(left)))
         distance = np.abs(left - right)
         return float(np.max(distance)) if np.all(distance <= room) else None
+
+    def lines(self, where):
+        """If some elements are all there are at some places of an axis, these, such as "2 of axis 0"; else ""."""
+        for axis, size in enumerate(where.shape if where.ndim > 1 else ()):
+            others = tuple(j for j in range(where.ndim) if j != axis)
+            if 1 < size < where.size and np.array_equal(where.any(others), where.all(others)) and not where.all():
+                return f"{', '.join(map(str, np.flatnonzero(where.any(others))))} of axis {axis}"
+        return ""
+
+    def products(self):
+        """(number, name) of the products of the sizes of several axes of an array, such as a batch and its places."""
+        for name, array in [*self.arrays.items(), ("the output", self.y)]:
+            for count in range(2, array.ndim):
+                for axes in combinations(range(array.ndim), count):
+                    yield int(np.prod([array.shape[axis] for axis in axes])), \
+                        f"the sizes of axes {', '.join(map(str, axes))} of {name}, multiplied"
 
     def sizes(self):
         """The sizes of axes greater than 1, with names: {size: "axis 0 of x (the batch)"}."""

@@ -15,9 +15,9 @@ import numpy as np
 from microtensor.core import Tensor, enable_grad, grad, is_grad_enabled
 from microtensor.creation import randn
 from microtensor.gradcheck import hygiene
-from microtensor.gradcheck.case import Case, Hint
+from microtensor.gradcheck.case import Case
 from microtensor.gradcheck.compare import check_input, check_ties
-from microtensor.gradcheck.diagnosis import hints, likeliest
+from microtensor.gradcheck.diagnosis import common_hints, likeliest
 from microtensor.gradcheck.fast import project
 from microtensor.gradcheck.numpy_function import NumpyFunction
 from microtensor.gradcheck.report import GradcheckError, InputReport, Report
@@ -184,7 +184,7 @@ def check_function(forward, backward, inputs, *, names=None, outputs=1, edits=Tr
 
 
 FAST = 5000         # with more elements, check_function takes fast mode by default
-CERTAIN = 0.5       # hints of a lower rank name a formula that nothing else has
+CERTAIN, VAGUE = 0.5, 1     # hints of a lower rank name a formula that nothing else has; those of a higher, a place
 
 # -- the check itself ----------------------------------------------------------------------------------------------
 
@@ -244,14 +244,19 @@ def _explain(run, report):
     for k, (found, ours) in enumerate(zip(report.inputs, run.analytic, strict=True)):
         checks = {fault.check for fault in report.faults if fault.name in (found.name, "")}
         if found.gradient is not None and (found.verdict == "FAIL" or checks):
-            others = {other.name: other.difference for other in report.inputs
-                      if other is not found and other.difference is not None}
-            case = Case(found, arrays, subject.split(run.centre), subject.split(run.probes[0]),
-                        ours[2:] if run.full else None, checks, others)
-            for _, place in (bent for bent in run.bent if bent[0] == k):
-                case.forget(place)      # at a kink the difference is no gradient, and no ratio to it says anything
-            found.hints = likeliest(found.hints + hints(case))
-            report.notes += case.troubles
+            cases = []
+            for probe in range(1 if found.differences is None else 2):
+                others = {other.name: other.differences[probe] for other in report.inputs
+                          if other is not found and other.differences is not None}
+                cases.append(Case(found, probe, ours[probe], arrays, subject.split(run.centre),
+                                  subject.split(run.probes[probe]), ours[2:] if run.full else None, checks, others))
+                for _, place in (bent for bent in run.bent if bent[0] == k):
+                    cases[-1].forget(place)     # at a kink the difference is no gradient: no ratio to it says anything
+            found.hints = likeliest(found.hints + common_hints(cases))
+            report.notes += cases[0].troubles
+    if any(hint.rank < CERTAIN for hint in report.hints):       # mostly, one slip made all of them wrong
+        for found in report.inputs:
+            found.hints = [hint for hint in found.hints if hint.rank < VAGUE]
 
 
 def _is_right(run, report, backward):
@@ -272,18 +277,13 @@ def _repair(run, report):
     from microtensor.gradcheck.repair import find_repair  # on first use, as it reads sources
 
     try:
-        found = find_repair(run.subject, run.probes[:2], [found.differences for found in inputs],
-                            [found.tolerances for found in inputs], lambda backward: _is_right(run, report, backward))
+        report.repair = find_repair(run.subject, run.probes[:2], [found.differences for found in inputs],
+                                    [found.tolerances for found in inputs],
+                                    lambda backward: _is_right(run, report, backward))
     except Exception as error:
         report.notes.append(f"the search for an edit failed with {type(error).__name__}: {error}; the verdict does not "
                             "depend on it, please report this")
         return
-    if found is not None:
-        key, text = found
-        worst = report.worst
-        if key and not any(hint.rank < CERTAIN for hint in report.hints):
-            for found in inputs:
-                found.hints = []
-            worst.hints = [Hint(key, text, "backward with this edit", 0.0, 0)]
-        else:
-            worst.text.append(text)
+    if report.repair is not None:       # it says all, and a hint may say another thing
+        for found in inputs:
+            found.hints = []

@@ -6,11 +6,14 @@ coincidence of a few numbers; inputs whose sizes are distinct primes keep formul
 """
 
 from itertools import combinations, permutations, product
+from math import comb
 
 import numpy as np
 
 from microtensor.gradcheck.case import Hint
 from microtensor.gradcheck.relations import (
+    is_diagonal,
+    of_axes,
     of_jacobian,
     of_other_inputs,
     of_other_upstreams,
@@ -25,12 +28,12 @@ def hints(case):
     """All hints that explain a wrong gradient; a family that fails is noted in case.troubles and costs no other."""
     if not case.same_shape:
         families = (of_shape,)
-    elif not np.any(case.wrong):
-        families = (of_faults,)
+    elif not np.any(case.wrong) or case.faults & {"linear", "constant", "upstream", "repeat"}:
+        families = (of_faults,)     # no formula holds for one upstream gradient alone
     else:
         families = (of_faults, of_ratio, of_places, of_structure, of_slices, of_normalisation, of_derivative,
-                    of_powers, of_masks, of_offsets, of_products, of_sums, of_sides, of_terms, of_scales,
-                    of_other_inputs, of_other_upstreams, of_jacobian, of_precision)
+                    of_powers, of_masks, of_offsets, of_products, of_sums, of_axes, of_sides, of_terms,
+                    of_scales, of_other_inputs, of_other_upstreams, of_jacobian, of_precision)
     found = []
     for family in families:
         try:
@@ -38,6 +41,15 @@ def hints(case):
         except Exception as error:
             case.troubles.append(f"hints {family.__name__} failed with {type(error).__name__}: {error}; the verdict "
                                  "does not depend on them, please report this")
+    return found
+
+
+def common_hints(cases):
+    """The hints for a first upstream gradient that hold for the others, too: one alone may fit by chance."""
+    found = hints(cases[0])
+    for case in cases[1:]:
+        again = {(hint.key, hint.formula) for hint in hints(case)}
+        found = [hint for hint in found if (hint.key, hint.formula) in again]
     return found
 
 
@@ -96,7 +108,8 @@ def of_faults(case):
         yield Hint("precision", "it is an array of integers, which cuts off fractions: make it of floats", "", 0.0, -1)
     if "repeat" in case.faults:
         yield Hint("repeat", "a second backward gives another gradient: saved values are overwritten, an array of the "
-                             "call before is added to, or random numbers are drawn anew", "a /= a again", 0.0, -0.5)
+                             "call before is added to, one of np.empty is not filled, or random numbers are drawn anew",
+                   "a /= a again", 0.0, -0.5)
     if "constant" in case.faults:
         yield Hint("upstream", "a term of it is not multiplied by the upstream gradient: it is there even if that is 0",
                    "a(0) /= 0", 0.0, 0)
@@ -123,6 +136,8 @@ def ratio_of(case):
     ratio = float(np.sum(case.a[large] * case.n[large]) / np.sum(case.n[large] ** 2))
     return ratio if np.isfinite(ratio) and case.equals(case.a, ratio * case.n, ratio) is not None else None
 
+
+CHANCE = 1000       # so many patterns of right and wrong elements, or more, make it no chance that one fits a condition
 
 # Factors that have a name of their own.
 CONSTANTS = {"ln 2": np.log(2), "pi": np.pi, "2 pi": 2 * np.pi, "the root of 2": np.sqrt(2), "the root of 2 pi":
@@ -176,6 +191,11 @@ def named_ratios(case):
     for size, what in sizes.items():
         yield "constant", np.sqrt(size), f"the root of {size}, {what}"
         yield "constant", 1 / np.sqrt(size), f"1 over the root of {size}, {what}"
+    for number, what in case.products():
+        yield "size", number, f"{what}: a division by it, as for a mean, is missing"
+        yield "size", 1 / number, f"1 over {what}: divided by it once too often, or a mean instead of a sum"
+        yield "size", number**2, f"the square of {what}"
+        yield "size", 1 / number**2, f"1 over the square of {what}"
     for (p, first), (q, second) in permutations(sizes.items(), 2):
         yield "size", p * q, f"{p} {q}: {first}, and {second}"
         yield "size", 1 / (p * q), f"1/({p} {q}): {first}, and {second}"
@@ -183,7 +203,7 @@ def named_ratios(case):
     for name, value in CONSTANTS.items():
         yield "constant", value, name
         yield "constant", 1 / value, f"1 over {name}"
-    for number in (3, 4, 5, 6, 8, 10, 100):
+    for number in (1.5, 3, 4, 5, 6, 8, 10, 100):
         yield "factor", number, f"{number}: a constant factor is wrong"
         yield "factor", 1 / number, f"1/{number}: a constant factor is wrong"
 
@@ -323,14 +343,20 @@ DERIVATIVES = {
 def of_derivative(case):
     """a = g f(z) for a known f: the derivative of another function, or of the right one at the wrong place."""
     x, y, g = case.x, case.y, case.g
-    if y.shape != x.shape or x.size < 3 or case.equals(case.n, 0) is not None:
+    if y.shape != x.shape or x.size < 3 or case.equals(case.n, 0) is not None or len(case.outputs) > 1:
+        return
+    if case.numeric_jacobian is not None and not is_diagonal(case.numeric_jacobian):
+        residual = case.equals(case.a, g)
+        if residual is not None:
+            yield Hint("path", "it is the upstream gradient itself, as if the output were the input: every other path "
+                               "is missing", "a = g", residual, 0.6)
         return
     places = {"x": x, "y": y}
     right = [f.replace("z", z) for (f, function), (z, value) in product(DERIVATIVES.items(), places.items())
              if case.equals(case.n, g * function(value), g) is not None]
     for (f, function), (z, value) in product(DERIVATIVES.items(), places.items()):
         residual = case.equals(case.a, g * function(value), g)
-        if residual is not None:
+        if residual is not None and (f != "1" or case.numeric_jacobian is not None):    # g may also be one of two paths
             instead = f", and {' or '.join(right)} fits the differences" if right else ""
             yield Hint("derivative", f"its derivative is {f.replace('z', z)}, x being the input and y the output"
                                      f"{instead}", f"a = g {f.replace('z', z)}", residual, 0.6)
@@ -371,6 +397,11 @@ def of_masks(case):
     counts += [f"a gradient at {np.sum(passed)} elements that should have none"] if np.any(passed) else []
     if np.all(blocked == wrong) and not np.any(a):
         return                                       # all zero: the ratio's business
+    whole = case.lines(wrong)
+    if whole and np.array_equal(blocked, wrong):
+        yield Hint("lines", f"0 all over {whole}, which should have a gradient: a loop ends too early, or a path is "
+                            "missing there", "a = n or 0", 0.0, 0.8)
+        return
     where = next((f", those where {text}" for text, mask in _sides(case)
                   if np.array_equal(mask & case.known, wrong)), "")
     yield Hint("mask", f"the mask is wrong: {' and '.join(counts)}{where}", "a = n or 0", 0.0, 0.8)
@@ -409,17 +440,17 @@ def of_offsets(case):
     error = np.where(case.wrong, case.a - case.n, 0)
     scale = np.sum(error * case.x) / np.sum(case.x**2)
     if case.x.size > 2 and abs(scale) > 0 and case.equals(case.a, case.n + scale * case.x) is not None:
-        yield Hint("decay", f"the error is {scale:.6g} times {case.name} itself: a penalty in backward that forward "
-                            "does not have", f"a - n = {scale:.6g} {case.name}", 0.0, 0.6)
+        yield Hint("decay", f"the error is {scale:.6g} times {case.name} itself: a penalty on its squares, as of "
+                            "weight decay, is wrong, missing, or not wanted", f"a - n = c {case.name}", 0.0, 0.6)
         return
     if not np.any(~case.wrong & case.known):
         return
     offset = _constant(np.round(error / np.max(np.abs(error)), 6), case.wrong)
-    if offset is not None and np.sum(case.wrong) > 1:
+    if offset is not None and np.sum(case.wrong) > 2:
         value = float(np.mean(error[case.wrong]))
         yield Hint("offset", f"off by {value:.6g} at {np.sum(case.wrong)} of {case.wrong.size} elements and right "
-                             "elsewhere: an index picks too many elements, as p[:, t] does for p[range(N), t]",
-                   f"a - n = {value:.6g} or 0", 0.0, 0.9)
+                             "elsewhere: such as a 1 subtracted at p[:, t] for p[range(N), t], or not at all",
+                   "a - n = c or 0", 0.0, 0.9)
         return
     label = _labels(case)
     if label is not None and np.array_equal(case.wrong, label & case.known):
@@ -471,8 +502,10 @@ def of_sums(case):
             yield Hint("sum", f"it is {text} over the batch, which is not the derivative in {case.name}", f"a = {text}",
                        residual, 0.6)
             return
-    if np.ptp(case.a) <= 1e-12 * np.max(np.abs(case.a)):
-        yield Hint("axis", "all elements are equal: a reduction lacks its axis", "a constant", 0.0, 0.9)
+    residual = case.equals(case.a, np.full(case.a.shape, np.sum(case.n)))
+    if residual is not None:
+        yield Hint("axis", "all elements are the sum of the right ones: a reduction lacks its axis", "a = sum n",
+                   residual, 0.6)
 
 
 def of_sides(case):
@@ -488,18 +521,21 @@ def of_sides(case):
         return
     if wrong.all() or np.sum(wrong) < 1 or x.size < 4:
         return
-    for text, mask in _sides(case):
+    sides = list(_sides(case)) if 2.0**x.size > CHANCE else []
+    for text, mask in sides:
         if np.array_equal(mask & case.known, wrong):
             yield Hint("side", f"wrong only where {text}", f"a = n elsewhere ({np.sum(~wrong)} elements)", 0.0, 2)
             return
     for axis, size in enumerate(x.shape):
         others = tuple(j for j in range(x.ndim) if j != axis)
         lines = np.flatnonzero(wrong.any(others) if others else wrong)
-        if len(lines) < size and len(lines) <= 2 and size > 2:
+        chance = comb(size, len(lines)) * (len(lines) / size) ** np.sum(wrong)
+        if len(lines) < size and len(lines) <= 2 and size > 2 and (
+                np.sum(wrong) <= 2 or chance < 1 / CHANCE or case.lines(wrong)):
             numbers = ", ".join(map(str, lines))
             yield Hint("lines", f"wrong only at {numbers} of axis {axis}", "a = n elsewhere", 0.0, 2.5)
             return
-    for (first, p), (second, q) in combinations(list(_sides(case)), 2):
+    for (first, p), (second, q) in combinations(sides, 2):
         if np.array_equal(p & q & case.known, wrong):
             yield Hint("side", f"wrong only where {first} and {second}", "a = n elsewhere", 0.0, 2.2)
             return

@@ -40,35 +40,41 @@ NORMALISERS = (
 )
 
 
+LEGIBLE = 90        # letters: the largest part of a statement of at most so many shows an edit
+
+
 @dataclass(frozen=True)
 class Edit:
-    """One edit.
+    """One edit, as long as it is made.
 
     Attributes:
         kind: see the module.
         line: of the source, counted from 1.
-        before, after: the expression or statement as it is, and as it would be.
-        detail: what was put in, such as the factor; "" where that says nothing.
-        in_product: whether it stands inside a matrix product.
-        in_index: whether it stands inside an index.
-        is_whole: whether it changes a whole gradient that is returned, not a part of it.
+        before: the statement, or as much around the edit as is legible, as it was.
+        around: the Place of that.
     """
 
     kind: str
     line: int
     before: str
-    after: str
-    detail: str = ""
-    in_product: bool = False
-    in_index: bool = False
-    is_whole: bool = False
+    around: object
+
+    @property
+    def after(self):
+        """What ``before`` is with the edit."""
+        return source_of(self.around.node)
+
+
+def source_of(node):
+    """The source of a node; of a statement that holds others its first line."""
+    return ast.unparse(node).split("\n")[0]
 
 
 class Place:
-    """One place of a syntax tree: a field of a node, or one item of a field that is a list."""
+    """One place of a syntax tree: a field of a node, or one item of a field that is a list; and the place around it."""
 
-    def __init__(self, parent, field, index=None, above=()):
-        self.parent, self.field, self.index, self.above = parent, field, index, above
+    def __init__(self, parent, field, index=None, around=None):
+        self.parent, self.field, self.index, self.around = parent, field, index, around
 
     @property
     def node(self):
@@ -84,6 +90,11 @@ class Place:
             getattr(self.parent, self.field)[self.index] = node
 
     @property
+    def above(self):
+        """The nodes that it is in, the innermost first."""
+        return [self.parent, *(self.around.above if self.around else ())]
+
+    @property
     def is_count(self):
         """Whether the expression says how often or how large: an edit of it may never end."""
         return any(isinstance(node, ast.Call) and called(node) in COUNTS for node in self.above)
@@ -96,21 +107,23 @@ class Place:
                    for node in self.above)
 
     @property
-    def in_index(self):
-        """Whether the expression says where."""
-        return any(isinstance(outer, ast.Subscript) and outer.slice is inner
-                   for outer, inner in zip(self.above, [*self.above[1:], self.node], strict=True))
+    def legible(self):
+        """The largest place around it, within its statement, that is short enough to be read; at least itself."""
+        place = self
+        while place.around and not isinstance(place.node, ast.stmt) and len(source_of(place.around.node)) <= LEGIBLE:
+            place = place.around
+        return place
 
 
-def places(tree, above=()):
+def places(tree, around=None):
     """Every place of a tree, the outer ones first."""
-    above = (*above, tree)
     for field, value in ast.iter_fields(tree):
         for index, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
+            place = Place(tree, field, index, around)
             if isinstance(node, (ast.stmt, ast.expr)):
-                yield Place(tree, field, index, above)
+                yield place
             if isinstance(node, (ast.stmt, ast.expr, ast.keyword, ast.comprehension)):
-                yield from places(node, above)
+                yield from places(node, place)
 
 
 def called(node):
@@ -137,23 +150,19 @@ def edits(function, names):
 
     Args:
         function: the syntax tree of a function, changed and restored.
-        names: of the variables and constants that may stand for another.
+        names: of the variables, attributes and constants that may stand for another.
     """
     everywhere = [place for place in places(function) if not place.is_count]
-    returned = {name.id for node in ast.walk(function) if isinstance(node, ast.Return)
-                for name in getattr(node.value, "elts", [node.value]) if isinstance(name, ast.Name)}
     for make in (structure, substitutes, insertions, normaliser_terms):
         for place in everywhere:
-            old = place.node
+            old, around = place.node, place.legible
             if not hasattr(old, "lineno"):
                 continue
-            before, in_index = ast.unparse(old), place.in_index
-            for kind, new, detail in make(place, names):
-                new = ast.fix_missing_locations(ast.copy_location(new, old))
-                place.node = new
+            before = source_of(around.node)
+            for kind, new in make(place, names):
+                place.node = ast.fix_missing_locations(ast.copy_location(new, old))
                 try:
-                    yield Edit(kind, old.lineno, before, ast.unparse(new), detail, place.in_product, in_index,
-                               is_returned(place, returned))
+                    yield Edit(kind, old.lineno, before, around)
                 finally:
                     place.node = old
 
@@ -163,34 +172,34 @@ def structure(place, _names):
     node = place.node
     if isinstance(node, ast.Call) and called(node) in ("sum", "mean") and isinstance(node.func, ast.Attribute):
         other = "mean" if called(node) == "sum" else "sum"
-        yield "sum", changed(node, func=changed(node.func, attr=other)), ""
+        yield "sum", changed(node, func=changed(node.func, attr=other))
     if isinstance(node, ast.Call) and called(node) in REDUCTIONS:
         yield from other_axes(node)
     if isinstance(node, ast.BinOp):
         yield from of_operator(node)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        yield "sign", node.operand, ""
+        yield "sign", node.operand
     elif is_result(place) and isinstance(node, ast.expr) and not isinstance(node, ast.Tuple):
-        yield "sign", ast.UnaryOp(ast.USub(), node), ""
+        yield "sign", ast.UnaryOp(ast.USub(), node)
     if isinstance(node, ast.Attribute) and node.attr == "T":
-        yield ("product" if place.in_product else "transposed"), node.value, ""
+        yield ("product" if place.in_product else "transposed"), node.value
     elif isinstance(node, (ast.Name, ast.Subscript)) and isinstance(node.ctx, ast.Load) and is_side(place, ast.MatMult):
-        yield "product", ast.Attribute(node, "T", ast.Load()), ""
+        yield "product", ast.Attribute(node, "T", ast.Load())
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], COMPARISONS):
         for operator in COMPARISONS:
             if not isinstance(node.ops[0], operator):
-                yield "mask", changed(node, ops=[operator()]), ""
+                yield "mask", changed(node, ops=[operator()])
     if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add):
-        yield "overwritten", ast.Assign([node.target], node.value), "="
+        yield "overwritten", ast.Assign([node.target], node.value)
     if isinstance(node, ast.Assign):
         target = node.targets[0]
         if isinstance(target, ast.Subscript):
-            yield "left out", ast.Pass(), ""
+            yield "left out", ast.Pass()
         if len(node.targets) > 1:
             for i in range(len(node.targets)):
-                yield "left out", changed(node, targets=node.targets[:i] + node.targets[i + 1:]), ""
+                yield "left out", changed(node, targets=node.targets[:i] + node.targets[i + 1:])
         elif isinstance(target, (ast.Subscript, ast.Name)) and not isinstance(node.value, ast.Constant):
-            yield "overwritten", ast.AugAssign(target, ast.Add(), node.value), "+="
+            yield "overwritten", ast.AugAssign(target, ast.Add(), node.value)
     if isinstance(node, ast.Slice):
         yield from other_slices(node)
     if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
@@ -199,26 +208,26 @@ def structure(place, _names):
             for j in range(i):
                 order = list(gradients)
                 order[i], order[j] = order[j], order[i]
-                yield "exchanged", ast.Return(ast.Tuple(order, ast.Load())), ""
+                yield "exchanged", ast.Return(ast.Tuple(order, ast.Load()))
 
 
 def of_operator(node):
     """+ for -, * for /, one side left out; the factors of a matrix product exchanged."""
     left, right, operator = node.left, node.right, type(node.op)
     if operator in (ast.Add, ast.Sub):
-        yield "sign", changed(node, op=ast.Sub() if operator is ast.Add else ast.Add()), "of a term"
-        yield "extra term", left, ast.unparse(right)
-        yield "extra term", right if operator is ast.Add else ast.UnaryOp(ast.USub(), right), ast.unparse(left)
+        yield "sign", changed(node, op=ast.Sub() if operator is ast.Add else ast.Add())
+        yield "extra term", left
+        yield "extra term", right if operator is ast.Add else ast.UnaryOp(ast.USub(), right)
     elif operator in (ast.Mult, ast.Div):
-        yield "power", changed(node, op=ast.Div() if operator is ast.Mult else ast.Mult()), ast.unparse(right)
-        yield "extra factor", left, ast.unparse(right)
-        yield "extra factor", right, ast.unparse(left)
+        yield "power", changed(node, op=ast.Div() if operator is ast.Mult else ast.Mult())
+        yield "extra factor", left
+        yield "extra factor", right
     elif operator is ast.MatMult:
-        yield "product", ast.BinOp(right, ast.MatMult(), left), ""
+        yield "product", ast.BinOp(right, ast.MatMult(), left)
     elif operator is ast.Pow:
-        yield "power", left, ""
+        yield "power", left
         for exponent in (2, 3):
-            yield "power", changed(node, right=ast.Constant(exponent)), ""
+            yield "power", changed(node, right=ast.Constant(exponent))
 
 
 def other_axes(node):
@@ -238,12 +247,12 @@ def other_axes(node):
             next(keyword for keyword in new.keywords if keyword.arg == "axis").value = value
         else:
             new.args[-1] = value
-        yield "axis", new, axis
+        yield "axis", new
     if current is not None and "keepdims" not in keywords:
         new = copy.deepcopy(node)
         new.args = new.args if "axis" in keywords else new.args[:-1]
         new.keywords = [keyword for keyword in new.keywords if keyword.arg != "axis"]
-        yield "axis", new, "all"
+        yield "axis", new
 
 
 def other_slices(node):
@@ -255,25 +264,25 @@ def other_slices(node):
         else:
             text = ast.unparse(bound)
             candidates = (f"{text} + 1", f"{text} - 1")
-            yield "places", changed(node, **{field: None}), ""
+            yield "places", changed(node, **{field: None})
         for text in candidates:
-            yield "places", changed(node, **{field: expression(text)}), ""
-    yield "places", changed(node, step=expression("-1") if node.step is None else None), "reversed"
+            yield "places", changed(node, **{field: expression(text)})
+    yield "places", changed(node, step=expression("-1") if node.step is None else None)
 
 
 def substitutes(place, names):
     """One variable, attribute or number for another."""
     node = place.node
-    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in names:
+    if isinstance(node, (ast.Name, ast.Attribute)) and is_read(node) and ast.unparse(node) in names:
         for name in names:
-            if name != node.id:
-                yield "name", ast.Name(name, ast.Load()), name
+            if name != ast.unparse(node):
+                yield "name", expression(name)
                 if place.in_product or isinstance(place.parent, ast.BinOp):
-                    yield "name", expression(f"{name}.T"), name
+                    yield "name", expression(f"{name}.T")
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         for value in dict.fromkeys((node.value + 1, node.value - 1, -node.value, 2 * node.value, node.value / 2)):
             if value != node.value:
-                yield "number", expression(repr(value)), ""
+                yield "number", expression(repr(value))
 
 
 def insertions(place, names):
@@ -290,17 +299,17 @@ def insertions(place, names):
                *dict.fromkeys(size.format(name) for name in inside for size in SIZES[1:])]
     for factor in factors:
         for form in ("({}) * {}", "({}) / {}"):
-            yield "missing factor", expression(form.format(text, factor)), factor
+            yield "missing factor", expression(form.format(text, factor))
         if factor.startswith("len(") or ".shape" in factor:
             for form in ("({}) * np.sqrt({})", "({}) / np.sqrt({})"):
-                yield "missing factor", expression(form.format(text, factor)), f"np.sqrt({factor})"
+                yield "missing factor", expression(form.format(text, factor))
     for name in names:
-        yield "missing factor", expression(f"({text}) * (1 - {name})"), name
+        yield "missing factor", expression(f"({text}) * (1 - {name})")
         for form in ("({}) + {}", "({}) - {}"):
-            yield "missing term", expression(form.format(text, name)), name
+            yield "missing term", expression(form.format(text, name))
         for form in DERIVATIVES:
             kind = "mask" if ">" in form else "derivative"
-            yield kind, expression(f"({text}) * {form.format(name)}"), form.format(name)
+            yield kind, expression(f"({text}) * {form.format(name)}")
 
 
 def normaliser_terms(place, names):
@@ -310,7 +319,7 @@ def normaliser_terms(place, names):
         for kind, form in NORMALISERS:
             for name in names if "{0}" in form else ("",):
                 for axis in ("0", "1", "-1"):
-                    yield kind, expression(form.format(name, f"({ast.unparse(node)})", axis)), ""
+                    yield kind, expression(form.format(name, f"({ast.unparse(node)})", axis))
 
 
 def is_read(node):
@@ -321,15 +330,8 @@ def is_read(node):
 def is_result(place):
     """Whether an expression is what a statement assigns, or one of the returned gradients."""
     return (place.field == "value" and isinstance(place.parent, (ast.Assign, ast.AugAssign, ast.Return))) or \
-        (isinstance(place.parent, ast.Tuple) and bool(place.above[:-1]) and isinstance(place.above[-2], ast.Return))
-
-
-def is_returned(place, returned):
-    """Whether an expression is one of the returned gradients, or all that is assigned to a variable that is one."""
-    if isinstance(place.parent, ast.Assign):
-        return is_result(place) and isinstance(place.parent.targets[0], ast.Name) and \
-            place.parent.targets[0].id in returned
-    return is_result(place) and not isinstance(place.parent, ast.AugAssign)
+        (isinstance(place.parent, ast.Tuple) and place.around is not None and
+         isinstance(place.around.parent, ast.Return))
 
 
 def is_side(place, *operators):

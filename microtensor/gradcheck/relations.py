@@ -11,10 +11,15 @@ import numpy as np
 from microtensor.gradcheck.case import Hint, allowed
 
 SPARE = 4           # numbers that a relation must explain beyond those that are fitted
+EPS = 0.01          # what the eps of a normaliser, or its smoothing, may be beside the variance
 
 
 def of_terms(case):
-    """Along an axis the error is a multiple of 1, of x or of y: the terms that normalisers lose."""
+    """Along an axis the error is a multiple of 1, of x or of y: the terms that normalisers lose.
+
+    A normaliser's output stays as it is if a number is added to all x along some axes, or if they are multiplied by
+    one (but for eps): so sum(n) = 0, or sum(n x) = 0. Where neither is so, no such term is missing.
+    """
     if not np.any(case.wrong) or not np.all(case.known):
         return
     error, shape = case.a - case.n, case.x.shape
@@ -22,10 +27,16 @@ def of_terms(case):
         length = int(np.prod([shape[axis] for axis in axes]))
         lines = case.x.size // length
         ones, centred = np.ones(shape), case.x - case.x.mean(axes, keepdims=True)
-        terms = [("mean", [ones]), ("variance", [case.x]), ("variance", [centred])]
-        if case.y.shape == shape:
-            terms.append(("projection", [case.y]))
-        terms.append(("statistics" if is_elementwise(case) else "variance", [ones, case.x]))
+        wider = [other for other in subsets(case.x.ndim) if set(other) >= set(axes)]
+        is_shifted = any(cancels(case.n, other, 1e-7) for other in wider)
+        is_scaled = any(cancels(case.n * case.x, other, EPS) for other in wider)
+        is_stretched = any(cancels(case.n * (case.x - case.x.mean(other, keepdims=True)), other, EPS)
+                           for other in wider)
+        terms = [("mean", [ones])]
+        terms += [("variance", [case.x])] if is_scaled else []
+        terms += [("variance", [centred])] if is_stretched else []
+        terms += [("projection", [case.y])] if case.y.shape == shape and (is_shifted or is_scaled) else []
+        terms += [("statistics" if is_elementwise(case, axes) else "variance", [ones, case.x])] if is_stretched else []
         for key, vectors in terms:
             if lines * (length - len(vectors)) < SPARE or length < len(vectors) + 2:
                 continue
@@ -35,7 +46,8 @@ def of_terms(case):
             if key == "variance" and is_one_multiple(error, case.x):        # that of a penalty
                 continue
             what, lost = {
-                "mean": ("constant", "a term such as - mean(g) is lost or wrong"),
+                "mean": ("the same all", "a term such as - mean(g) is lost or wrong" if is_shifted or is_scaled else
+                         "a term that does not vary along it, such as a sum over it, is missing, wrong or too much"),
                 "variance": (f"a multiple of {case.name}, centred or not",
                              "a term such as - x-hat mean(g x-hat) is lost or wrong"),
                 "projection": ("a multiple of the output", "a term such as - y sum(g y) is lost or wrong"),
@@ -43,16 +55,29 @@ def of_terms(case):
                                f"mean and variance are treated as constants: both depend on {case.name}"),
             }[key]
             yield Hint(key, f"the error is {what} along {axes_in_words(axes, len(shape))}: {lost}",
-                       f"a - n in the span, {lines} lines of {length}", 0.0, 0.55 if len(vectors) > 1 else 0.3)
+                       "a - n in the span", 0.0, 0.55 if len(vectors) > 1 else 0.3)
             return
 
 
-def is_elementwise(case):
-    """Whether backward multiplies each element of g by a number, as if each output depended on one input."""
+def cancels(z, axes, share):
+    """Whether the sum along some axes is but a share of the sum of sizes, on all lines together."""
+    return np.sum(np.abs(z.sum(axes))) <= share * np.sum(np.abs(z))
+
+
+def is_diagonal(jacobian):
+    """Whether each output depends on the input at its own place alone."""
+    if jacobian.shape[0] != jacobian.size // jacobian.shape[0]:
+        return False
+    outside = jacobian.reshape(len(jacobian), -1)[~np.eye(len(jacobian), dtype=bool)]
+    return not np.any(np.abs(outside) > 1e-9 * np.max(np.abs(jacobian)))
+
+
+def is_elementwise(case, axes):
+    """Whether backward multiplies each element of g by a number, the same along some axes, as if nothing else were."""
     if case.y.shape != case.x.shape or len(case.outputs) > 1:
         return False
     if case.jacobian is None:
-        return fits_along(case, case.a, [case.g], range(case.x.ndim))
+        return fits_along(case, case.a, [case.g], axes)
     ours = case.jacobian.reshape(case.y.size, -1)
     return not np.any(ours[~np.eye(case.y.size, dtype=bool)])
 
@@ -91,6 +116,29 @@ def fits_along(case, error, vectors, axes):
     return True
 
 
+def of_axes(case):
+    """A sum of g over other axes than the right one, which is a sum of g."""
+    g = case.g
+    if len(case.outputs) > 1 or not 1 < g.ndim <= 5:
+        return
+    sums = {axes: g.sum(axes) for axes in [(), *subsets(g.ndim)]}
+    right = next((axes for axes, total in sums.items() if total.size == case.n.size
+                  and case.equals(case.n, total.reshape(case.n.shape)) is not None), None)
+    if right is None:
+        return
+    for axes, total in sums.items():
+        for what, number in (("the sum", 1), ("the mean", g.size / max(total.size, 1))):
+            for shape in {total.shape, g.sum(axes, keepdims=True).shape[-case.x.ndim:]}:
+                try:
+                    wide = np.broadcast_to(total.reshape(shape) / number, case.n.shape)
+                except ValueError:
+                    continue
+                if axes != right and axes and case.equals(case.a, wide) is not None:
+                    yield Hint("axis", f"it is {what} of g over {axes_in_words(axes, g.ndim)}; right is the sum over "
+                                       f"{axes_in_words(right, g.ndim)}", f"a = {what} over {axes}", 0.0, 0.2)
+                    return
+
+
 def of_scales(case):
     """One factor for each row, column or channel."""
     if case.x.ndim < 2 or not np.all(case.known):
@@ -103,6 +151,8 @@ def of_scales(case):
             continue
         n = np.where(large, case.n, 0)
         ratio = np.sum(case.a * n, rest, keepdims=True) / np.fmax(np.sum(n * n, rest, keepdims=True), 1e-300)
+        if np.all((ratio == 0) | (np.abs(ratio - 1) < 1e-7)):
+            return              # these are masked
         if np.ptp(ratio) <= 1e-7 * np.max(np.abs(ratio)) or case.equals(case.a, ratio * case.n, ratio) is None:
             continue
         if np.linalg.matrix_rank(case.n.reshape(len(case.n), -1), 1e-9 * np.max(np.abs(case.n))) < 2:
@@ -110,7 +160,7 @@ def of_scales(case):
         values = np.round(ratio.ravel()[:3], 6)
         yield Hint("column", f"one factor for each place of {axes_in_words(axes, case.x.ndim)} is wrong ("
                    f"{', '.join(map(str, values))}{', ...' if ratio.size > 3 else ''}): one that depends on it alone, "
-                   "such as a scale, a count or a norm", "a = r n, r constant along the others", 0.0, 0.9)
+                   "such as a scale, a count or a norm", f"a = r n, r = {values}, ...", 0.0, 0.9)
         return
 
 
@@ -181,8 +231,9 @@ def of_other_upstreams(case):
     for what, other in others.items():
         row = other.ravel() @ case.numeric_jacobian
         if case.equals(case.a, row.reshape(case.n.shape), where=None) is not None and np.any(case.a):
-            yield Hint("other upstream", f"it is the gradient for another upstream gradient: {what} in place of g",
-                       "a = J' of another g", 0.0, 0.4)
+            is_sum = case.x.ndim == 1 and what.startswith(("its sum", "its mean"))
+            yield Hint("sum" if is_sum else "other upstream", "it is the gradient for another upstream gradient: "
+                       f"{what} in place of g", "a = J' of another g", 0.0, 0.4)
             return
 
 

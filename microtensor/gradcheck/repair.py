@@ -10,17 +10,35 @@ import ast
 import contextlib
 import inspect
 import io
+import linecache
 import textwrap
 import time
 import types
+from dataclasses import dataclass
 
 import numpy as np
 
-from microtensor.gradcheck.case import allowed
-from microtensor.gradcheck.edits import edits, expression, names_in
+from microtensor.gradcheck.case import Hint, allowed
+from microtensor.gradcheck.edits import edits, names_in
 
 EDITS = 4000        # that are tried at most
 SECONDS = 3.0       # that all may take, estimated from one
+
+
+@dataclass
+class Repair(Hint):
+    """One edit of backward's source that makes all gradients right.
+
+    Attributes:
+        line: of the file, counted from 1.
+        before, after: the statement, or what matters of it, as it is and as it should be.
+        source: the whole function with the edit.
+    """
+
+    line: int
+    before: str
+    after: str
+    source: str
 
 
 class Source:
@@ -33,26 +51,31 @@ class Source:
     def __init__(self, function):
         self.bound = getattr(function, "__self__", None)
         self.function = getattr(function, "__func__", function)
-        lines, self.first = inspect.getsourcelines(self.function)
-        tree = ast.parse(textwrap.dedent("".join(lines)))
-        self.tree = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
-        self.tree.decorator_list = []
+        code = self.function.__code__
+        if code.co_name == "<lambda>":
+            self.first, self.tree = 1, lambda_in_file(code)
+        else:
+            lines, self.first = inspect.getsourcelines(self.function)
+            tree = ast.parse(textwrap.dedent("".join(lines)))
+            self.tree = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+            self.tree.decorator_list = []
         if any(isinstance(node, (ast.While, ast.Yield, ast.Await)) for node in ast.walk(self.tree)):
             raise SyntaxError("a loop without a bound is not edited")
 
-    @property
-    def upstream(self):
-        """The name of the upstream gradient."""
-        return self.tree.args.args[self.bound is not None].arg
-
     def names(self, forward):
-        """The variables that an edit may put in: its own, and numbers and arrays that it or forward reads."""
+        """What an edit may put in: variables and attributes of the function, numbers and arrays that it or forward
+        reads from around it."""
         found = names_in(self.tree)
         forward = getattr(forward, "__func__", forward)
         for function in (self.function, forward) if isinstance(forward, types.FunctionType) else (self.function,):
             around = {**function.__globals__, **inspect.getclosurevars(function).nonlocals}
             found += [name for name in function.__code__.co_names + function.__code__.co_freevars
                       if isinstance(around.get(name), (int, float, np.ndarray))]
+        if self.bound is not None:
+            own = self.tree.args.args[0].arg
+            found.remove(own)
+            found += [f"{own}.{name}" for name, value in vars(self.bound).items()
+                      if isinstance(value, (int, float, np.ndarray)) and not name.startswith("__")]
         return list(dict.fromkeys(found))
 
     def compiled(self):
@@ -73,73 +96,33 @@ class Source:
         return function if self.bound is None else types.MethodType(function, self.bound)
 
 
-def hint_of(edit, source, inputs):
-    """(key, sentence) of an edit; the key is "" where the edit does not say which mistake it repairs.
+def lambda_in_file(code):
+    """The syntax tree of a lambda as that of a function, found in its file by where it starts and what it compiles to.
 
-    Args:
-        edit: that makes the gradients right.
-        source: the Source that it edits.
-        inputs: the names of backward's arguments that are inputs or come from forward.
+    Raises:
+        OSError: if it is not found.
     """
+    for node in ast.walk(ast.parse("".join(linecache.getlines(code.co_filename)))):
+        if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno:
+            made = compile(ast.Expression(node), code.co_filename, "eval").co_consts[0]
+            if made.co_code == code.co_code and made.co_consts == code.co_consts and made.co_names == code.co_names \
+                    and made.co_varnames == code.co_varnames:
+                body = ast.copy_location(ast.Return(node.body), node.body)
+                return ast.copy_location(ast.FunctionDef("backward", node.args, [body], []), node)
+    raise OSError("the source of a lambda was not found")
+
+
+def repair_of(edit, source):
+    """The Repair for an edit, while the source's tree holds it."""
     line = source.first + edit.line - 1
-    return key_of(edit, source, inputs), \
-        f"line {line}: yours is {edit.before}; with {edit.after} all gradients are right"
-
-
-ALWAYS = {"sum": "size", "product": "product", "transposed": "transposed", "exchanged": "exchanged",
-          "left out": "mask", "mask": "mask", "mean": "mean", "variance": "variance", "projection": "projection",
-          "derivative": "derivative"}
-
-
-def key_of(edit, source, inputs):
-    """The key of the mistake that an edit repairs, or "" where the same edit may repair several."""
-    if edit.in_index:
-        return "shifted" if edit.kind == "places" and edit.detail != "reversed" else ""
-    if edit.kind in ALWAYS:
-        return ALWAYS[edit.kind]
-    detail = edit.detail
-    if edit.kind == "axis":
-        return "unreduced" if axes_of(edit.after) > axes_of(edit.before) > set() else "axis"
-    if edit.kind == "overwritten":
-        return "overwritten" if detail == "+=" else "path"
-    if edit.kind == "sign":
-        return "path" if detail == "of a term" else "sign" if edit.is_whole else ""
-    if edit.kind in ("missing factor", "extra factor"):
-        if detail.startswith("np.sqrt(") and is_size(detail[8:-1]):
-            return "constant"
-        if is_size(detail):
-            return "size"
-        if edit.kind == "extra factor" and any(isinstance(node, ast.Compare) for node in ast.walk(expression(detail))):
-            return "mask"
-        if edit.kind == "missing factor" and detail == source.upstream:
-            return "upstream"
-        if detail in inputs and "/" not in edit.after[len(edit.before) :]:
-            return "scale"
-    if edit.kind == "extra term":
-        names = {node.id for node in ast.walk(expression(detail)) if isinstance(node, ast.Name)}
-        if not names:
-            return "ddof" if detail == "1" and is_size(edit.after) else ""
-        return "mean" if ".mean(" in detail else "decay" if names <= inputs else "path"
-    if edit.kind == "missing term":
-        return "path"
-    return ""
-
-
-def is_size(text):
-    """Whether an expression is the size of an axis or of an array."""
-    return text.startswith(("len(", "(len(")) or ".shape[" in text or text.endswith(".size")
-
-
-def axes_of(text):
-    """The axes that a reduction names in its source."""
-    node = expression(text)
-    values = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "axis")]
-    return {number.value for value in values for number in ast.walk(value)
-            if isinstance(number, ast.Constant) and type(number.value) is int}
+    after = edit.after
+    text = f"line {line}: `{edit.before}` should be `{after}`: with this edit all gradients are right" \
+        if after != "pass" else f"line {line}: without `{edit.before}` all gradients are right"
+    return Repair("edit", text, "backward with this edit", 0.0, -2, line, edit.before, after, ast.unparse(source.tree))
 
 
 def find_repair(subject, probes, numeric, tolerances, is_right):
-    """A (key, sentence) of the first single edit of backward that makes all gradients right, or None.
+    """A Repair: the first single edit of backward that makes all gradients right; None if there is none.
 
     Args:
         subject: a NumpyFunction.
@@ -150,7 +133,7 @@ def find_repair(subject, probes, numeric, tolerances, is_right):
     """
     try:
         source = Source(subject.backward)
-    except (OSError, TypeError, SyntaxError, StopIteration):
+    except (OSError, TypeError, SyntaxError, StopIteration):        # the last where it is no plain function
         return None
     names = source.names(subject.forward)
     given, kept = subject.backward, [x.copy() for x in subject.inputs]
@@ -165,7 +148,7 @@ def find_repair(subject, probes, numeric, tolerances, is_right):
                     subject.backward = source.compiled()
                     if all(fits(subject, probes[p], [n[p] for n in numeric], tolerances) for p in range(len(probes))) \
                             and is_right(subject.backward):
-                        return hint_of(edit, source, known_names(source, subject))
+                        return repair_of(edit, source)
                 except Exception:
                     pass
                 finally:
@@ -174,15 +157,6 @@ def find_repair(subject, probes, numeric, tolerances, is_right):
         finally:
             subject.backward = given
     return None
-
-
-def known_names(source, subject):
-    """The names in backward of inputs, and of the numbers around it."""
-    arguments = [argument.arg for argument in source.tree.args.args]
-    around = source.function.__globals__
-    constants = [name for name in source.names(subject.forward)
-                 if name not in names_in(source.tree) and not isinstance(around.get(name), int)]    # ints count things
-    return {*arguments, *subject.names, *subject.others, *constants} - {source.upstream}
 
 
 def fits(subject, probe, numeric, tolerances):

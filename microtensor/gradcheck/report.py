@@ -98,6 +98,7 @@ class Report:
         faults: what backward does wrong besides the numbers; see microtensor.gradcheck.hygiene.
         notes: what the reader should know of how it was checked.
         seed: of the upstream gradients and of the choice of elements: the same seed checks the same again.
+        repair: an edit of backward's source that makes all gradients right, a Hint; or None.
     """
 
     title: str
@@ -105,6 +106,7 @@ class Report:
     faults: list
     notes: list
     seed: int
+    repair: object = None
 
     @property
     def verdict(self):
@@ -122,12 +124,15 @@ class Report:
 
     @property
     def hints(self):
-        """The hints of all inputs, the likeliest first."""
-        return sorted((hint for found in self.inputs for hint in found.hints), key=lambda hint: hint.rank)
+        """The repair, if there is one, and the hints of all inputs, the likeliest first."""
+        found = sorted((hint for found in self.inputs for hint in found.hints), key=lambda hint: hint.rank)
+        return ([self.repair] if self.repair else []) + found
 
     def __str__(self):
         heading = f"{self.title} passed" if self else f"{self.title} FAILED"
-        lines = [f"{heading}: {self.verdict} (replay with seed={self.seed})", *map(str, self.inputs)]
+        lines = [f"{heading}: {self.verdict} (replay with seed={self.seed})"]
+        lines += [f"=> {self.repair}"] if self.repair else []
+        lines += map(str, self.inputs)
         lines += [f"FAIL {fault.check}: {fault.text}" for fault in self.faults]
         return "\n".join([*lines, *self.notes]).replace("\n", "\n  ")
 
@@ -138,6 +143,7 @@ class Report:
         for found in inputs:
             found["hints"] = [vars(hint) for hint in found["hints"]]
         return {"title": self.title, "verdict": self.verdict, "success": bool(self), "seed": self.seed,
+                "repair": vars(self.repair) if self.repair else None,
                 "inputs": inputs, "faults": [vars(fault) for fault in self.faults], "notes": list(self.notes)}
 
     def to_json(self, indent=2):
@@ -161,7 +167,8 @@ class Report:
                      html.escape("; ".join(map(str, found.hints)))]
             rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
         below = "".join(f"<p>{html.escape(line)}</p>" for line in
-                        [f"{fault.check}: {fault.text}" for fault in self.faults] + list(self.notes))
+                        ([str(self.repair)] if self.repair else [])
+                        + [f"{fault.check}: {fault.text}" for fault in self.faults] + list(self.notes))
         return (f"<p><b>{html.escape(self.title)}: {self.verdict}</b>, seed={self.seed}</p>"
                 f"<table><tr>{head}</tr>{''.join(rows)}</table>{below}")
 

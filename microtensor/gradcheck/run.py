@@ -49,6 +49,8 @@ class Run:
         outputs = self.centre.size
         # So few digits that float32 holds them exactly, and sums of two as well.
         gaussian = np.round(self.random.standard_normal((2, outputs)) * 2**16) / 2**16
+        if outputs == 1:
+            gaussian[0] = 1     # of a loss the first gradient, which the report shows, is its own
         return np.vstack([gaussian, np.eye(outputs)]) if self.full else gaussian
 
     def measure_alpha(self):

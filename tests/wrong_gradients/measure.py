@@ -12,11 +12,11 @@ from wrong_gradients.pair import PAIRS
 from wrong_gradients.peers import available, refuses
 
 
-def outcome(slip, seed):
+def outcome(edits, slip, seed):
     """(what the hints are worth, their keys): "right", "helpful", "none", "misleading", "missed" or "lost"."""
     forward, backward, inputs, names = slip.make(Draw(seed))
     try:
-        report = check_function(forward, backward, inputs, names=names, seed=seed, raise_exception=False)
+        report = check_function(forward, backward, inputs, names=names, seed=seed, raise_exception=False, edits=edits)
     except Exception as error:
         return "lost", [type(error).__name__]
     keys = [hint.key for hint in report.hints]
@@ -24,12 +24,11 @@ def outcome(slip, seed):
         return "missed", keys
     if any("failed" in note for note in report.notes):
         return "lost", keys
-    if set(keys) - slip.right - slip.helpful:
-        return "misleading", keys
-    return ("right" if keys[0] in slip.right else "helpful") if keys else "none", keys
+    worths = [slip.worth(hint) for hint in report.hints]
+    return "misleading" if "misleading" in worths else worths[0] if worths else "none", keys
 
 
-def outcomes(slips, seeds, function=outcome):
+def outcomes(slips, seeds, function):
     """For each slip a list of what a function says of it for each seed, computed by two processes."""
     with get_context("fork").Pool(2) as pool:
         return pool.starmap(_outcomes, [(function, slip.name, seeds) for slip in slips], chunksize=4)
@@ -60,7 +59,7 @@ def table(seeds, peers):
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     every = [slip for pair in PAIRS for slip in pair.slips]
     names = [slip.name for slip in every]
-    found = dict(zip(names, outcomes(every, seeds), strict=True))
+    found = dict(zip(names, outcomes(every, seeds, partial(outcome, True)), strict=True))
     caught = {name: dict(zip(names, outcomes(every, seeds, partial(is_caught, name)), strict=True))
               for name, accepts in peers.items() if accepts is not None}
     families = list(dict.fromkeys(pair.family for pair in PAIRS))

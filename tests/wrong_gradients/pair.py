@@ -9,8 +9,13 @@ import linecache
 import textwrap
 import zlib
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+
+from microtensor.gradcheck import check_function
+from microtensor.ops.sample import Draw
 
 PAIRS = []          # every Pair
+OTHER = 1000        # the seed of the inputs on which a repair is tried again
 
 # What hints there are, by key, fixed before those that the second corpus asks for were written.
 KEYS = {
@@ -77,6 +82,7 @@ class Slip:
         make: takes a Draw and returns forward, backward, inputs and names, as check_function takes them.
         right: keys of hints that name it.
         helpful: keys of hints that are true of it and lead near it.
+        lines: of the wrong backward that differ from the right one, counted from 1; none where forward is edited.
     """
 
     pair: object
@@ -84,10 +90,25 @@ class Slip:
     make: object
     right: frozenset
     helpful: frozenset
+    lines: frozenset
 
     @property
     def name(self):
         return f"{self.pair.name}: {self.text}"
+
+    def worth(self, hint):
+        """What one of its hints is worth: "right", "helpful" or "misleading".
+
+        A repair misleads if the gradients are wrong with it for other inputs; it is right if it edits a line that is
+        wrong, and helpful elsewhere.
+        """
+        if hint.key == "edit":
+            forward, backward, inputs, names = self.make(Draw(OTHER))
+            repaired = compiled(backward, hint.source)
+            if not check_function(forward, repaired, inputs, names=names, raise_exception=False, edits=False):
+                return "misleading"
+            return "right" if hint.line in self.lines else "helpful"
+        return "right" if hint.key in self.right else "helpful" if hint.key in self.helpful else "misleading"
 
 
 @dataclass
@@ -143,9 +164,13 @@ class Pair:
             if sources[name].count(old) != 1:
                 raise ValueError(f"{self.name}: {text}: {old!r} does not occur exactly once in {name}")
             sources[name] = sources[name].replace(old, new)
+        lines = [textwrap.dedent(inspect.getsource(self.backward)).splitlines(), sources["backward"].splitlines()]
+        blocks = SequenceMatcher(None, *lines, autojunk=False).get_opcodes()
+        changed = [block for block in blocks if block[0] != "equal"]
+        wrong = frozenset(line for *_, first, last in changed for line in range(first + (first < last), last + 1))
         functions = {name: compiled(getattr(self, name), source) for name, source in sources.items()}
         self.slips.append(Slip(self, text, lambda draw: (functions["forward"], functions["backward"],
-                                                         list(self.inputs(draw)), self.names), *keys))
+                                                         list(self.inputs(draw)), self.names), *keys, wrong))
 
 
 def compiled(function, source):
