@@ -13,6 +13,7 @@ from microtensor.ops.sample import Draw
 sys.path.insert(0, str(Path(__file__).parent))      # the corpus is a package beside this file
 
 from wrong_gradients import pairs as _pairs  # noqa: F401 -- fills PAIRS
+from wrong_gradients.mutants import some_mutants
 from wrong_gradients.pair import KEYS, PAIRS
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")     # NumPy's own, where a slip divides by 0
@@ -132,3 +133,12 @@ def test_edits_may_put_in_attributes():
     layer, inputs = Layer(), [random.standard_normal((5, 3)), random.standard_normal((3, 3))]
     report = check_function(layer.forward, layer.backward, inputs, raise_exception=False)
     assert report.repair.after == "return (dz @ self.w.T, self.x.T @ dz)", report
+
+
+@pytest.mark.parametrize("pair", PAIRS[::5], ids=lambda pair: pair.name)
+def test_mutants_are_caught_and_reported(pair):
+    """Single edits of a right backward, by the same code that looks for the way back."""
+    for slip in some_mutants(pair, 2):
+        report = report_of(slip, edits=False)
+        assert not report and not any("failed" in note for note in report.notes), (slip.text, report)
+        assert all(slip.worth(hint) != "misleading" for hint in report.hints), (slip.text, report)

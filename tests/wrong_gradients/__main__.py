@@ -66,6 +66,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python tests/wrong_gradients", description=__doc__)
     parser.add_argument("--second", action="store_true", help="the second corpus: by family, and what hints are worth")
     parser.add_argument("--seeds", type=int, default=None, help="by default 100, for the second corpus 2")
+    parser.add_argument("--mutants", type=int, default=3, help="of each pair of the second corpus, by default 3")
     parser.add_argument("--write", type=Path, metavar="FILE", help="the page that holds the tables between markers")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -73,9 +74,11 @@ def main():
     if options.second:
         seeds = options.seeds or 2
         lines = measure.table(seeds, {name: peers[name] for name in ("PyTorch gradcheck", "central difference")})
+        lines += ["", *measure.table_of_mutants(options.mutants)]
         print("\n".join(lines))
         if options.write is not None:
-            put(options.write, HINTS_BEGIN, HINTS_END, [*lines, f"\nIn percent, over {seeds} seeds each."])
+            last = f"\nIn percent, over {seeds} seeds each; {options.mutants} edits of each pair."
+            put(options.write, HINTS_BEGIN, HINTS_END, [*lines, last])
         return 0
     seeds = options.seeds or 100
     wrong, all_caught = table(CORPUS, seeds, peers, True)

@@ -8,6 +8,7 @@ from multiprocessing import get_context
 from microtensor.gradcheck import check_function
 from microtensor.ops.sample import Draw
 from wrong_gradients import pairs as _pairs  # noqa: F401 -- fills PAIRS
+from wrong_gradients.mutants import some_mutants
 from wrong_gradients.pair import PAIRS
 from wrong_gradients.peers import available, refuses
 
@@ -38,6 +39,19 @@ def _outcomes(function, name, seeds):
     warnings.simplefilter("ignore")
     slip = next(slip for pair in PAIRS for slip in pair.slips if slip.name == name)
     return [function(slip, seed) for seed in range(seeds)]
+
+
+def outcomes_of_mutants(is_measured, count, edits=True):
+    """What the hints are worth for so many mutants of each pair of a half, as of ``outcome``."""
+    numbers = [number for number, pair in enumerate(PAIRS) if pair.is_measured == is_measured]
+    with get_context("fork").Pool(2) as pool:
+        found = pool.starmap(_outcomes_of_mutants, [(number, count, edits) for number in numbers], chunksize=1)
+    return [cases for of_pair in found for cases in of_pair]
+
+
+def _outcomes_of_mutants(number, count, edits):
+    warnings.simplefilter("ignore")
+    return [[outcome(edits, slip, 0)] for slip in some_mutants(PAIRS[number], count)]
 
 
 def slips(is_measured):
@@ -77,6 +91,17 @@ def table(seeds, peers):
             half = [found[slip.name] for slip in chosen if slip.pair.is_measured == is_measured]
             row += [f"{counts(half)[kind]:.1f}" if half else "-" for kind in ("right", "helpful", "misleading")]
         lines.append("| " + " | ".join(row) + " |")
+    return lines
+
+
+def table_of_mutants(count):
+    """Lines of a table: what the hints are worth for so many mutants of each pair, in percent."""
+    kinds = ("right", "helpful", "misleading", "missed")
+    lines = ["| single edits of right backwards | number | " + " | ".join(kinds) + " |", "|---|---" + "|---" * 4 + "|"]
+    for half, is_measured in (("developed", False), ("measured", True)):
+        found = outcomes_of_mutants(is_measured, count)
+        shares = [f"{counts(found)[kind]:.1f}" for kind in kinds]
+        lines.append(f"| {half} half | {len(found)} | " + " | ".join(shares) + " |")
     return lines
 
 

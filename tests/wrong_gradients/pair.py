@@ -164,13 +164,17 @@ class Pair:
             if sources[name].count(old) != 1:
                 raise ValueError(f"{self.name}: {text}: {old!r} does not occur exactly once in {name}")
             sources[name] = sources[name].replace(old, new)
-        lines = [textwrap.dedent(inspect.getsource(self.backward)).splitlines(), sources["backward"].splitlines()]
-        blocks = SequenceMatcher(None, *lines, autojunk=False).get_opcodes()
-        changed = [block for block in blocks if block[0] != "equal"]
-        wrong = frozenset(line for *_, first, last in changed for line in range(first + (first < last), last + 1))
+        wrong = wrong_lines(textwrap.dedent(inspect.getsource(self.backward)), sources["backward"])
         functions = {name: compiled(getattr(self, name), source) for name, source in sources.items()}
         self.slips.append(Slip(self, text, lambda draw: (functions["forward"], functions["backward"],
                                                          list(self.inputs(draw)), self.names), *keys, wrong))
+
+
+def wrong_lines(right, wrong):
+    """The numbers, from 1, of lines of a wrong source that differ from the right one, or stand beside a lost one."""
+    blocks = SequenceMatcher(None, right.splitlines(), wrong.splitlines(), autojunk=False).get_opcodes()
+    return frozenset(line for kind, *_, first, last in blocks if kind != "equal"
+                     for line in range(first + (first < last), last + 1))
 
 
 def compiled(function, source):
