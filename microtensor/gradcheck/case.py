@@ -52,12 +52,12 @@ class Case:
 
     def __init__(self, found, probe, a, arrays, outputs, upstream, jacobian, faults, others):
         self.name, self.a = found.name, np.asarray(a)
-        self.n = found.difference if found.differences is None else found.differences[probe]
+        self.n = found.differences[probe]
         self.arrays, self.faults, self.others = arrays, faults, others
         self.x = arrays[found.name]
         self.y, self.g = outputs[0], upstream[0]
         self.outputs, self.upstream = outputs, upstream
-        self.tolerances = found.tolerances
+        self.tolerances = found.tolerances[probe]
         self.numeric_jacobian, self.jacobian = found.jacobian, jacobian
         self.known = np.isfinite(self.n)
         self.same_shape = self.a.shape == self.n.shape

@@ -245,7 +245,7 @@ def _explain(run, report):
         checks = {fault.check for fault in report.faults if fault.name in (found.name, "")}
         if found.gradient is not None and (found.verdict == "FAIL" or checks):
             cases = []
-            for probe in range(1 if found.differences is None else 2):
+            for probe in range(2):
                 others = {other.name: other.differences[probe] for other in report.inputs
                           if other is not found and other.differences is not None}
                 cases.append(Case(found, probe, ours[probe], arrays, subject.split(run.centre),

@@ -55,12 +55,12 @@ def wrong_shape(run, k, found):
     numeric, error = run.differences([run.ladder((k, place)) for place in places])
     found.verdict, found.checked, found.wrong, found.excess = "FAIL", point.size, point.size, np.inf
     found.relative, found.text = np.inf, [f"its gradient has shape {ours.shape[1:]}"]
-    found.difference, found.tolerances = np.full(point.shape, np.nan), np.full(point.shape, np.nan)
-    found.differences = np.full((2, *point.shape), np.nan)
+    found.difference = np.full(point.shape, np.nan)
+    found.differences, found.tolerances = np.full((2, 2, *point.shape), np.nan)
     for j, place in enumerate(places):
         found.difference[place] = numeric[0, j]
         found.differences[(slice(None), *place)] = numeric[:2, j]
-        found.tolerances[place] = 8 * error[0, j] + 1e-12 * np.max(np.abs(numeric[0]))
+        found.tolerances[(slice(None), *place)] = 8 * error[:2, j] + 1e-12 * np.max(np.abs(numeric[:2]), axis=1)
     found.gradient = ours[0]
     found.index, found.size = places[0], float(run.size_of(numeric)[0, 0])
     found.analytic, found.numeric, found.error = np.nan, float(numeric[0, 0]), float(error[0, 0])
@@ -211,12 +211,11 @@ def changes_when_moved(run, k):
 
 def keep_arrays(found, point, places, ours, numeric, tolerance):
     """What pictures and the diagnosis need: the gradients for the first upstream gradient, and for two."""
-    found.differences = np.full((2, *point.shape), np.nan)
-    found.gradient = np.full(point.shape, np.nan)
-    found.difference, found.tolerances = found.gradient.copy(), found.gradient.copy()
+    found.differences, found.tolerances = np.full((2, 2, *point.shape), np.nan)
+    found.gradient, found.difference = np.full(point.shape, np.nan), np.full(point.shape, np.nan)
     for j, place in enumerate(places):
         found.gradient[place], found.difference[place] = ours[0, j], numeric[0, j]
-        found.tolerances[place] = tolerance[0, j]
+        found.tolerances[(slice(None), *place)] = tolerance[:2, j]
         found.differences[(slice(None), *place)] = numeric[:2, j]
 
 

@@ -128,7 +128,7 @@ def find_repair(subject, probes, numeric, tolerances, is_right):
         subject: a NumpyFunction.
         probes: two upstream gradients, (2, m).
         numeric: the numeric gradients for them: for each point (2, *shape), nan where it is not known.
-        tolerances: for each point an array of its shape.
+        tolerances: likewise.
         is_right: takes a backward and says whether the whole check succeeds with it; asked for what fits the numbers.
     """
     try:
@@ -146,8 +146,8 @@ def find_repair(subject, probes, numeric, tolerances, is_right):
                     break
                 try:
                     subject.backward = source.compiled()
-                    if all(fits(subject, probes[p], [n[p] for n in numeric], tolerances) for p in range(len(probes))) \
-                            and is_right(subject.backward):
+                    if all(fits(subject, probe, [n[p] for n in numeric], [t[p] for t in tolerances])
+                           for p, probe in enumerate(probes)) and is_right(subject.backward):
                         return repair_of(edit, source)
                 except Exception:
                     pass

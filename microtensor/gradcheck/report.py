@@ -38,8 +38,8 @@ class InputReport:
         checked: how many elements were compared.
         text: what else is to be said, such as why a verdict was given.
         hints: what probably is wrong, the likeliest first.
-        gradient, difference, tolerances: arrays of the input's shape, for pictures; nan where nothing was compared.
-        differences: the numeric gradients for the first two upstream gradients (2, *shape).
+        gradient, difference: arrays of the input's shape, for pictures; nan where nothing was compared.
+        differences, tolerances: the numeric gradients for the first two upstream gradients (2, *shape).
         jacobian: the numeric gradient of every output (m, elements), where the whole Jacobian was compared.
         curve: [(step, difference)] of the worst element, and "step" the smallest step that was used.
     """
