@@ -172,8 +172,8 @@ def check_function(forward, backward, inputs, *, names=None, outputs=1, edits=Tr
     >>> x, W = np.random.default_rng(0).standard_normal((5, 3)), np.ones((3, 2))
     >>> report = check_function(lambda x, W: x @ W, lambda g, x, W: (g @ W.T, x.T @ g / len(x)), [x, W],
     ...                         names=["x", "W"], raise_exception=False)
-    >>> report.verdict, report.hints[0].key
-    ('FAIL', 'size')
+    >>> report.verdict, report.repair.after
+    ('FAIL', 'return (g @ W.T, x.T @ g)')
     """
     subject = NumpyFunction(forward, backward, inputs, names, outputs)
     size = sum(point.size for point in subject.points)
