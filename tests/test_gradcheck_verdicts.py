@@ -268,10 +268,10 @@ def test_units_that_are_dead_are_not_tested(rng):
     x, w = rng.standard_normal((5, 3)), rng.standard_normal((3, 2))
 
     def forward(x, w):
-        return relu(x @ w - 100) + x.sum(1, keepdims=True)
+        return relu(x @ w - 20) + x.sum(1, keepdims=True)
 
     def backward(g, x, w):
-        d = g * (x @ w > 100)
+        d = g * (x @ w > 20)
         return d @ w.T + g.sum(1, keepdims=True), x.T @ d
 
     report = verdict_of(forward, lambda g, x, w: (backward(g, x, w)[0] * np.ones_like(x), backward(g, x, w)[1]), x, w)
@@ -442,3 +442,131 @@ def test_hints_of_several_outputs_fail_nowhere(rng):
 
     report = verdict_of(forward, backward, rng.standard_normal((6, 3)), outputs=2, edits=False)
     assert report.verdict == "FAIL" and not any("failed" in note for note in report.notes), report
+
+
+# -- numbers that are hard on differences --------------------------------------------------------------------------
+
+
+def standardised(axis):
+    """Normalisation over an axis, and its gradient."""
+
+    def forward(x):
+        return (x - x.mean(axis, keepdims=True)) / np.sqrt(x.var(axis, keepdims=True) + 1e-3)
+
+    def backward(g, x):
+        inverse = 1 / np.sqrt(x.var(axis, keepdims=True) + 1e-3)
+        h = (x - x.mean(axis, keepdims=True)) * inverse
+        return inverse * (g - g.mean(axis, keepdims=True) - h * (g * h).mean(axis, keepdims=True))
+
+    return forward, backward
+
+
+def softmax(x):
+    e = np.exp(x - x.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def logistic_map(count):
+    """A chaotic map: the gradient grows by a factor of nearly 2 in each of its steps."""
+
+    def forward(x):
+        for _ in range(count):
+            x = 3.9 * x * (1 - x)
+        return x
+
+    def backward(g, x):
+        kept = []
+        for _ in range(count):
+            kept.append(x)
+            x = 3.9 * x * (1 - x)
+        for x in reversed(kept):
+            g = g * 3.9 * (1 - 2 * x)
+        return g
+
+    return forward, backward
+
+
+def products(g, x, w):
+    return g @ w.T, x.T @ g
+
+
+HARD = {
+    "(1 - cos x) / x^2 at 1e-2": (lambda x: (1 - np.cos(x)) / x**2,
+                                  lambda g, x: g * (x * np.sin(x) - 2 * (1 - np.cos(x))) / x**3,
+                                  lambda rng: (1e-2 * (1 + rng.random((3, 5))),)),
+    "normalised around 1e6": (*standardised(0), lambda rng: (1e6 + rng.standard_normal((7, 3)),)),
+    "normalised, N = 2": (*standardised(0), lambda rng: (rng.standard_normal((2, 3)),)),
+    "normalised, D = 2": (*standardised(1), lambda rng: (rng.standard_normal((5, 2)),)),
+    "x of 1e-8, w of 1e8": (np.matmul, products, lambda rng: (1e-8 * rng.standard_normal((5, 3)),
+                                                              1e8 * rng.standard_normal((3, 7)))),
+    "values of 1e300": (lambda x: x * 1e300, lambda g, x: g * 1e300, lambda rng: (rng.standard_normal((3, 5)),)),
+    "squares of 1e150": (square, lambda g, x: g * 2 * x, lambda rng: (1e150 * rng.standard_normal((3, 5)),)),
+    "scores that are 20 apart": (softmax, lambda g, x: softmax(x) * (g - (g * softmax(x)).sum(1, keepdims=True)),
+                                 lambda rng: (20.0 * rng.permutation(15).reshape(3, 5),)),
+    **{f"a chaotic map, {count} steps": (*logistic_map(count), lambda rng: (rng.random(5),))
+       for count in (20, 40, 100)},
+}
+
+
+@pytest.mark.parametrize("case", HARD)
+def test_right_gradient_of_hard_numbers_is_not_called_wrong(case, rng):
+    forward, backward, inputs = HARD[case]
+    report = verdict_of(forward, backward, *inputs(rng))
+    assert report.verdict in ("PASS", "WEAK"), report
+    assert not any("kink" in text for found in report.inputs for text in found.text), report
+
+
+@pytest.mark.parametrize("case", [case for case in HARD if "chaotic" not in case])
+def test_wrong_gradient_of_hard_numbers_does_not_pass(case, rng):
+    forward, backward, inputs = HARD[case]
+
+    def doubled(*arguments):
+        found = backward(*arguments)
+        return tuple(2 * d for d in found) if isinstance(found, tuple) else 2 * found
+
+    assert verdict_of(forward, doubled, *inputs(rng), edits=False).verdict == "FAIL"
+
+
+def test_jump_of_the_function_is_discontinuous(rng):
+    x = rng.standard_normal((2, 3))
+    x[0, 1] = 2.0
+    assert verdict_of(lambda x: x - np.floor(x), lambda g, x: g, x).verdict == "DISCONTINUOUS"
+
+
+# -- precision -----------------------------------------------------------------------------------------------------
+
+
+def single(x):
+    return np.exp(x.astype(np.float32)).astype(np.float64)
+
+
+def fixed_point(a):
+    """The x that solves x = a + cos(x) / 2, to about six digits."""
+    x, change = np.zeros_like(a), 1.0
+    while change > 1e-6:
+        change = np.max(np.abs(a + np.cos(x) / 2 - x))
+        x = a + np.cos(x) / 2
+    return x
+
+
+PRECISION = {
+    "a solver that stops early": (fixed_point, lambda g, a: g / (1 + np.sin(fixed_point(a)) / 2)),
+    "float32 in forward": (single, lambda g, x: g * np.exp(x)),
+    "float32 in backward": (np.exp, lambda g, x: (g * np.exp(x)).astype(np.float32).astype(np.float64)),
+    "rounded to six decimals": (lambda x: np.round(np.exp(x), 6), lambda g, x: g * np.exp(x)),
+}
+
+
+@pytest.mark.parametrize("case", PRECISION)
+def test_precision_is_told_apart_from_an_error(case, rng):
+    x = rng.standard_normal((3, 5))
+    report = verdict_of(*PRECISION[case], x)
+    assert report.verdict == "PRECISION" and "precision=" in str(report) and "digits" in str(report), report
+    assert verdict_of(*PRECISION[case], x, precision=1e-5).verdict == "PASS"
+    assert not verdict_of(*PRECISION[case], x, precision=1e-12)
+
+
+@pytest.mark.parametrize("share", [2.0, 1.01])
+def test_error_in_a_function_of_float32_fails(share, rng):
+    report = verdict_of(single, lambda g, x: g * np.exp(x) * share, rng.standard_normal((3, 5)), precision=1e-5)
+    assert report.verdict == "FAIL", report

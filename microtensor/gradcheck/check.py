@@ -45,6 +45,7 @@ def gradcheck(
     names=None,
     elements=None,
     zero_gradient=(),
+    precision=None,
     seed=0,
 ):
     """Compare the gradients that backward gives for a function with differences, and say what is wrong.
@@ -67,6 +68,8 @@ def gradcheck(
         names: what to call the inputs in the report.
         elements: compare this many randomly chosen elements of each input; by default all.
         zero_gradient: names of inputs whose gradient is 0, and rightly so; any other such input is VACUOUS.
+        precision: how exactly func is computed, relative to its outputs, if that is less than float64: 1e-6 where it
+            computes in float32. What agrees as far as such outputs can show is then a success.
         seed: of the upstream gradients, the projections and the choice of elements.
 
     Returns:
@@ -93,7 +96,7 @@ def gradcheck(
     subject = TensorFunction(func, inputs, names)
     return check(subject, "gradcheck", eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception,
                  nondet_tol=nondet_tol, fast_mode=fast_mode, elements=elements, zero_gradient=zero_gradient, seed=seed,
-                 each_output=check_undefined_grad)
+                 precision=precision, each_output=check_undefined_grad)
 
 
 def gradgradcheck(func, inputs, grad_outputs=None, *, seed=0, names=None, **options):
@@ -159,7 +162,8 @@ def check_function(forward, backward, inputs, *, names=None, outputs=1, edits=Tr
         fast_mode: as in gradcheck; by default if the inputs have more than 5000 elements.
         edits: if the gradients are wrong and backward's source can be read, run every single edit of it, for three
             seconds at most, and name the first that makes all gradients right.
-        options: as in gradcheck: eps, atol, rtol, raise_exception, nondet_tol, elements, zero_gradient and seed.
+        options: as in gradcheck: eps, atol, rtol, raise_exception, nondet_tol, elements, zero_gradient, precision and
+            seed.
 
     Returns:
         A Report: true only if the gradients are right.
@@ -190,7 +194,7 @@ CERTAIN, VAGUE = 0.5, 1     # hints of a lower rank name a formula that nothing 
 
 
 def check(subject, title, *, eps=None, atol=None, rtol=None, raise_exception=True, nondet_tol=0.0, fast_mode=False,
-          elements=None, zero_gradient=(), seed=0, each_output=True, symmetric=0, edits=False):
+          elements=None, zero_gradient=(), precision=None, seed=0, each_output=True, symmetric=0, edits=False):
     """Check a Subject; the options are gradcheck's. Points and state are left as they were."""
     if eps is not None and not eps > 0:
         raise ValueError(f"gradcheck: eps must be above 0, got {eps}")
@@ -209,7 +213,7 @@ def check(subject, title, *, eps=None, atol=None, rtol=None, raise_exception=Tru
                       for name, point in zip(subject.names, subject.points, strict=True)]
             report = Report(title, inputs, [], list(subject.notes), seed)
         else:
-            run = Run(subject, centre, eps, atol, rtol, fast_mode, elements, zero_gradient, seed)
+            run = Run(subject, centre, eps, atol, rtol, fast_mode, elements, zero_gradient, seed, precision)
             inputs = [check_input(run, k) for k in range(len(subject.points))]
             check_ties(run, inputs)
             for k, found in enumerate(inputs):

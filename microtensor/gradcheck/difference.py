@@ -14,37 +14,75 @@ that is too wide, because a kink, a pole or a fast oscillation lies inside, show
 down, and the window with the least E is kept.
 """
 
+from math import comb
+
 import numpy as np
 
+NEAR = 8                # the level at which kinks are looked for
 FIRST = 1               # the windows that are tried first: h = 2^-6, 2^-8, 2^-10, and from 2^-8 on
 LOWEST = 22             # h = 2^-48
 
 
 def output_noise(subject, centre, random):
-    """How uncertain each output is: (m,), at least one rounding.
+    """How uncertain each output is (m,): by rounding, at least one; and by what shows over wider moves only.
 
-    Moves all points at once by multiples of about 2^-40 and 2^-28 of their size, where a smooth function is straight
-    (the wider moves see numbers that were rounded beside much larger ones), and takes third differences, which a
-    straight line leaves 0: what remains is noise (Hamming's difference table; More and Wild 2011). The moves are no
-    round numbers, so that every sum inside the function is rounded anew, and lie on one side of the points, where no
-    kink that goes through them is crossed.
+    Moves all points at once and takes differences of an order that leaves nothing of a smooth function: what remains is
+    noise (Hamming's difference table; More and Wild 2011). Moves of 2^-40 of the points' size see rounding, those of
+    2^-28 also numbers that were rounded beside much larger ones. Those of 2^-18 are wider than the steps of float32, so
+    that what is computed in it shows. Noise is as large over moves of a quarter, of a kink a quarter is left. The moves
+    are no round numbers, so that every sum inside the function is rounded anew, and lie on one side of the
+    points, where no kink that goes through them is crossed.
+
+    Returns:
+        (noise over the finest moves, noise over all).
     """
-    noise = np.full(centre.shape, subject.precision / 2) * np.abs(centre)
+    finest = np.full(centre.shape, subject.precision / 2) * np.abs(centre)
+    for _ in range(2):
+        finest = np.fmax(finest, noise_over(subject, directions(subject, random), 2.0**-40, 3))
+    noise = finest
+    for scale in (2.0**-28, 2.0**-18):
+        moves = directions(subject, random)
+        wide, narrower = noise_over(subject, moves, scale, 5), noise_over(subject, moves, scale / 4, 5)
+        noise = np.fmax(noise, np.where(narrower >= 0.4 * wide, np.fmin(wide, narrower), 0))
+    return finest, noise
+
+
+def directions(subject, random):
+    """A random move of every point, in units of its size."""
+    return [random.choice([-1, 1], x.shape) * random.uniform(0.5, 1, x.shape) for x in subject.points]
+
+
+def noise_over(subject, moves, scale, order):
+    """The noise of each output (m,) from differences of an order over moves of a scale; 0 where func raises."""
     before = [point.copy() for point in subject.points]
-    for scale in (2.0**-40, 2.0**-40, 2.0**-28):
-        moves = [random.choice([-1, 1], x.shape) * random.uniform(0.5, 1, x.shape) * np.abs(x) * scale
-                 for x in before]
-        table = []
-        for t in range(1, 8):
-            for point, x, move in zip(subject.points, before, moves, strict=True):
-                point[...] = x + t * move
-            table.append(subject.evaluate())
-        third = np.diff(np.array(table), n=3, axis=0)           # variance of a third difference: 20 times the noise's
-        estimate = np.sqrt(np.mean(third**2, axis=0) / 20)
-        noise = np.fmax(noise, np.where(np.isfinite(estimate), estimate, 0))
+    moves = [move * scale * (np.abs(x) if scale <= 2.0**-28 else np.fmin(np.abs(x), 1))
+             for x, move in zip(before, moves, strict=True)]
+    try:
+        for sign in (1, -1):
+            table = []
+            try:
+                for t in range(1, order + 5):
+                    for point, x, move in zip(subject.points, before, moves, strict=True):
+                        point[...] = x + sign * t * move
+                    table.append(subject.evaluate())
+                break
+            except Exception:
+                continue            # a move has left the function's domain: to the other side
+    finally:
         for point, x in zip(subject.points, before, strict=True):
             point[...] = x
-    return noise
+    if len(table) < order + 4:
+        return np.zeros(sum(int(np.prod(shape)) for shape in subject.shapes))
+    # The variance of a third difference is 20 times the noise's, that of a fifth 252 times.
+    estimate = rms(np.diff(np.array(table), n=order, axis=0)) / np.sqrt(comb(2 * order, order))
+    return np.where(np.isfinite(estimate), estimate, 0)
+
+
+def rms(array, axis=0, keepdims=False):
+    """The root of the mean square along an axis, also of numbers whose squares are too large."""
+    largest = np.max(np.abs(array), initial=0, where=np.isfinite(array))
+    scale = largest if largest > 0 else 1.0
+    return scale * np.sqrt(np.mean((array / scale) ** 2, axis=axis, keepdims=keepdims))
 
 
 class Ladder:
@@ -112,10 +150,26 @@ class Ladder:
         self.moved |= (above != self.centre) | (below != self.centre)
         larger = np.fmax(np.abs(above), np.abs(below))
         noise = np.where(self.moved, np.fmax(self.noise, larger * self.subject.precision / 2), 0)
-        uncertainty = np.sqrt(self.probes**2 @ noise**2)
+        uncertainty = root_sum(self.probes, noise)
         if up == down:
             slope = np.full(len(self.probes), np.nan)
         return slope, bend, uncertainty
+
+    def finest(self, size):
+        """The level for kinks: NEAR, where h = 2^-20; of a large number a finer one, as far as noise allows it."""
+        level = NEAR
+        while self.h(level) > 2.0**-20 and np.all(100 * self.level(level + 1)[2] / self.h(level + 1) <= 1e-4 * size):
+            level += 1
+        return level
+
+    def deepest(self, finest):
+        """The finest step that moves the point well, D and bend (P,) over it, and how far noise may put them off."""
+        level = LOWEST
+        while level > NEAR and self.h(level) < 64 * np.spacing(abs(self.start)):
+            level -= 1
+        slope, bend, _ = self.level(level)
+        noise = np.where(self.moved, finest, 0)
+        return self.h(level), slope, bend, 8 * 1.2 * root_sum(self.probes, noise) / self.h(level)
 
     def level(self, level):
         """As ``central`` at a level; measured once."""
@@ -225,6 +279,13 @@ class Ladder:
         return np.array([self.h(levels[window] + 2) for window in np.argmin(errors, axis=0)])
 
 
+def root_sum(probes, noise):
+    """sqrt(sum over j of c_j^2 noise_j^2) for each probe (P,), also of numbers whose squares are too large."""
+    largest = np.max(noise, initial=0)
+    scale = largest if 0 < largest < np.inf else 1.0
+    return scale * np.sqrt(probes**2 @ (noise / scale) ** 2)
+
+
 def hidden(ladder):
     """How large a derivative (P,) may be without showing, because no change that it makes survives rounding.
 
@@ -232,7 +293,7 @@ def hidden(ladder):
     And where the steps became so small that nothing moved any more, a derivative hides that would have moved L by less
     than the smallest change that was seen: numbers that are rounded inside a function look like this.
     """
-    unseen = 8 * 1.2 * np.sqrt(ladder.probes**2 @ ladder.noise**2) / ladder.h(FIRST)
+    unseen = 8 * 1.2 * root_sum(ladder.probes, ladder.noise) / ladder.h(FIRST)
     steps = np.array([ladder.h(level) for level in ladder.levels])
     changes = np.array([np.abs(slope) * 2 * ladder.h(level) for level, (slope, _, _) in ladder.levels.items()])
     smallest = np.min(np.where(changes > 0, changes, np.inf), axis=0)
@@ -241,17 +302,17 @@ def hidden(ladder):
     return np.fmax(unseen, np.where(stuck, smallest / (2 * chosen), 0))
 
 
-def one_sided(ladder):
-    """Slopes of each output from the left and from the right, and their uncertainty: (m,), at h = 2^-20."""
+def one_sided(ladder, near=NEAR):
+    """Slopes of each output from the left and from the right, and their uncertainty: (m,), at a level."""
     sides = []
     for sign in (-1, 1):
         slopes = []
-        for level in (7, 8):
+        for level in (near - 1, near):
             y, t = ladder.move(sign * ladder.h(level))
             slopes.append((y - ladder.centre) / t)
         sides.append((4 * slopes[1] - slopes[0]) / 3)           # extrapolated once
     noise = np.where(sides[0] == sides[1], 0, ladder.noise)     # as for an output that never moved
-    return *sides, 4 * noise / ladder.h(8)
+    return *sides, 4 * noise / ladder.h(near)
 
 
 def open_interval(ladder):
@@ -262,7 +323,7 @@ def open_interval(ladder):
     """
     left, right, noise = one_sided(ladder)
     ends = np.where(ladder.probes == 0, 0, [ladder.probes * left, ladder.probes * right])
-    return np.min(ends, 0).sum(1), np.max(ends, 0).sum(1), np.sqrt(ladder.probes**2 @ noise**2)
+    return np.min(ends, 0).sum(1), np.max(ends, 0).sum(1), root_sum(ladder.probes, noise)
 
 
 def wide_interval(ladder, random):
@@ -278,27 +339,34 @@ def wide_interval(ladder, random):
     more = np.fmax(travel - bend, 0)
     middle = ladder.probes @ ((left + right) / 2)
     room = np.abs(ladder.probes) @ (bend + more + np.fmin(0.05 * travel, 20 * more)) / 2
-    return middle - room, middle + room, np.sqrt(ladder.probes**2 @ noise**2)
+    return middle - room, middle + room, root_sum(ladder.probes, noise)
 
 
-def find_kink(ladder, size):
+def find_kink(ladder, size, finest):
     """Whether a kink or a jump lies at the point itself, nearer than any step resolves.
 
     Along a smooth curve the bend (y_+ - 2 y + y_-) / h falls by four from level to level; across a kink it stays what
-    it is, the difference of the slopes; across a jump it, or the slope, grows by four.
+    it is, the difference of the slopes; across a jump it, or the slope, grows by four, and goes on to do so over the
+    finest steps.
 
     Args:
         ladder: of the element.
         size: what counts as a gradient of ordinary size.
+        finest: the noise of each output over the finest moves.
 
     Returns:
         "kink", "jump" or None, for each probe.
     """
-    (slope6, bend6, _), (slope8, bend8, sigma) = ladder.level(6), ladder.level(8)
-    visible = 1e-6 * size + 100 * sigma / ladder.h(8)
+    level = ladder.finest(size)
+    (far_slope, far_bend, _), (slope, bend, sigma) = ladder.level(level - 2), ladder.level(level)
+    visible = 1e-6 * size + 100 * sigma / ladder.h(level)
     jump = [(np.abs(near) > visible) & (np.abs(near) > 12 * np.abs(far))
-            for near, far in ((slope8, slope6), (bend8, bend6))]
-    kink = (np.abs(bend8) > visible) & (np.abs(bend8 - bend6) < 0.1 * np.abs(bend8))
+            for near, far in ((slope, far_slope), (bend, far_bend))]
+    if np.any(jump):
+        deepest, *changes, unsure = ladder.deepest(finest)
+        jump = [found & (np.abs(deep) + unsure >= 0.1 * np.abs(near) * ladder.h(level) / deepest)
+                for found, near, deep in zip(jump, (slope, bend), changes, strict=True)]
+    kink = (np.abs(bend) > visible) & (np.abs(bend - far_bend) < 0.1 * np.abs(bend))
     return np.where(jump[0] | jump[1], "jump", np.where(kink, "kink", ""))
 
 
@@ -311,5 +379,5 @@ def coarse_noise(ladder):
     for h in (2.0**-24, 2.0**-18):
         outputs = [ladder.move((2.0**-9 + t * h) * ladder.scale)[0] for t in range(-3, 4)]
         table = [ladder.probes @ (y - ladder.centre) for y in outputs]
-        noise = np.fmax(noise, np.sqrt(np.mean(np.diff(np.array(table), n=3, axis=0) ** 2, axis=0) / 20))
+        noise = np.fmax(noise, rms(np.diff(np.array(table), n=3, axis=0)) / np.sqrt(comb(6, 3)))
     return noise

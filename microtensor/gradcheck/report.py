@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 # From the worst to the best; a report has the worst verdict of its inputs.
-VERDICTS = ("NONFINITE", "FAIL", "DISCONTINUOUS", "NOISY", "WEAK", "VACUOUS", "KINK", "PASS")
+VERDICTS = ("NONFINITE", "FAIL", "DISCONTINUOUS", "NOISY", "PRECISION", "WEAK", "VACUOUS", "KINK", "PASS")
 SUCCESS = ("PASS", "KINK")
 
 
@@ -24,7 +24,7 @@ class InputReport:
     Attributes:
         name: which input.
         shape: its shape.
-        verdict: one of PASS, KINK, FAIL, DISCONTINUOUS, NOISY, NONFINITE, VACUOUS, WEAK.
+        verdict: one of PASS, KINK, FAIL, DISCONTINUOUS, NOISY, PRECISION, NONFINITE, VACUOUS, WEAK.
         index: the worst element's index.
         analytic: dL/dx there from backward.
         numeric: dL/dx there from differences.

@@ -2,13 +2,17 @@
 
 import numpy as np
 
-from microtensor.gradcheck.difference import Ladder, output_noise
+from microtensor.gradcheck.difference import Ladder, output_noise, rms
 from microtensor.random import numpy_stream
 
 UNIT = 2.0**-53
 GUARD = 1e-7        # a PASS resolves this share of a gradient
 FULL = 4096         # up to this number of entries the whole Jacobian is compared
 SINGLES = 8         # elements of each input that fast mode compares one by one
+GRAINY = 30         # times the noise of fine moves: outputs of float32, rounded to decimals, of a solver that stops
+COARSE = 4e-9       # and at least so large, beside the outputs: less may be lost where large numbers cancel
+ROUGH = 1e-6        # outputs that change so irregularly under moves of 1e-12 cannot be differentiated by differences,
+CHAOTIC = 1e-2      # nor can those that do so under moves of 4e-6
 STEADY = 1e-3       # the share of itself that rounding may move a gradient by: more is a jump, and is not granted
 
 
@@ -18,29 +22,42 @@ class Run:
     Args:
         subject: the function.
         centre: its outputs (m,) at the points.
-        eps, atol, rtol, fast_mode, elements, zero_gradient, seed: gradcheck's.
+        eps, atol, rtol, fast_mode, elements, zero_gradient, seed, precision: gradcheck's.
 
     Attributes:
         derived: whether steps and tolerances are derived: no eps, atol or rtol was given.
         probes: upstream gradients (P, m).
         full: whether probes[2:] is the identity, so that the whole Jacobian is compared.
         analytic: the gradients (P, *shape) of every point.
-        noise: of every output (m,).
+        noise: of every output (m,); finest: of the finest moves alone.
+        rough: whether the outputs change so much under the finest moves that no difference can be trusted.
+        grain: the relative noise of outputs that are rounded more coarsely than in float64, or 0.
+        unsteady: for each point, whether its gradient moves by all of itself under one rounding, as a sum that cancels.
         alpha: how far each element of analytic moves when all inputs move by one rounding, as far as it is granted.
         kinks: a Kink for every element that lies on one, and fits it; bent: (k, index) of those that do not, as well.
     """
 
-    def __init__(self, subject, centre, eps, atol, rtol, fast_mode, elements, zero_gradient, seed):
+    def __init__(self, subject, centre, eps, atol, rtol, fast_mode, elements, zero_gradient, seed, precision=None):
         self.subject, self.centre, self.eps = subject, centre, eps
         self.derived = eps is None and atol is None and rtol is None
         self.atol, self.rtol = 1e-5 if atol is None else atol, 1e-3 if rtol is None else rtol
+        self.precision = 0.0 if precision is None else precision
         self.fast_mode, self.elements, self.zero_gradient = fast_mode, elements, set(zero_gradient)
         self.random = numpy_stream(seed, 1)
         unknowns = sum(point.size for point in subject.points)
         self.full = self.derived and not fast_mode and unknowns * centre.size <= FULL and 1 <= centre.size <= 256
         self.probes = self.draw_probes()
         self.analytic = subject.leave_out(subject.pull_back(self.probes))
-        self.noise = output_noise(subject, centre, self.random) if self.derived else np.zeros(centre.shape)
+        self.finest, self.noise = np.zeros((2, *centre.shape))
+        if self.derived:
+            self.finest, self.noise = output_noise(subject, centre, self.random)
+        largest = max(float(np.max(np.abs(centre), initial=0)), np.finfo(float).tiny)
+        finest = float(np.max(self.finest, initial=0))
+        self.rough = finest > ROUGH * largest or float(np.max(self.noise, initial=0)) > CHAOTIC * largest
+        noise = float(np.max(self.noise, initial=0))
+        self.grain = noise / largest if noise > max(GRAINY * max(finest, largest * 2.0**-50), COARSE * largest) else 0.0
+        # Few moves may leave one output on its grain by chance: all are rounded alike.
+        self.noise = np.fmax(self.noise, self.grain * np.abs(centre))
         self.alpha = self.measure_alpha()
         self.kinks, self.bent = [], set()
 
@@ -61,6 +78,7 @@ class Run:
         hundredth of the gradient's size for elements that are smaller than that, being sums that cancel.
         """
         alpha = [np.zeros(d.shape) for d in self.analytic]
+        self.unsteady = [True] * len(alpha)
         if not self.derived:
             return alpha
         before = [point.copy() for point in self.subject.points]
@@ -77,7 +95,8 @@ class Run:
         for k, size in enumerate(largest):
             if not size.size:
                 continue
-            typical = np.sqrt(np.mean(np.where(np.isfinite(size), size, 0) ** 2))
+            typical = rms(np.where(np.isfinite(size), size, 0), axis=None)
+            self.unsteady[k] = bool(np.max(alpha[k]) >= 0.01 * typical)
             limit = STEADY / 16 * np.fmax(size, 0.01 * typical)
             rounded = alpha[k] <= limit
             # Three moves may leave one element as it was by chance: half of the elements move at least as far as this.
@@ -113,18 +132,18 @@ class Run:
     def size_of(self, numeric):
         """The gradient's root mean square for each probe (P, 1); for a row of the Jacobian that of all rows."""
         finite = np.where(np.isfinite(numeric), numeric, 0)
-        size = np.sqrt(np.mean(finite**2, axis=1, keepdims=True))
+        size = rms(finite, axis=1, keepdims=True)
         if self.full:
-            size[2:] = np.sqrt(np.mean(finite[2:] ** 2))
+            size[2:] = rms(finite[2:], axis=None)
         return size
 
-    def rounding(self, numeric):
+    def rounding(self, numeric, k):
         """What is granted for the rounding of the analytic gradient itself: 64 u max|n|, in any row of the Jacobian."""
         largest = np.max(np.abs(np.where(np.isfinite(numeric), numeric, 0)), axis=1, keepdims=True, initial=0)
         if self.full:
             largest[2:] = np.max(largest[2:])
         # A sum that cancels to 0, as for a bias before BatchNorm, is rounded like its terms: like other gradients.
         others = max(np.max(np.abs(d[:2]), initial=0) for d in self.analytic)
-        if np.max(largest) <= 1e-9 * others:
+        if (self.unsteady[k] or not np.any(largest)) and np.max(largest) <= 1e-9 * others:
             largest = np.full(largest.shape, others)
         return 64 * UNIT * largest
