@@ -570,3 +570,77 @@ def test_precision_is_told_apart_from_an_error(case, rng):
 def test_error_in_a_function_of_float32_fails(share, rng):
     report = verdict_of(single, lambda g, x: g * np.exp(x) * share, rng.standard_normal((3, 5)), precision=1e-5)
     assert report.verdict == "FAIL", report
+
+
+# -- beyond the sampled point --------------------------------------------------------------------------------------
+
+
+def faults_of(forward, backward, *inputs, **options):
+    report = verdict_of(forward, backward, *inputs, **options)
+    assert all(report.inputs), report
+    return [fault.check for fault in report.faults]
+
+
+def test_what_is_kept_from_the_first_call_is_found_elsewhere(rng):
+    class ReLU:
+        mask = None
+
+        def forward(self, x):
+            return x * (x > 0.3)
+
+        def backward(self, g, x):
+            self.mask = x > 0.3 if self.mask is None else self.mask
+            return g * self.mask
+
+    x = np.array([[0.5, -1.0, 0.35], [0.25, 2.0, 0.29]])
+    report = verdict_of(ReLU().forward, ReLU().backward, x)
+    assert report.verdict == "FAIL" and [fault.check for fault in report.faults] == ["elsewhere"], report
+    assert "kept from the first call" in str(report)
+    assert faults_of(ReLU().forward, lambda g, x: g * (x > 0.3), x) == []
+
+
+def test_batch_of_one_is_checked(rng):
+    x, w = rng.standard_normal((5, 3)), rng.standard_normal((3, 7))
+
+    def squeezed(g, x, w):
+        return g @ w.T, np.squeeze(x).T.reshape(3, -1) @ np.squeeze(g).reshape(-1, 7)[::-1][::-1] * min(len(x), 2) / 2
+
+    assert faults_of(np.matmul, squeezed, x, w) == ["batch"]
+    assert faults_of(np.matmul, lambda g, x, w: (g @ w.T, np.squeeze(x).T @ np.squeeze(g)), x, w) == ["batch"]
+    assert faults_of(np.matmul, lambda g, x, w: (g @ w.T, x.T @ g), x, w) == []
+
+
+def test_memory_layout_makes_no_difference_to_a_pair(rng):
+    x = rng.standard_normal((5, 3))
+    by_memory = lambda g, x: (g.ravel() * 2 * x.ravel("K")).reshape(x.shape)       # noqa: E731
+    assert faults_of(square, by_memory, x) == ["layout"]
+
+
+def test_forward_is_compared_with_a_reference(rng):
+    x = rng.standard_normal((5, 3))
+    assert faults_of(np.tanh, lambda g, x: g / np.cosh(x) ** 2, x, forward_reference=np.tanh) == []
+    report = verdict_of(square, lambda g, x: 2 * g * x, x, forward_reference=np.abs)
+    assert [fault.check for fault in report.faults] == ["forward"] and "not " in report.faults[0].text, report
+    report = verdict_of(square, lambda g, x: 2 * g * x, x, forward_reference=lambda x: x[0])
+    assert "that of forward_reference has (3,)" in str(report)
+
+
+def test_degenerate_inputs_are_noted(rng):
+    for x, what in ((np.ones((2, 3)), "all elements are equal"), (np.full((3, 2), [1.0, 2.0]), "all rows are equal"),
+                    (np.eye(3) + 1.0, "it is symmetric")):
+        report = verdict_of(square, lambda g, x: 2 * g * x, x)
+        assert report.verdict == "PASS" and what in report.notes[0], report
+    assert not verdict_of(square, lambda g, x: 2 * g * x, rng.standard_normal((2, 3))).notes
+
+
+def test_backward_that_takes_differences_is_noted(rng):
+    def by_steps(g, x):
+        d = np.zeros_like(x)
+        for i in np.ndindex(x.shape):
+            step = np.zeros_like(x, dtype=complex)
+            step[i] = 1e-30j
+            d[i] = np.sum(g * square(x + step).imag) / 1e-30
+        return d
+
+    report = verdict_of(square, by_steps, rng.standard_normal((2, 3)))
+    assert report.verdict == "PASS" and "calls forward 6 times" in report.notes[0], report

@@ -23,6 +23,7 @@ from microtensor.gradcheck.numpy_function import NumpyFunction
 from microtensor.gradcheck.report import GradcheckError, InputReport, Report
 from microtensor.gradcheck.run import Run
 from microtensor.gradcheck.subject import TensorFunction
+from microtensor.gradcheck.wider import compare_forward, find_wider_faults, note_degenerate
 
 
 def gradcheck(
@@ -146,7 +147,8 @@ def gradgradcheck(func, inputs, grad_outputs=None, *, seed=0, names=None, **opti
     return check(subject, "gradgradcheck", seed=seed, symmetric=len([x for x in inputs if x.requires_grad]), **options)
 
 
-def check_function(forward, backward, inputs, *, names=None, outputs=1, edits=True, fast_mode=None, **options):
+def check_function(forward, backward, inputs, *, names=None, outputs=1, edits=True, fast_mode=None,
+                   forward_reference=None, **options):
     """Check a hand-written backward pass against its forward pass, both in plain NumPy.
 
     Args:
@@ -162,6 +164,7 @@ def check_function(forward, backward, inputs, *, names=None, outputs=1, edits=Tr
         fast_mode: as in gradcheck; by default if the inputs have more than 5000 elements.
         edits: if the gradients are wrong and backward's source can be read, run every single edit of it, for three
             seconds at most, and name the first that makes all gradients right.
+        forward_reference: a function of the inputs, such as a library's, that forward's outputs are compared with.
         options: as in gradcheck: eps, atol, rtol, raise_exception, nondet_tol, elements, zero_gradient, precision and
             seed.
 
@@ -184,7 +187,7 @@ def check_function(forward, backward, inputs, *, names=None, outputs=1, edits=Tr
     if fast_mode is None and size > FAST:
         subject.notes.append(f"fast mode, as there are {size} elements, more than {FAST}: fast_mode=False compares all")
     return check(subject, "check_function", edits=edits, fast_mode=size > FAST if fast_mode is None else fast_mode,
-                 **options)
+                 wider=True, forward_reference=forward_reference, **options)
 
 
 FAST = 5000         # with more elements, check_function takes fast mode by default
@@ -194,8 +197,13 @@ CERTAIN, VAGUE = 0.5, 1     # hints of a lower rank name a formula that nothing 
 
 
 def check(subject, title, *, eps=None, atol=None, rtol=None, raise_exception=True, nondet_tol=0.0, fast_mode=False,
-          elements=None, zero_gradient=(), precision=None, seed=0, each_output=True, symmetric=0, edits=False):
-    """Check a Subject; the options are gradcheck's. Points and state are left as they were."""
+          elements=None, zero_gradient=(), precision=None, seed=0, each_output=True, symmetric=0, edits=False,
+          wider=False, forward_reference=None):
+    """Check a Subject; the options are those of gradcheck and check_function. Points and state are left as they were.
+
+    Args:
+        wider: whether to look at other points and layouts as well, if all is right; of a NumpyFunction.
+    """
     if eps is not None and not eps > 0:
         raise ValueError(f"gradcheck: eps must be above 0, got {eps}")
     if elements is not None and elements < 1:
@@ -220,6 +228,12 @@ def check(subject, title, *, eps=None, atol=None, rtol=None, raise_exception=Tru
                 if fast_mode and found and found.checked:
                     project(run, k, found)
             faults = hygiene.find_faults(run, each_output, symmetric)
+            if forward_reference is not None:
+                faults += compare_forward(subject, forward_reference)
+            if wider:
+                note_degenerate(subject)
+                if run.derived and not faults and all(inputs):
+                    faults += find_wider_faults(run)
             report = Report(title, inputs, faults, list(subject.notes), seed)
             if not report:
                 _explain(run, report)

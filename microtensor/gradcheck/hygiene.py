@@ -56,7 +56,7 @@ def find_faults(run, each_output=True, symmetric=0):
     return faults
 
 
-def _granted(run, k):
+def granted(run, k):
     """How far two ways to compute the gradient of point k may be apart: by rounding, also that of sums that cancel."""
     size, largest = (max(np.max(np.abs(d[:2]), initial=0) for d in gradients)
                      for gradients in ([run.analytic[k]], run.analytic))
@@ -77,12 +77,12 @@ def _linear(run):
                                                   "is: multiply by it"))
             continue
         size = np.max(np.abs(of_sum))
-        if np.max(np.abs(of_zero)) > 1e-6 * size + 4 * _granted(run, k):
+        if np.max(np.abs(of_zero)) > 1e-6 * size + 4 * granted(run, k):
             faults.append(Fault("constant", name, f"the gradient of {name} is not 0 for an upstream gradient of 0: a "
                                                   "term of it is not multiplied by the upstream gradient"))
             continue
         error = max(np.max(np.abs(of_sum - of_a - 2 * of_b)), np.max(np.abs(of_minus + of_a)))
-        if not error <= 1e-6 * size + 4 * _granted(run, k):     # 1e-6: the upstream gradient may be rounded to float32
+        if not error <= 1e-6 * size + 4 * granted(run, k):     # 1e-6: the upstream gradient may be rounded to float32
             faults.append(Fault("linear", name, f"the gradient of {name} is not linear in the upstream gradient: "
                                                 f"off by {error:.1e} where the gradient is of size {size:.1e}; a mask "
                                                 "or a condition looks at the upstream gradient instead of the input"))
@@ -226,7 +226,7 @@ def _elsewhere_in_memory(run):
             if d is None or d_near is None or d_moved is None or not np.all(np.isfinite(d + d_near)) or not d.size:
                 continue
             error = np.max(np.abs(d - d_moved))
-            if not error <= _granted(run, k) + 1e-9 * np.max(np.abs(d)) + 64 * np.max(np.abs(d - d_near)):
+            if not error <= granted(run, k) + 1e-9 * np.max(np.abs(d)) + 64 * np.max(np.abs(d - d_near)):
                 faults.append(Fault("layout", name, f"the gradient of {name} changes by {error:.1e} for inputs with "
                                                     f"{layout}: the loop steps wrongly through memory"))
     return faults
@@ -279,7 +279,7 @@ def _outputs_alone(run):
     for k, (name, parts, ours) in enumerate(zip(run.subject.names, alone, run.analytic, strict=True)):
         if parts.shape[1:] == ours.shape[1:] and ours.size and np.all(np.isfinite(ours[0])):
             error = np.max(np.abs(parts.sum(0) - ours[0]))
-            if not error <= _granted(run, k):
+            if not error <= granted(run, k):
                 faults.append(Fault("outputs", name, f"the gradient of {name} for all outputs together is off by "
                                                      f"{error:.1e} from the sum of those for each"))
     return faults
