@@ -644,3 +644,42 @@ def test_backward_that_takes_differences_is_noted(rng):
 
     report = verdict_of(square, by_steps, rng.standard_normal((2, 3)))
     assert report.verdict == "PASS" and "calls forward 6 times" in report.notes[0], report
+
+
+# -- stages --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slip", ["", "linear", "tanh", "scale"])
+def test_first_wrong_stage_is_named(slip, rng):
+    stages = [("linear", lambda x, w: x @ w), ("tanh", np.tanh), ("scale", lambda h: 3 * h)]
+
+    def forward(x, w):
+        z = x @ w
+        h = np.tanh(z)
+        return 3 * h, (x, w, h)
+
+    def backward(g, saved):
+        x, w, h = saved
+        dh = g * (2 if slip == "scale" else 3)
+        dz = dh * (1 - h * h) * (h if slip == "tanh" else 1)
+        dx, dw = dz @ w.T, x.T @ (dz / len(x) if slip == "linear" else dz)
+        return (dx, dw), {"tanh": dh, "linear": dz}
+
+    report = verdict_of(forward, backward, rng.standard_normal((5, 3)), rng.standard_normal((3, 7)), stages=stages,
+                        edits=False)
+    assert bool(report) == (not slip), report
+    assert any(f"the way through {slip}" in note for note in report.notes) == bool(slip), report
+
+
+def test_stages_that_do_not_fit_are_refused(rng):
+    x = rng.standard_normal((3, 2))
+    stages = [("square", square), ("double", lambda z: 2 * z)]
+    forward = lambda x: 2 * x * x                                               # noqa: E731
+    with pytest.raises(TypeError, match="with stages= backward returns"):
+        verdict_of(forward, lambda g, x: 4 * g * x, x, stages=stages)
+    with pytest.raises(ValueError, match="no gradient for the output of stage square, only for double"):
+        verdict_of(forward, lambda g, x: (g * x, {"double": g}), x, stages=stages)
+    with pytest.raises(ValueError, match="do not give what forward gives"):
+        verdict_of(square, lambda g, x: (g * x, {"square": 2 * g}), x, stages=stages)
+    with pytest.raises(ValueError, match="of stage square has shape"):
+        verdict_of(forward, lambda g, x: (g * x, {"square": g[0]}), x, stages=stages)

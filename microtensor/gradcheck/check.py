@@ -21,7 +21,8 @@ from microtensor.gradcheck.diagnosis import common_hints, likeliest
 from microtensor.gradcheck.fast import project
 from microtensor.gradcheck.numpy_function import NumpyFunction
 from microtensor.gradcheck.report import GradcheckError, InputReport, Report
-from microtensor.gradcheck.run import Run
+from microtensor.gradcheck.run import FAST, Run
+from microtensor.gradcheck.stages import first_wrong_stage
 from microtensor.gradcheck.subject import TensorFunction
 from microtensor.gradcheck.wider import compare_forward, find_wider_faults, note_degenerate
 
@@ -148,7 +149,7 @@ def gradgradcheck(func, inputs, grad_outputs=None, *, seed=0, names=None, **opti
 
 
 def check_function(forward, backward, inputs, *, names=None, outputs=1, edits=True, fast_mode=None,
-                   forward_reference=None, **options):
+                   stages=(), forward_reference=None, **options):
     """Check a hand-written backward pass against its forward pass, both in plain NumPy.
 
     Args:
@@ -161,9 +162,12 @@ def check_function(forward, backward, inputs, *, names=None, outputs=1, edits=Tr
         names: what to call the inputs in the report, such as ("x", "W", "b").
         outputs: how many outputs forward returns, such as 2 for (h, c): first they, then what it saved; backward is
             called with as many upstream gradients.
-        fast_mode: as in gradcheck; by default if the inputs have more than 5000 elements.
+        fast_mode: as in gradcheck; by default if the inputs have more than 2000 elements.
         edits: if the gradients are wrong and backward's source can be read, run every single edit of it, for three
             seconds at most, and name the first that makes all gradients right.
+        stages: [(name, function), ...], which one after the other are forward, for one output: the first takes the
+            inputs, each other what the one before returns. Backward then returns (gradients, by_stage), by_stage being
+            a dictionary of the gradients of the stages' outputs, and the stage where it goes wrong first is named.
         forward_reference: a function of the inputs, such as a library's, that forward's outputs are compared with.
         options: as in gradcheck: eps, atol, rtol, raise_exception, nondet_tol, elements, zero_gradient, precision and
             seed.
@@ -182,7 +186,7 @@ def check_function(forward, backward, inputs, *, names=None, outputs=1, edits=Tr
     >>> report.verdict, report.repair.after
     ('FAIL', 'return (g @ W.T, x.T @ g)')
     """
-    subject = NumpyFunction(forward, backward, inputs, names, outputs)
+    subject = NumpyFunction(forward, backward, inputs, names, outputs, stages)
     size = sum(point.size for point in subject.points)
     if fast_mode is None and size > FAST:
         subject.notes.append(f"fast mode, as there are {size} elements, more than {FAST}: fast_mode=False compares all")
@@ -190,7 +194,6 @@ def check_function(forward, backward, inputs, *, names=None, outputs=1, edits=Tr
                  wider=True, forward_reference=forward_reference, **options)
 
 
-FAST = 5000         # with more elements, check_function takes fast mode by default
 CERTAIN, VAGUE = 0.5, 1     # hints of a lower rank name a formula that nothing else has; those of a higher, a place
 
 # -- the check itself ----------------------------------------------------------------------------------------------
@@ -237,6 +240,8 @@ def check(subject, title, *, eps=None, atol=None, rtol=None, raise_exception=Tru
             report = Report(title, inputs, faults, list(subject.notes), seed)
             if not report:
                 _explain(run, report)
+                if getattr(subject, "stages", ()):
+                    report.notes.append(first_wrong_stage(run))
                 if edits and any(found.verdict == "FAIL" for found in inputs):
                     _repair(run, report)
     if raise_exception and not report:
@@ -281,9 +286,9 @@ def _is_right(run, report, backward):
     """Whether the check of a NumpyFunction succeeds with another backward."""
     subject = run.subject
     inputs = [x.copy() for x in subject.inputs]
-    another = NumpyFunction(subject.forward, backward, inputs, subject.all_names, subject.count)
+    another = NumpyFunction(subject.forward, backward, inputs, subject.all_names, subject.count, subject.stages)
     return bool(check(another, "", fast_mode=run.fast_mode, elements=run.elements, zero_gradient=run.zero_gradient,
-                      raise_exception=False, seed=report.seed))
+                      raise_exception=False, seed=report.seed, wider=True))
 
 
 def _repair(run, report):

@@ -205,13 +205,14 @@ def judge_precision(run, found, state, resolution, off):
     share = float(np.max(resolution, initial=0))
     what = f"the outputs are rounded at {run.grain:.0e} of their size, as " if run.grain else ""
     digits = -np.log10(max(off, 1e-16))
-    found.text.append(f"agrees to {digits:.0f} digits, and errors up to {share:.0e} of the gradient could not be seen: "
-                      f"{what}by float32 inside, by decimals, by a solver that stops early")
+    text = (f"agrees to {digits:.0f} digits, and errors up to {share:.0e} of the gradient could not be seen: {what}by "
+            "float32 inside, by decimals, by a solver that stops early")
     if found:
         state[...] = ""
+        found.text.append(text)
     else:
-        found.text.append("compute in float64, or say how exactly it is meant to be: "
-                          f"precision={10 ** np.ceil(np.log10(seen)):.0e}")
+        found.hints.append(Hint("precision", f"{text}; compute in float64, or say how exactly it is meant to be: "
+                                f"precision={10 ** np.ceil(np.log10(seen)):.0e}", "|a - n| small", 0.0, 0))
 
 
 def judge_zero(run, found):

@@ -76,7 +76,7 @@ def of_shape(case):
     extra = a.ndim - n.ndim
     axes = tuple(range(extra)) + tuple(extra + i for i, size in enumerate(shape) if size == 1 < a.shape[extra + i]) \
         if extra >= 0 else ()
-    if axes and a.sum(axes).size == n.size and case.equals(a.sum(axes).reshape(shape), n) is not None:
+    if axes and a.size > n.size == a.sum(axes).size and case.equals(a.sum(axes).reshape(shape), n) is not None:
         yield Hint("unreduced", f"it is not summed over axes {axes}, along which {case.name} was broadcast",
                    "sum(a, axes) = n", 0.0, 0)
         return
@@ -415,9 +415,12 @@ def _sides(case):
     yield "x <= 0", x <= 0
     yield "x >= 0", x >= 0
     for name, z in case.arrays.items():
-        if name != case.name and z.dtype.kind == "f" and z.shape == x.shape:
+        if name != case.name and z.dtype.kind in "fiu" and z.shape == x.shape:
             yield f"{case.name} < {name}", x < z
             yield f"{case.name} > {name}", x > z
+            values = np.unique(z)
+            for value in values if len(values) <= 3 else ():
+                yield f"{name} is {value:g}", z == value
     for axis in range(x.ndim):
         ties = x == x.max(axis, keepdims=True)
         yield f"{case.name} is the largest along axis {axis}", ties
@@ -446,10 +449,11 @@ def of_offsets(case):
     if not np.any(~case.wrong & case.known):
         return
     offset = _constant(np.round(error / np.max(np.abs(error)), 6), case.wrong)
+    where = "" if _labels(case) is None else ": such as a 1 subtracted at p[:, t] for p[range(N), t], or not at all"
     if offset is not None and np.sum(case.wrong) > 2:
         value = float(np.mean(error[case.wrong]))
         yield Hint("offset", f"off by {value:.6g} at {np.sum(case.wrong)} of {case.wrong.size} elements and right "
-                             "elsewhere: such as a 1 subtracted at p[:, t] for p[range(N), t], or not at all",
+                             f"elsewhere{where}",
                    "a - n = c or 0", 0.0, 0.9)
         return
     label = _labels(case)
@@ -521,10 +525,14 @@ def of_sides(case):
         return
     if wrong.all() or np.sum(wrong) < 1 or x.size < 4:
         return
-    sides = list(_sides(case)) if 2.0**x.size > CHANCE else []
+    with np.errstate(all="ignore"):
+        ratio = _constant(np.round(case.a / case.n, 8), wrong)
+    # A ratio that is the same at all wrong elements is as unlikely as a pattern of more elements.
+    sides = list(_sides(case)) if x.size + 4 * (ratio is not None) > np.log2(CHANCE) else []
     for text, mask in sides:
         if np.array_equal(mask & case.known, wrong):
-            yield Hint("side", f"wrong only where {text}", f"a = n elsewhere ({np.sum(~wrong)} elements)", 0.0, 2)
+            there = "" if ratio is None else ", by the sign" if ratio == -1 else f", with ratio {ratio:.6g}"
+            yield Hint("side", f"wrong only where {text}{there}", "a = n elsewhere", 0.0, 0.85 if there else 2)
             return
     for axis, size in enumerate(x.shape):
         others = tuple(j for j in range(x.ndim) if j != axis)

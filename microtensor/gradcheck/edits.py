@@ -295,8 +295,8 @@ def insertions(place, names):
         return
     text = ast.unparse(node)
     inside = [name for name in names if name in text]
-    factors = [*names, *NUMBERS, *dict.fromkeys(size.format(name) for name in names for size in SIZES[:1]),
-               *dict.fromkeys(size.format(name) for name in inside for size in SIZES[1:])]
+    factors = [*names, *dict.fromkeys(size.format(name) for name in names for size in SIZES[:1]),
+               *dict.fromkeys(size.format(name) for name in inside for size in SIZES[1:]), *NUMBERS]
     for factor in factors:
         for form in ("({}) * {}", "({}) / {}"):
             yield "missing factor", expression(form.format(text, factor))

@@ -48,7 +48,9 @@ def find_faults(run, each_output=True, symmetric=0):
         faults += [Fault("dtype", name, f"the gradient of {name} is an array of integers, which cuts off fractions: "
                                         "make it of floats, as np.zeros_like of a float array does")
                    for name in run.subject.names if name in run.subject.integers]
-        faults += _numpy_backward_twice(run)
+        again = _numpy_backward_twice(run)
+        explained = {fault.name for fault in [*faults, *again] if fault.check in ("dtype", "repeat")}
+        faults = [fault for fault in faults if fault.check == "dtype" or fault.name not in explained] + again
     if each_output and len(run.subject.shapes) > 1:
         faults += _outputs_alone(run)
     if symmetric:

@@ -4,9 +4,8 @@ import copy
 
 from microtensor.core import Tensor
 from microtensor.gradcheck.check import check
+from microtensor.gradcheck.run import FAST
 from microtensor.gradcheck.subject import TensorFunction
-
-FAST = 2000     # with more parameters, fast mode is the default
 
 
 def check_module(model, loss, batch, *, fast_mode=None, **options):

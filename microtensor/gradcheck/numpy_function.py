@@ -11,8 +11,9 @@ from microtensor.gradcheck.subject import LegacyStream, Subject
 class NumpyFunction(Subject):
     """A pair (forward, backward) of plain NumPy functions; see ``check_function`` for what they take and return."""
 
-    def __init__(self, forward, backward, inputs, names=None, outputs=1):
+    def __init__(self, forward, backward, inputs, names=None, outputs=1, stages=()):
         self.forward, self.backward, self.count = forward, backward, outputs
+        self.stages, self.by_stage = list(stages), {}
         given = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
         names = list(names) if names is not None else [f"input{i}" for i in range(len(given))]
         if len(names) != len(given):
@@ -21,8 +22,8 @@ class NumpyFunction(Subject):
         self.inputs = []
         for x, name in zip(given, names, strict=True):
             array = np.asarray(x)
-            if array.dtype == np.float32:
-                self.notes.append(f"{name} was float32: checked in float64 at the same values")
+            if array.dtype.kind == "f" and array.dtype != np.float64:
+                self.notes.append(f"{name} was {array.dtype}: checked in float64 at the same values")
             self.inputs.append(np.array(array, np.float64) if array.dtype.kind == "f" else array)
         self.checked = [i for i, x in enumerate(self.inputs) if x.dtype.kind == "f"]
         if not self.checked:
@@ -106,6 +107,11 @@ class NumpyFunction(Subject):
     def gradients(self, upstreams, saved):
         """What backward returns for a list of upstream gradients: one array per point, of whatever shape it has."""
         result = self.backward(*upstreams, *saved) if self.takes_saved else self.backward(*upstreams)
+        if self.stages:
+            if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
+                raise TypeError("check_function: with stages= backward returns (gradients, by_stage), by_stage being a "
+                                "dictionary of the gradients of the stages' outputs by name")
+            result, self.by_stage = result
         if isinstance(result, dict):
             wrong = [*(name for name in self.names if name not in result),
                      *(name for name in result if name not in self.names and name not in self.others)]

@@ -231,9 +231,8 @@ def of_other_upstreams(case):
     for what, other in others.items():
         row = other.ravel() @ case.numeric_jacobian
         if case.equals(case.a, row.reshape(case.n.shape), where=None) is not None and np.any(case.a):
-            is_sum = case.x.ndim == 1 and what.startswith(("its sum", "its mean"))
-            yield Hint("sum" if is_sum else "other upstream", "it is the gradient for another upstream gradient: "
-                       f"{what} in place of g", "a = J' of another g", 0.0, 0.4)
+            yield Hint("other upstream", f"it is the gradient for another upstream gradient: {what} in place of g",
+                       "a = J' of another g", 0.0, 0.4)
             return
 
 

@@ -8,6 +8,7 @@ from microtensor.random import numpy_stream
 UNIT = 2.0**-53
 GUARD = 1e-7        # a PASS resolves this share of a gradient
 FULL = 4096         # up to this number of entries the whole Jacobian is compared
+FAST = 2000         # with more elements, check_function and check_module take fast mode by default
 SINGLES = 8         # elements of each input that fast mode compares one by one
 GRAINY = 30         # times the noise of fine moves: outputs of float32, rounded to decimals, of a solver that stops
 COARSE = 4e-9       # and at least so large, beside the outputs: less may be lost where large numbers cancel

@@ -152,7 +152,7 @@ def _disagreement(run, inputs, shapes=None):
         shapes: those that the outputs must have, or nothing is compared.
     """
     given = run.subject
-    subject = NumpyFunction(given.forward, given.backward, inputs, given.all_names, given.count)
+    subject = NumpyFunction(given.forward, given.backward, inputs, given.all_names, given.count, given.stages)
     subject.undifferentiated = set(given.undifferentiated)
     try:
         centre = subject.evaluate()
