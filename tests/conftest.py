@@ -1,5 +1,6 @@
 """Fixtures for all tests: one seed, printed when a test fails, for everything random."""
 
+import gc
 import importlib
 import os
 
@@ -34,3 +35,12 @@ def seed():
 def rng(seed):
     """A NumPy generator for inputs and upstream gradients."""
     return np.random.default_rng([seed, 99])
+
+
+@pytest.fixture
+def no_gc():
+    """The garbage collector off: what dies, dies by reference count alone."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

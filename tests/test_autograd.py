@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import functools
-import gc
 import sys
 import threading
 import tracemalloc
@@ -16,15 +15,6 @@ import microtensor as mt
 from microtensor import nn, optim
 from microtensor.autograd import Function, once_differentiable
 from microtensor.gradcheck import check_function
-
-
-@pytest.fixture
-def no_gc():
-    """The garbage collector off: what dies, dies by reference count alone."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def leaf(rng, *shape, dtype=mt.float64):

@@ -17,15 +17,6 @@ import microtensor as mt
 DEEP = 1_000_000
 
 
-@pytest.fixture
-def no_gc():
-    """The garbage collector off: what dies, dies by reference count alone."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
 def leaf(rng, *shape):
     return mt.tensor(np.asarray(rng.uniform(0.5, 2, shape)), requires_grad=True)
 

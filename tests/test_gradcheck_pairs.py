@@ -142,3 +142,14 @@ def test_mutants_are_caught_and_reported(pair):
         report = report_of(slip, edits=False)
         assert not report and not any("failed" in note for note in report.notes), (slip.text, report)
         assert all(slip.worth(hint) != "misleading" for hint in report.hints), (slip.text, report)
+
+
+def unlike(g, x, w):
+    return g @ (w * w + w.std()).T, x.T @ g
+
+
+def test_backward_that_only_calls_another_is_noted():
+    random = np.random.default_rng(0)
+    report = check_function(np.matmul, lambda g, x, w: unlike(g, x, w),
+                            [random.standard_normal((5, 3)), random.standard_normal((3, 7))], raise_exception=False)
+    assert "pass that function itself" in report.notes[-1], report

@@ -209,6 +209,8 @@ def check(subject, title, *, eps=None, atol=None, rtol=None, raise_exception=Tru
     """
     if eps is not None and not eps > 0:
         raise ValueError(f"gradcheck: eps must be above 0, got {eps}")
+    if precision is not None and not 0 < precision < 1:
+        raise ValueError(f"gradcheck: precision must be between 0 and 1, such as 1e-6, got {precision}")
     if elements is not None and elements < 1:
         raise ValueError(f"gradcheck: elements must be at least 1, got {elements}")
     unknown = set(zero_gradient) - set(subject.names)
@@ -288,7 +290,7 @@ def _is_right(run, report, backward):
     inputs = [x.copy() for x in subject.inputs]
     another = NumpyFunction(subject.forward, backward, inputs, subject.all_names, subject.count, subject.stages)
     return bool(check(another, "", fast_mode=run.fast_mode, elements=run.elements, zero_gradient=run.zero_gradient,
-                      raise_exception=False, seed=report.seed, wider=True))
+                      precision=run.precision or None, raise_exception=False, seed=report.seed, wider=True))
 
 
 def _repair(run, report):
@@ -297,7 +299,7 @@ def _repair(run, report):
     if any(found.differences is None for found in inputs) or \
             {fault.check for fault in report.faults} & {"repeat", "unchanged", "linear", "upstream"}:
         return
-    from microtensor.gradcheck.repair import find_repair  # on first use, as it reads sources
+    from microtensor.gradcheck.repair import calls_alone, find_repair  # on first use, as it reads sources
 
     try:
         report.repair = find_repair(run.subject, run.probes[:2], [found.differences for found in inputs],
@@ -307,6 +309,9 @@ def _repair(run, report):
         report.notes.append(f"the search for an edit failed with {type(error).__name__}: {error}; the verdict does not "
                             "depend on it, please report this")
         return
+    if report.repair is None and not report.hints and calls_alone(run.subject.backward):
+        report.notes.append("backward calls another function alone, whose source was not searched for an edit: pass "
+                            "that function itself")
     if report.repair is not None:       # it says all, and a hint may say another thing
         for found in inputs:
             found.hints = []

@@ -293,7 +293,10 @@ def second_look(run, k, found, ladder, place, ours, alpha, excess, size, state):
         run.bent.add((k, place))
         low, high, outside = distance_outside(run, ladder, ours, size)
         at = place_of(found.name, place)
-        p = int(np.argmax(outside)) if np.any(outside) else int(np.argmax(high - low))
+        width = high - low
+        if run.full and np.any(width[2:]):
+            width[:2] = 0           # of one output alone: its own slopes
+        p = int(np.argmax(outside)) if np.any(outside) else int(np.argmax(width))
         if np.any(outside):
             found.text.append(f"kink at {at}: its gradient{for_probe(run, p)} may be anything from {low[p]:.6g} to "
                               f"{high[p]:.6g}, and {ours[p]:.6g} is not")
@@ -302,8 +305,8 @@ def second_look(run, k, found, ladder, place, ours, alpha, excess, size, state):
             if any(beside(run, k, place, shift, size) == "wrong" for shift in (2.0**-9, -(2.0**-9))):
                 found.text.append(f"kink at {at}, but beside it the gradient is wrong too")
                 return "wrong"
-            found.text.append(f"kink at {at}: any value between {low[p]:.6g} and {high[p]:.6g} is a gradient; "
-                              "beside it both agree")
+            found.text.append(f"kink at {at}: any value between {low[p]:.6g} and {high[p]:.6g} is a gradient"
+                              f"{for_probe(run, p)}; beside it both agree")
         left, right, noise = one_sided(ladder)
         visible = 100 * noise + 1e-6 * np.fmax(np.abs(left), np.abs(right))
         run.kinks.append(Kink(k, place, np.abs(right - left) > visible))

@@ -16,7 +16,7 @@ it would repair:
     power       * for /, another exponent
     mask        another comparison
     places      another start, stop or step of a slice
-    extra term, missing term       a term of a sum left out; one of the variables added or subtracted
+    extra term, missing term       a term of a sum left out; a variable, or a product of two, added or subtracted
     extra factor, missing factor   a factor left out; one put in: a variable, a size, a number with a name
     derivative, mask               the derivative of an activation put in as a factor
     mean, variance, projection     the terms that normalisers have, put in
@@ -25,6 +25,7 @@ it would repair:
 import ast
 import copy
 from dataclasses import dataclass
+from itertools import combinations
 
 SIZES = ("len({0})", "{0}.shape[0]", "{0}.shape[1]", "{0}.shape[-1]", "{0}.size", "(len({0}) - 1)")
 REDUCTIONS = ("sum", "mean", "max", "cumsum", "var", "std", "flip", "norm")
@@ -153,7 +154,7 @@ def edits(function, names):
         names: of the variables, attributes and constants that may stand for another.
     """
     everywhere = [place for place in places(function) if not place.is_count]
-    for make in (structure, substitutes, insertions, normaliser_terms):
+    for make in (structure, substitutes, insertions, normaliser_terms, products, matrix_products):
         for place in everywhere:
             old, around = place.node, place.legible
             if not hasattr(old, "lineno"):
@@ -320,6 +321,24 @@ def normaliser_terms(place, names):
             for name in names if "{0}" in form else ("",):
                 for axis in ("0", "1", "-1"):
                     yield kind, expression(form.format(name, f"({ast.unparse(node)})", axis))
+
+
+def products(place, names, forms=("{0} * {1}",)):
+    """A term that is a product of two variables, as of a path that was forgotten, added to a whole value or a term."""
+    node = place.node
+    if isinstance(node, ast.expr) and not isinstance(node, (ast.Tuple, ast.Constant)) and is_read(node) and \
+            is_result(place):
+        text = ast.unparse(node)
+        for first, second in combinations(names, 2):
+            for form in forms:
+                for sign in "+-":
+                    yield "missing term", expression(f"({text}) {sign} {form.format(first, second)}")
+
+
+def matrix_products(place, names):
+    """The same of a matrix product."""
+    forms = ("{0} @ {1}", "{1} @ {0}", "{0} @ {1}.T", "{1} @ {0}.T", "{0}.T @ {1}", "{1}.T @ {0}")
+    yield from products(place, names, forms)
 
 
 def is_read(node):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from microtensor.gradcheck.case import Hint, allowed
-from microtensor.gradcheck.edits import edits, names_in
+from microtensor.gradcheck.edits import called, edits, names_in
 
 EDITS = 4000        # that are tried at most
 SECONDS = 3.0       # that all may take, estimated from one
@@ -157,6 +157,16 @@ def find_repair(subject, probes, numeric, tolerances, is_right):
         finally:
             subject.backward = given
     return None
+
+
+def calls_alone(backward):
+    """Whether all that a backward does is to return what one function gives, which is not NumPy's."""
+    try:
+        body = Source(backward).tree.body
+    except (OSError, TypeError, SyntaxError, StopIteration):
+        return False
+    only = body[0].value if len(body) == 1 and isinstance(body[0], ast.Return) else None
+    return isinstance(only, ast.Call) and not hasattr(np, called(only)) and not hasattr(np.ndarray, called(only))
 
 
 def fits(subject, probe, numeric, tolerances):

@@ -80,10 +80,13 @@ class InputReport:
         heading = f"{self.verdict} {self.name} {self.shape}: {self.wrong} of {self.checked} elements wrong"
         if not self.checked:
             return "\n  ".join([f"{self.verdict} {self.name} {self.shape}: nothing compared", *self.text])
-        ratio = f", ratio {self.analytic / self.numeric:.6f}" if self.numeric and not self else ""
-        worst = (f"{self.place}: yours {self.analytic:.10g}, numeric {self.numeric:.10g} +- {self.error:.0e}, "
-                 f"relative error {self.relative:.1e}{ratio}")
         hints = [f"-> {hint}" for hint in self.hints]
+        if self.gradient is not None and np.shape(self.gradient) != self.shape:
+            return "\n  ".join([heading, *self.text, *hints])
+        ratio = f", ratio {self.analytic / self.numeric:.6f}" if self.numeric and not self else ""
+        relative = f", relative error {self.relative:.1e}" if self.numeric else ""
+        worst = (f"{self.place}: yours {self.analytic:.10g}, numeric {self.numeric:.10g} +- {self.error:.0e}"
+                 f"{relative}{ratio}")
         resolution = [] if self else [f"smallest visible error {self.visible:.0e}"]
         return "\n  ".join([f"{heading}; worst {worst}", *self.text, *hints, *resolution])
 
