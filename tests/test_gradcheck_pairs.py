@@ -1,5 +1,6 @@
 """The second corpus: every pair is right, every slip of it is caught, and what a hint or an edit says is true."""
 
+import functools
 import sys
 from pathlib import Path
 
@@ -142,6 +143,18 @@ def test_mutants_are_caught_and_reported(pair):
         report = report_of(slip, edits=False)
         assert not report and not any("failed" in note for note in report.notes), (slip.text, report)
         assert all(slip.worth(hint) != "misleading" for hint in report.hints), (slip.text, report)
+
+
+def test_backward_without_a_source_is_checked_all_the_same():
+    class Product:
+        def __call__(self, g, x, w):
+            return g @ w.T, 2 * x.T @ g
+
+    random = np.random.default_rng(0)
+    inputs = [random.standard_normal((5, 3)), random.standard_normal((3, 7))]
+    for backward in (Product(), functools.partial(Product()), Product().__call__):
+        report = check_function(np.matmul, backward, inputs, raise_exception=False)
+        assert report.verdict == "FAIL" and not any("please report" in note for note in report.notes), report
 
 
 def unlike(g, x, w):

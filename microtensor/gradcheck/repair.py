@@ -22,7 +22,7 @@ from microtensor.gradcheck.case import Hint, allowed
 from microtensor.gradcheck.edits import called, edits, names_in
 
 EDITS = 4000        # that are tried at most
-SECONDS = 3.0       # that all may take, estimated from one
+SECONDS = 3.0       # that all may take
 
 
 @dataclass
@@ -51,7 +51,9 @@ class Source:
     def __init__(self, function):
         self.bound = getattr(function, "__self__", None)
         self.function = getattr(function, "__func__", function)
-        code = self.function.__code__
+        code = getattr(self.function, "__code__", None)
+        if code is None:
+            raise TypeError("an object that is called has no source of its own")
         if code.co_name == "<lambda>":
             self.first, self.tree = 1, lambda_in_file(code)
         else:
