@@ -302,17 +302,17 @@ def hidden(ladder):
     return np.fmax(unseen, np.where(stuck, smallest / (2 * chosen), 0))
 
 
-def one_sided(ladder, near=NEAR):
-    """Slopes of each output from the left and from the right, and their uncertainty: (m,), at a level."""
+def one_sided(ladder):
+    """Slopes of each output from the left and from the right, and their uncertainty: (m,), at h = 2^-20."""
     sides = []
     for sign in (-1, 1):
         slopes = []
-        for level in (near - 1, near):
+        for level in (NEAR - 1, NEAR):
             y, t = ladder.move(sign * ladder.h(level))
             slopes.append((y - ladder.centre) / t)
         sides.append((4 * slopes[1] - slopes[0]) / 3)           # extrapolated once
     noise = np.where(sides[0] == sides[1], 0, ladder.noise)     # as for an output that never moved
-    return *sides, 4 * noise / ladder.h(near)
+    return *sides, 4 * noise / ladder.h(NEAR)
 
 
 def open_interval(ladder):

@@ -17,6 +17,11 @@ CHAOTIC = 1e-2      # nor can those that do so under moves of 4e-6
 STEADY = 1e-3       # the share of itself that rounding may move a gradient by: more is a jump, and is not granted
 
 
+def two_probes(random, outputs):
+    """Two Gaussian upstream gradients (2, m), of so few digits that float32 holds them, and sums of two, exactly."""
+    return np.round(random.standard_normal((2, outputs)) * 2**16) / 2**16
+
+
 class Run:
     """One check of one subject.
 
@@ -65,8 +70,7 @@ class Run:
     def draw_probes(self):
         """Upstream gradients (P, m): two Gaussian ones, and where that is affordable one for each output."""
         outputs = self.centre.size
-        # So few digits that float32 holds them exactly, and sums of two as well.
-        gaussian = np.round(self.random.standard_normal((2, outputs)) * 2**16) / 2**16
+        gaussian = two_probes(self.random, outputs)
         if outputs == 1:
             gaussian[0] = 1     # of a loss the first gradient, which the report shows, is its own
         return np.vstack([gaussian, np.eye(outputs)]) if self.full else gaussian

@@ -15,7 +15,7 @@ import numpy as np
 from microtensor.gradcheck.difference import Ladder, hidden, output_noise
 from microtensor.gradcheck.hygiene import Fault, granted
 from microtensor.gradcheck.numpy_function import NumpyFunction
-from microtensor.gradcheck.run import GUARD, UNIT
+from microtensor.gradcheck.run import GUARD, UNIT, two_probes
 
 NEARLY = 1e-6       # elements that are smaller are moved away from 0
 
@@ -160,7 +160,7 @@ def _disagreement(run, inputs, shapes=None):
         return ""                   # outside of the function's domain
     if not np.all(np.isfinite(centre)) or centre.size == 0 or (shapes is not None and subject.shapes != shapes):
         return ""
-    probes = np.round(run.random.standard_normal((2, centre.size)) * 2**16) / 2**16
+    probes = two_probes(run.random, centre.size)
     try:
         gradients = subject.leave_out(subject.pull_back(probes))
     except Exception as error:
