@@ -34,10 +34,15 @@ def note_degenerate(subject):
             what = "all elements are equal"
         elif x.ndim > 1 and len(x) > 1 and x[0].size > 1 and np.all(x == x[:1]):
             what = "all rows are equal"
-        elif x.ndim == 2 and x.shape[0] == x.shape[1] > 1 and np.array_equal(x, x.T):
+        elif is_symmetric(x):
             what = "it is symmetric"
         if what is not None:
             subject.notes.append(f"of {name} {what}: a wrong gradient may be right there, so check random inputs too")
+
+
+def is_symmetric(x):
+    """Whether an array is a symmetric matrix, or several."""
+    return x.ndim > 1 and x.shape[-1] == x.shape[-2] > 1 and np.array_equal(x, x.swapaxes(-1, -2))
 
 
 def compare_forward(subject, reference):
@@ -108,8 +113,7 @@ def _layout(run):
 def _elsewhere(run):
     """One more point, where each element is another by up to a half; symmetric matrices stay what they are."""
     subject = run.subject
-    if any(x.ndim > 1 and x.shape[-1] == x.shape[-2] > 1 and np.array_equal(x, x.swapaxes(-1, -2))
-           for x in subject.points):
+    if any(is_symmetric(x) for x in subject.points):
         return []
     found = [_disagreement(run, _moved(run)) for _ in range(2)]
     if not all(found):              # one may lie at a kink
