@@ -683,3 +683,42 @@ def test_stages_that_do_not_fit_are_refused(rng):
         verdict_of(square, lambda g, x: (g * x, {"square": 2 * g}), x, stages=stages)
     with pytest.raises(ValueError, match="of stage square has shape"):
         verdict_of(forward, lambda g, x: (g * x, {"square": g[0]}), x, stages=stages)
+
+
+# -- agreement decided early ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", [mt.tanh, mt.relu, lambda x: mt.softmax(x, 1)], ids=["tanh", "relu", "softmax"])
+def test_right_gradient_takes_two_evaluations_for_each_element(function, seed):
+    mt.manual_seed(seed)
+    x = mt.randn(20, 20, dtype=mt.float64)
+    x = (x + 0.1 * mt.sign(x)).requires_grad_()         # away from the kink
+    calls = 0
+
+    def counted(x, factor=1.0):
+        nonlocal calls
+        calls += 1
+        y = function(x)
+        return y + (factor - 1) * y.detach()
+
+    assert mt.gradcheck(counted, x)
+    assert 2 * 400 < calls < 2.75 * 400
+    calls = 0
+    assert not mt.gradcheck(lambda x: counted(x, 1.5), x, raise_exception=False)
+    assert calls > 8 * 400                      # disagreement is never decided early
+
+
+@pytest.mark.parametrize("function, slope", [(np.tanh, lambda x: 1 - np.tanh(x) ** 2), (np.exp, np.exp),
+                                             (lambda x: np.maximum(x, 0), lambda x: 1.0 * (x > 0))],
+                         ids=["tanh", "exp", "relu"])
+def test_error_of_a_billionth_in_one_of_many_elements_fails(function, slope, rng):
+    x = rng.standard_normal((64, 64))
+    place = tuple(rng.integers(64, size=2))
+
+    def backward(g, x):
+        dx = g * slope(x)
+        dx[place] += 1e-9 * np.sqrt(np.mean(dx**2))
+        return dx
+
+    report = verdict_of(function, backward, x, fast_mode=False, edits=False)
+    assert report.verdict == "FAIL" and report.inputs[0].wrong == 1 and report.inputs[0].index == place, report

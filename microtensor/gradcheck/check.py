@@ -18,6 +18,7 @@ from microtensor.gradcheck import hygiene
 from microtensor.gradcheck.case import Case
 from microtensor.gradcheck.compare import check_input, check_ties
 from microtensor.gradcheck.diagnosis import common_hints, likeliest
+from microtensor.gradcheck.early import agree_early
 from microtensor.gradcheck.fast import project
 from microtensor.gradcheck.numpy_function import NumpyFunction
 from microtensor.gradcheck.report import GradcheckError, InputReport, Report
@@ -227,7 +228,7 @@ def check(subject, title, *, eps=None, atol=None, rtol=None, raise_exception=Tru
             report = Report(title, inputs, [], list(subject.notes), seed)
         else:
             run = Run(subject, centre, eps, atol, rtol, fast_mode, elements, zero_gradient, seed, precision)
-            inputs = [check_input(run, k) for k in range(len(subject.points))]
+            inputs = _check_inputs(run)
             check_ties(run, inputs)
             for k, found in enumerate(inputs):
                 if fast_mode and found and found.checked:
@@ -260,6 +261,16 @@ def _cannot_be_checked(centre, again, nondet_tol):
         return "NOISY", ("two evaluations at the same inputs differ: make the function deterministic, for example by "
                          "drawing from a new mt.Generator(0) inside it")
     return "", ""
+
+
+def _check_inputs(run):
+    """An InputReport for each point; if one is no success, all are as exact as it gets, for the diagnosis."""
+    early = [agree_early(run, k) for k in range(len(run.subject.points))]
+    inputs = [found or check_input(run, k) for k, found in enumerate(early)]
+    if not all(inputs):
+        run.kinks = [kink for kink in run.kinks if not early[kink.input]]       # they are found again
+        inputs = [check_input(run, k) if early[k] else found for k, found in enumerate(inputs)]
+    return inputs
 
 
 def _explain(run, report):
