@@ -685,6 +685,36 @@ def test_stages_that_do_not_fit_are_refused(rng):
         verdict_of(forward, lambda g, x: (g * x, {"square": g[0]}), x, stages=stages)
 
 
+def test_inputs_in_float32_are_tried_in_it(rng):
+    forward = lambda x: 1 / (1 + np.exp(-40 * x))       # noqa: E731
+    x = rng.uniform(-0.5, 0.5, (5, 3))
+    x[0, 0] = 3.0
+    overflows = lambda g, x: 40 * g * np.exp(40 * x) / (1 + np.exp(40 * x)) ** 2        # noqa: E731
+    assert faults_of(forward, overflows, x) == []
+    assert faults_of(forward, overflows, x.astype(np.float32)) == ["float32"]
+    assert faults_of(forward, lambda g, x: 40 * g * forward(x) * forward(-x), x.astype(np.float32)) == []
+
+
+def test_batch_norm_in_float32_passes_far_from_zero(rng):
+    """What rounding of the inputs does to a gradient is granted, 2^29 times that of float64."""
+    def forward(x):
+        return (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5)
+
+    def backward(g, x):
+        sigma = np.sqrt(x.var(0) + 1e-5)
+        x_hat = (x - x.mean(0)) / sigma
+        return (g - g.mean(0) - x_hat * (g * x_hat).mean(0)) / sigma
+
+    for mean in (0, 100, 1e4):
+        assert faults_of(forward, backward, (mean + rng.standard_normal((7, 3))).astype(np.float32)) == []
+
+
+def test_gradient_in_float32_is_noted(rng):
+    x = rng.standard_normal((5, 3))
+    report = verdict_of(lambda x: 3 * x, lambda g, x: (3 * g).astype(np.float32), x)
+    assert report and any("float32" in note for note in report.notes), report
+
+
 # -- agreement decided early ---------------------------------------------------------------------------------------
 
 

@@ -202,11 +202,11 @@ CERTAIN, VAGUE = 0.5, 1     # hints of a lower rank name a formula that nothing 
 
 def check(subject, title, *, eps=None, atol=None, rtol=None, raise_exception=True, nondet_tol=0.0, fast_mode=False,
           elements=None, zero_gradient=(), precision=None, seed=0, each_output=True, symmetric=0, edits=False,
-          wider=False, forward_reference=None):
+          wider=False, shuffled=False, forward_reference=None):
     """Check a Subject; the options are those of gradcheck and check_function. Points and state are left as they were.
 
     Args:
-        wider: whether to look at other points and layouts as well, if all is right; of a NumpyFunction.
+        wider, shuffled: whether to look at other points and layouts as well, if all is right; of a NumpyFunction.
     """
     if eps is not None and not eps > 0:
         raise ValueError(f"gradcheck: eps must be above 0, got {eps}")
@@ -239,7 +239,7 @@ def check(subject, title, *, eps=None, atol=None, rtol=None, raise_exception=Tru
             if wider:
                 note_degenerate(subject)
                 if run.derived and not faults and all(inputs):
-                    faults += find_wider_faults(run)
+                    faults += find_wider_faults(run, shuffled)
             report = Report(title, inputs, faults, list(subject.notes), seed)
             if not report:
                 _explain(run, report)
@@ -301,7 +301,8 @@ def _is_right(run, report, backward):
     inputs = [x.copy() for x in subject.inputs]
     another = NumpyFunction(subject.forward, backward, inputs, subject.all_names, subject.count, subject.stages)
     return bool(check(another, "", fast_mode=run.fast_mode, elements=run.elements, zero_gradient=run.zero_gradient,
-                      precision=run.precision or None, raise_exception=False, seed=report.seed, wider=True))
+                      precision=run.precision or None, raise_exception=False, seed=report.seed, wider=True,
+                      shuffled=True))
 
 
 def _repair(run, report):

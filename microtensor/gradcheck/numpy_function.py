@@ -19,12 +19,13 @@ class NumpyFunction(Subject):
         if len(names) != len(given):
             raise ValueError(f"check_function: {len(given)} inputs need as many names, got {len(names)}")
         self.all_names, self.notes = names, []
-        self.inputs = []
+        self.inputs, self.dtypes = [], []       # what is checked, and the dtypes that were given
         for x, name in zip(given, names, strict=True):
             array = np.asarray(x)
             if array.dtype.kind == "f" and array.dtype != np.float64:
                 self.notes.append(f"{name} was {array.dtype}: checked in float64 at the same values")
             self.inputs.append(np.array(array, np.float64) if array.dtype.kind == "f" else array)
+            self.dtypes.append(array.dtype)
         self.checked = [i for i, x in enumerate(self.inputs) if x.dtype.kind == "f"]
         if not self.checked:
             raise ValueError("check_function: no input is a float array, so there is no gradient to check")
@@ -35,6 +36,7 @@ class NumpyFunction(Subject):
         self.runs, self.takes_saved = 0, True
         self.shapes, self.undifferentiated = None, set()
         self.integers = set()       # names of inputs whose gradient came as integers
+        self.narrow = set()         # and in float32 or less, where they are float64
 
     def run(self):
         """The outputs, a list, and what backward is called with after the upstream gradients."""
@@ -92,7 +94,7 @@ class NumpyFunction(Subject):
         if not self.undifferentiated:
             return gradients
         kept = [k for k, i in enumerate(self.checked) if i not in self.undifferentiated]
-        for i in sorted(self.undifferentiated):
+        for i in sorted(self.undifferentiated & set(self.checked)):
             name = self.names[self.checked.index(i)]
             self.notes.append(f"backward returns None for {name}, so its gradient was not checked")
             self.others[name] = self.inputs[i]
@@ -140,6 +142,8 @@ class NumpyFunction(Subject):
                 raise TypeError(f"check_function: the gradient of {name} must be an array, not {type(d).__name__}")
             if isinstance(d, np.ndarray) and d.dtype.kind in "biu" and np.any(d):
                 self.integers.add(name)
+            if isinstance(d, np.ndarray) and d.dtype.kind == "f" and d.dtype.itemsize < self.inputs[i].dtype.itemsize:
+                self.narrow.add(name)
         return [np.zeros(self.inputs[i].shape) if found[i] is None else np.asarray(found[i]) for i in self.checked]
 
     def pull_back(self, upstreams):

@@ -22,6 +22,13 @@ def two_probes(random, outputs):
     return np.round(random.standard_normal((2, outputs)) * 2**16) / 2**16
 
 
+def at_other_places(random, x):
+    """An array with its numbers at other places; a sorted vector, such as times or knots, as it is."""
+    if x.ndim == 1 and np.all(np.diff(x) >= 0):
+        return x.copy()
+    return random.permuted(x.ravel()).reshape(x.shape)
+
+
 class Run:
     """One check of one subject.
 

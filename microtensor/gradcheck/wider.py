@@ -1,5 +1,6 @@
 """Checks of a pair in NumPy beyond the sampled point, which look where people's code breaks.
 
+    float32       inputs that were given in float32 give nearly the same gradient as in float64
     layout        Fortran order, and an upstream gradient with gaps, give the same gradient
     elsewhere     at another point, well away from the first, the gradient is right as well
     batch         and for a batch of one
@@ -12,18 +13,29 @@ import sys
 
 import numpy as np
 
-from microtensor.gradcheck.difference import Ladder, hidden, output_noise
+from microtensor.gradcheck.difference import Ladder, hidden, output_noise, rms
 from microtensor.gradcheck.hygiene import Fault, granted
 from microtensor.gradcheck.numpy_function import NumpyFunction
-from microtensor.gradcheck.run import GUARD, UNIT, two_probes
+from microtensor.gradcheck.run import GUARD, UNIT, at_other_places, two_probes
 
 NEARLY = 1e-6       # elements that are smaller are moved away from 0
+SINGLE = 2.0**-7    # the share of a gradient that may be lost in float32: 17 of its 24 bits
 
 
-def find_wider_faults(run):
-    """The faults of a NumpyFunction whose gradients are right at the sampled point."""
+def find_wider_faults(run, shuffled=False):
+    """The faults of a NumpyFunction whose gradients are right at the sampled point.
+
+    Args:
+        run: the Run.
+        shuffled: whether to look as well where each input's numbers are at other places, which may lie outside of what
+            a backward is meant for, such as boxes that overlap.
+    """
     _note_differences(run)
-    return _layout(run) + (_elsewhere(run) or _batch_of_one(run))
+    if run.subject.narrow:
+        names = ", ".join(name for name in run.subject.names if name in run.subject.narrow)
+        run.subject.notes.append(f"the gradient of {names} comes in float32, which keeps 7 digits of 16")
+    faults = _layout(run) + _single(run) + (_elsewhere(run, False) or _batch_of_one(run))
+    return faults or (_elsewhere(run, True) if shuffled else [])
 
 
 def note_degenerate(subject):
@@ -110,12 +122,41 @@ def _layout(run):
             if not np.all(np.abs(d - run.analytic[k][0]) <= granted(run, k))]
 
 
-def _elsewhere(run):
+def _single(run):
+    """In float32, where that was given: one rounding of an input is 2^29 times what alpha was measured for."""
+    subject = run.subject
+    if np.float32 not in subject.dtypes:
+        return []
+    given = subject.inputs
+    try:
+        subject.inputs = [x.astype(dtype) for x, dtype in zip(given, subject.dtypes, strict=True)]
+        outputs, saved = subject.run()
+        upstreams = [g.astype(y.dtype) for g, y in zip(subject.upstreams(run.probes[0]), outputs, strict=True)]
+        gradients = subject.gradients(upstreams, saved)
+    except Exception as error:
+        return [Fault("float32", "", f"with inputs in float32, as given, {_told(error)}")]
+    finally:
+        subject.inputs = given
+        subject.narrow.clear()
+    faults = []
+    for k, (name, d) in enumerate(zip(subject.names, gradients, strict=True)):
+        right = run.analytic[k][0]
+        room = SINGLE * np.fmax(np.abs(right), rms(right, axis=None)) + 2.0**29 * 64 * run.alpha[k][0]
+        off = ~(np.abs(d - right) <= room)
+        if np.any(off):
+            place = tuple(map(int, np.argwhere(off)[0]))
+            faults.append(Fault("float32", name, f"in float32, as it was given, the gradient of {name} is "
+                                f"{d[place]:.6g} at {list(place)}, and in float64 {right[place]:.6g}: something "
+                                "overflows, cancels, or is added that float32 cannot hold, such as an eps of 1e-12"))
+    return faults
+
+
+def _elsewhere(run, shuffled):
     """One more point, where each element is another by up to a half; symmetric matrices stay what they are."""
     subject = run.subject
     if any(is_symmetric(x) for x in subject.points):
         return []
-    found = [_disagreement(run, _moved(run)) for _ in range(2)]
+    found = [_disagreement(run, _moved(run, shuffled)) for _ in range(2)]
     if not all(found):              # one may lie at a kink
         return []
     return [Fault("elsewhere", "", f"at other inputs of the same shapes the gradient is wrong: {found[0]}; something "
@@ -134,11 +175,12 @@ def _batch_of_one(run):
     return [Fault("batch", "", f"for a batch of one the gradient is wrong: {found[0]}")] if all(found) else []
 
 
-def _moved(run):
-    """Other inputs, no element of which is nearly 0, where kinks are."""
+def _moved(run, shuffled=False):
+    """Other inputs: other numbers by up to a half, at other places if shuffled; none is nearly 0, where kinks are."""
     points = {id(x) for x in run.subject.points}
 
     def other(x):
+        x = at_other_places(run.random, x) if shuffled else x
         near = np.abs(x) < NEARLY
         scale = 1.0 if np.all(near) else np.sqrt(np.mean(x * x))
         away = np.where(near, 0.1 * scale * run.random.standard_normal(x.shape), 0)
