@@ -95,9 +95,12 @@ def test_search_leaves_inputs_prints_and_state_alone(capsys):
         x = x * 1.0
         return g * x
 
-    report = check_function(lambda x: x * x, backward, [x], raise_exception=False)
-    assert not report and np.array_equal(x, before)
-    assert capsys.readouterr().out.count("called") < 100
+    printed = []
+    for edits in (False, True):
+        report = check_function(lambda x: x * x, backward, [x], raise_exception=False, edits=edits)
+        assert not report and bool(report.repair) == edits and np.array_equal(x, before)
+        printed.append(capsys.readouterr().out.count("called"))
+    assert printed[0] == printed[1] > 0         # the search itself prints nothing
 
 
 def test_edit_that_leaves_a_kink_wrong_is_not_named():
@@ -166,3 +169,80 @@ def test_backward_that_only_calls_another_is_noted():
     report = check_function(np.matmul, lambda g, x, w: unlike(g, x, w),
                             [random.standard_normal((5, 3)), random.standard_normal((3, 7))], raise_exception=False)
     assert "pass that function itself" in report.notes[-1], report
+
+
+# -- hints that would fit by chance --------------------------------------------------------------------------------
+
+
+def keys_of(forward, backward, inputs):
+    report = check_function(forward, backward, inputs, raise_exception=False, edits=False)
+    assert not report
+    return [hint.key for hint in report.hints], report
+
+
+def test_ratio_is_no_side_where_all_else_is_zero(rng):
+    """Where the mask is 0 both gradients are, which says nothing: the count of its ones is what is missing."""
+    mask = (np.arange(35).reshape(5, 7) * 3 % 7 < 4).astype(int)
+    keys, report = keys_of(lambda x, mask: np.asarray((x * x * mask).sum() / mask.sum()),
+                           lambda g, x, mask: 2 * g * x * mask / mask.size, [rng.standard_normal((5, 7)), mask])
+    assert keys == ["size"], report
+
+
+def test_rows_that_are_masked_have_no_factor_of_their_own(rng):
+    real = np.array([1, 0, 1, 1, 0])[:, None]
+    keys, report = keys_of(lambda x, real: np.asarray((np.sin(x) * real).sum()) / 2.5,
+                           lambda g, x, real: g * np.cos(x) * real, [rng.standard_normal((5, 7)), real])
+    assert keys == ["factor"], report
+
+
+def test_one_use_of_each_element_is_no_overwritten_sum(rng):
+    """Of rows that are independent, the last alone contributes here by chance."""
+    x = np.abs(rng.standard_normal((5, 7))) + 1
+    x[:4] *= -1
+    keys, report = keys_of(lambda x: x.max(1), lambda g, x: g[:, None] * (x == np.abs(x).max(1, keepdims=True)), [x])
+    assert "overwritten" not in keys, report
+
+
+def test_rows_that_values_decide_are_not_named(rng):
+    """A row is wrong because its sum is above a bound; where the numbers are at other places, another is."""
+    x = rng.uniform(-1, 1, (7, 5))
+    x[3] = 1 + np.abs(x[3])
+    keys, report = keys_of(lambda x: x * np.where(x.sum(1, keepdims=True) > 3, 2.0, 1.0), lambda g, x: g, [x])
+    assert "lines" not in keys, report
+    gain = np.array([1, 1, 1, 2, 1, 1, 1])[:, None]
+    w = rng.standard_normal((5, 3))
+    keys, report = keys_of(lambda x: np.tanh(gain * (x @ w)), lambda g, x: (g * (1 - np.tanh(x @ w) ** 2)) @ w.T, [x])
+    assert keys == ["lines"] and "3 of axis 0" in report.hints[0].text, report
+
+
+def test_sum_over_an_axis_that_must_stay_is_named(rng):
+    x, w = rng.standard_normal((5, 7)), rng.standard_normal((7, 3))
+    keys, report = keys_of(lambda x, w: np.tanh(x @ w),
+                           lambda g, x, w: ((g * (1 - np.tanh(x @ w) ** 2)) @ w.T,
+                                            (x.T @ (g * (1 - np.tanh(x @ w) ** 2))).sum(0)), [x, w])
+    assert keys == ["axis"] and "axis 0" in report.hints[0].text, report
+
+
+def test_few_shifted_numbers_are_no_shift(rng):
+    """The last sum from the left is the first from the right: one column of three."""
+    keys, report = keys_of(lambda x: np.cumsum(x, 1), lambda g, x: np.cumsum(g, 1), [rng.standard_normal((7, 3))])
+    assert "shifted" not in keys, report
+
+
+def test_length_of_a_window_is_named(rng):
+    def forward(x):
+        return np.stack([x[:, t:t + 5].mean(1) for t in range(7)], 1)
+
+    def backward(g, x):
+        dx = np.zeros(x.shape)
+        for t in range(7):
+            dx[:, t:t + 5] += g[:, t:t + 1]
+        return dx
+
+    keys, report = keys_of(forward, backward, [rng.standard_normal((3, 11))])
+    assert keys == ["size"] and "window" in report.hints[0].text, report
+
+
+def test_ratio_of_a_count_names_both_readings(rng):
+    keys, report = keys_of(lambda x: x**2, lambda g, x: 2 * g * x * 1.25, [rng.standard_normal((3, 7))])
+    assert keys == ["factor"] and report.hints[0].others == ("ddof",), report

@@ -1,9 +1,11 @@
 """What a diagnosis is made from and what it says: a Case, one wrong gradient with all it may be made of, and Hints."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
+
+PLACES = ("lines", "side", "shifted", "flipped", "transposed")      # hints that name a place
 
 
 def allowed(tolerances, size):
@@ -21,6 +23,7 @@ class Hint:
         formula: what the gradient was found to be equal to.
         residual: the largest distance from that formula.
         rank: how special the formula is; the smallest is the likeliest.
+        others: the keys of what its text names besides, as in "the size of axis 0; or a constant factor is wrong".
     """
 
     key: str
@@ -28,9 +31,14 @@ class Hint:
     formula: str
     residual: float
     rank: float
+    others: tuple = field(default=(), kw_only=True)
 
     def __str__(self):
         return self.text
+
+    def is_like(self, other):
+        """Whether another hint says the same: of a place, also that it is the same one."""
+        return self.key == other.key and (self.key not in PLACES or self.text == other.text)
 
 
 class Case:
@@ -84,6 +92,14 @@ class Case:
         distance = np.abs(left - right)
         return float(np.max(distance)) if np.all(distance <= room) else None
 
+    def ratio(self):
+        """The constant a/n, or None if it is none."""
+        large = self.known & (np.abs(self.n) > 1e-3 * np.max(np.abs(self.n[self.known]), initial=0))
+        if not np.any(large):
+            return None
+        ratio = float(np.sum(self.a[large] * self.n[large]) / np.sum(self.n[large] ** 2))
+        return ratio if np.isfinite(ratio) and self.equals(self.a, ratio * self.n, ratio) is not None else None
+
     def lines(self, where):
         """If some elements are all there are at some places of an axis, these, such as "2 of axis 0"; else ""."""
         for axis, size in enumerate(where.shape if where.ndim > 1 else ()):
@@ -109,4 +125,12 @@ class Case:
                     named.setdefault(size, f"the size of axis {axis} of {name}" + (", the batch" if axis == 0 else ""))
             if array.size > 1:
                 named.setdefault(array.size, f"the number of elements of {name}")
+        for name, array in self.arrays.items():
+            if array.dtype.kind in "bi" and 1 < np.count_nonzero(array) < array.size:
+                named.setdefault(int(np.count_nonzero(array)), f"how many elements of {name} are not 0")
+        if self.x.ndim == self.y.ndim:
+            for axis, (size, left) in enumerate(zip(self.x.shape, self.y.shape, strict=True)):
+                if 1 < left < size - 1:
+                    named.setdefault(size - left + 1, f"the length of a window that leaves {left} of {size} places of "
+                                                      f"axis {axis}")
         return named

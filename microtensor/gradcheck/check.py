@@ -22,7 +22,7 @@ from microtensor.gradcheck.early import agree_early
 from microtensor.gradcheck.fast import project
 from microtensor.gradcheck.numpy_function import NumpyFunction
 from microtensor.gradcheck.report import GradcheckError, InputReport, Report
-from microtensor.gradcheck.run import FAST, Run
+from microtensor.gradcheck.run import FAST, Run, at_other_places
 from microtensor.gradcheck.stages import first_wrong_stage
 from microtensor.gradcheck.subject import TensorFunction
 from microtensor.gradcheck.wider import compare_forward, find_wider_faults, note_degenerate
@@ -274,25 +274,62 @@ def _check_inputs(run):
 
 
 def _explain(run, report):
-    """Add the hints to the inputs that failed."""
+    """Add the hints to the inputs that failed: the likeliest of those that hold at other inputs as well."""
+    here = _hints(run, report.inputs, report.faults, report.notes)
+    there = [None] * len(here)
+    for _ in range(3):
+        if any(hints and again is None for hints, again in zip(here, there, strict=True)):
+            there = [found if again is None else again
+                     for again, found in zip(there, _hints_elsewhere(run, report.faults), strict=True)]
+    for found, hints, again in zip(report.inputs, here, there, strict=True):
+        kept = hints if again is None else [hint for hint in hints if any(map(hint.is_like, again))]
+        found.hints = likeliest(found.hints + kept)
+    if any(hint.rank < CERTAIN for hint in report.hints):       # mostly, one slip made all of them wrong
+        for found in report.inputs:
+            found.hints = [hint for hint in found.hints if hint.rank < VAGUE]
+
+
+def _hints(run, inputs, faults, notes):
+    """For each input of a Run all hints that explain its gradient; notes get what went wrong on the way."""
     subject = run.subject
     arrays = dict(zip(subject.names, subject.points, strict=True)) | subject.others
-    for k, (found, ours) in enumerate(zip(report.inputs, run.analytic, strict=True)):
-        checks = {fault.check for fault in report.faults if fault.name in (found.name, "")}
+    every = [[] for _ in inputs]
+    for k, (found, ours) in enumerate(zip(inputs, run.analytic, strict=True)):
+        checks = {fault.check for fault in faults if fault.name in (found.name, "")}
         if found.gradient is not None and (found.verdict == "FAIL" or checks):
             cases = []
             for probe in range(2):
-                others = {other.name: other.differences[probe] for other in report.inputs
+                others = {other.name: other.differences[probe] for other in inputs
                           if other is not found and other.differences is not None}
                 cases.append(Case(found, probe, ours[probe], arrays, subject.split(run.centre),
                                   subject.split(run.probes[probe]), ours[2:] if run.full else None, checks, others))
                 for _, place in (bent for bent in run.bent if bent[0] == k):
                     cases[-1].forget(place)     # at a kink the difference is no gradient: no ratio to it says anything
-            found.hints = likeliest(found.hints + common_hints(cases))
-            report.notes += cases[0].troubles
-    if any(hint.rank < CERTAIN for hint in report.hints):       # mostly, one slip made all of them wrong
-        for found in report.inputs:
-            found.hints = [hint for hint in found.hints if hint.rank < VAGUE]
+            every[k] = common_hints(cases)
+            notes += cases[0].troubles
+    return every
+
+
+def _hints_elsewhere(run, faults):
+    """The hints where all numbers of each input lie at other places of it; None for an input that is not wrong there.
+
+    A row, a sign or a mask that explains an error by chance, or that values decide, does not do so a second time.
+    """
+    subject = run.subject
+    unknown = [None] * len(subject.points)
+    if run.fast_mode or not run.derived:
+        return unknown
+    try:
+        with subject.unchanged():
+            for point in subject.points:
+                point[...] = at_other_places(run.random, point)
+            centre = subject.evaluate()
+            again = Run(subject, centre, None, None, None, False, run.elements, run.zero_gradient, 1, run.precision)
+            inputs = [check_input(again, k) for k in range(len(subject.points))]
+            return [hints if found.verdict == "FAIL" else None
+                    for found, hints in zip(inputs, _hints(again, inputs, faults, []), strict=True)]
+    except Exception:
+        return unknown              # outside of the function's domain
 
 
 def _is_right(run, report, backward):

@@ -12,6 +12,7 @@ import numpy as np
 
 from microtensor.gradcheck.case import Hint
 from microtensor.gradcheck.relations import (
+    axes_in_words,
     is_diagonal,
     of_axes,
     of_jacobian,
@@ -21,6 +22,7 @@ from microtensor.gradcheck.relations import (
     of_precision,
     of_scales,
     of_terms,
+    subsets,
 )
 
 
@@ -68,10 +70,13 @@ def of_shape(case):
     if a.ndim == n.ndim and a.shape == shape[::-1] and case.equals(a.T, n) is not None:
         yield Hint("transposed", "it is transposed: a layout mistake, such as g'x for x'g", "a = n'", 0.0, 0)
         return
-    if a.size == 1 and n.size > 1:
-        total = np.nansum(n)
-        if abs(a.ravel()[0] - total) <= 1e-8 * np.nansum(np.abs(n)):
-            yield Hint("axis", "everything was summed into one number: a reduction lacks its axis", "a = sum n", 0.0, 0)
+    for axes in subsets(n.ndim)[::-1]:
+        total, sizes = (np.nansum(z, axes, keepdims=True) for z in (n, np.abs(n)))
+        if np.squeeze(a).shape == np.squeeze(total).shape and total.size < n.size and \
+                np.all(np.abs(a.reshape(total.shape) - total) <= 1e-8 * sizes):
+            yield Hint("axis", "everything was summed into one number: a reduction lacks its axis" if a.size == 1 else
+                       f"it is summed over {axes_in_words(axes, n.ndim)} of {case.name}, which must stay", "a = sum n",
+                       0.0, 0)
             return
     extra = a.ndim - n.ndim
     axes = tuple(range(extra)) + tuple(extra + i for i, size in enumerate(shape) if size == 1 < a.shape[extra + i]) \
@@ -80,7 +85,8 @@ def of_shape(case):
         yield Hint("unreduced", f"it is not summed over axes {axes}, along which {case.name} was broadcast",
                    "sum(a, axes) = n", 0.0, 0)
         return
-    if a.shape == case.y.shape and a.size < n.size:
+    reduced = {np.squeeze(case.x.sum(axes)).shape for axes in subsets(n.ndim)}
+    if a.shape == case.y.shape and a.size < n.size and np.squeeze(a).shape in reduced:
         yield Hint("unexpanded", "it has the output's shape: repeat it along the axis that was reduced, or keep that "
                                  "axis with keepdims", "shape(a) = shape(y)", 0.0, 1)
         return
@@ -128,16 +134,7 @@ def _pull(case, upstream):
     return (row @ case.numeric_jacobian).reshape(case.n.shape)
 
 
-def ratio_of(case):
-    """The constant a/n and its spread, or None."""
-    large = case.known & (np.abs(case.n) > 1e-3 * np.max(np.abs(case.n[case.known]), initial=0))
-    if not np.any(large):
-        return None
-    ratio = float(np.sum(case.a[large] * case.n[large]) / np.sum(case.n[large] ** 2))
-    return ratio if np.isfinite(ratio) and case.equals(case.a, ratio * case.n, ratio) is not None else None
-
-
-CHANCE = 1000       # so many patterns of right and wrong elements, or more, make it no chance that one fits a condition
+CHANCE = 100        # a pattern of right and wrong elements is no chance if so many are as likely, and it is seen twice
 
 # Factors that have a name of their own.
 CONSTANTS = {"ln 2": np.log(2), "pi": np.pi, "2 pi": 2 * np.pi, "the root of 2": np.sqrt(2), "the root of 2 pi":
@@ -147,7 +144,7 @@ CONSTANTS = {"ln 2": np.log(2), "pi": np.pi, "2 pi": 2 * np.pi, "the root of 2":
 
 def of_ratio(case):
     """a = r n with one r everywhere."""
-    r = ratio_of(case)
+    r = case.ratio()
     if r is None or abs(r - 1) < 1e-5:
         return
     residual = case.equals(case.a, r * case.n, r)
@@ -162,9 +159,10 @@ def of_ratio(case):
         found = [Hint(key, text, formula, residual, 0.3) for key, value, text in named_ratios(case) if is_near(value)]
         if found:
             first = found[0]
-            others = [hint.text for hint in found[1:] if hint.key != first.key]
-            more = f"; or {others[0]}" if others else ""
-            yield Hint(first.key, f"ratio {r:.6g} everywhere: {first.text}{more}", formula, residual, first.rank)
+            other = next((hint for hint in found[1:] if hint.key != first.key), None)
+            more = f"; or {other.text}" if other else ""
+            yield Hint(first.key, f"ratio {r:.6g} everywhere: {first.text}{more}", formula, residual, first.rank,
+                       others=(other.key,) if other else ())
         elif case.n.size > 1:
             yield Hint("factor", f"ratio {r:.6g} everywhere: a constant factor is wrong", formula, residual, 3)
 
@@ -206,6 +204,11 @@ def named_ratios(case):
     for number in (1.5, 3, 4, 5, 6, 8, 10, 100):
         yield "factor", number, f"{number}: a constant factor is wrong"
         yield "factor", 1 / number, f"1/{number}: a constant factor is wrong"
+    for count in range(3, 13):
+        yield "factor", count / (count - 1), f"{count}/{count - 1}: a constant factor is wrong"
+        yield "ddof", count / (count - 1), f"N/(N-1) of a sum over N = {count}"
+        yield "factor", (count - 1) / count, f"{count - 1}/{count}: a constant factor is wrong"
+        yield "ddof", (count - 1) / count, f"(N-1)/N of a sum over N = {count}"
 
 
 def _constant(values, where):
@@ -245,8 +248,11 @@ def of_slices(case):
         upstream = [np.zeros(g.shape) for g in case.upstream]
         at = (slice(None),) * axis + (j,) if axis is not None else Ellipsis
         upstream[number][at] = case.upstream[number][at]
-        residual = case.equals(case.a, _pull(case, upstream))
-        if residual is not None and np.any(case.a):
+        part = _pull(case, upstream)
+        residual = case.equals(case.a, part)
+        # Other slices use what this one uses: else each element has but one use, and no sum was overwritten.
+        used = np.any(np.abs(case.n - part)[case.known & (case.a != 0)] > 1e-9 * np.max(np.abs(case.n[case.known])))
+        if residual is not None and used:
             yield Hint("overwritten", f"only {what} contributes: gradients of several uses must be added with +=, not "
                                       "=", "a = part of the sum", residual, 0)
             return
@@ -310,7 +316,7 @@ def of_normalisation(case):
     ratio = a / n
     spread = np.ptp(ratio, axis=0)
     if np.all(spread <= 1e-5 * np.abs(ratio).max(0)) and np.ptp(ratio) > 100 * np.max(spread) \
-            and ratio_of(case) is None:
+            and case.ratio() is None:
         yield Hint("column", "the ratio is constant down each column and differs between columns: a factor of each "
                              "column is wrong, such as gamma, or eps inside and outside of the root",
                    "a = n r_column", 0.0, 0.5)
@@ -365,7 +371,7 @@ def of_derivative(case):
 
 def of_powers(case):
     """a = n z^k for another array z."""
-    if ratio_of(case) is not None:
+    if case.ratio() is not None:
         return
     arrays = {name: z for name, z in case.arrays.items() if z.dtype.kind == "f" and z.size > 1}
     arrays["the output"] = case.y
@@ -402,8 +408,8 @@ def of_masks(case):
         yield Hint("lines", f"0 all over {whole}, which should have a gradient: a loop ends too early, or a path is "
                             "missing there", "a = n or 0", 0.0, 0.8)
         return
-    where = next((f", those where {text}" for text, mask in _sides(case)
-                  if np.array_equal(mask & case.known, wrong)), "")
+    side = _side_of(case)
+    where = f", those where {side}" if side else ""
     yield Hint("mask", f"the mask is wrong: {' and '.join(counts)}{where}", "a = n or 0", 0.0, 0.8)
 
 
@@ -428,6 +434,19 @@ def _sides(case):
     if label is not None:
         yield "the label is", label
         yield "the label is not", ~label
+
+
+def _side_of(case, combined=False):
+    """The part of the input, in words, where it is wrong and nowhere else, if that is no chance; else "".
+
+    Of so many elements, so many may be wrong in C(size, wrong) ways; each part that is tried fits one of them.
+    """
+    sides = list(_sides(case))
+    if combined:
+        sides = [(f"{first} and {second}", p & q) for (first, p), (second, q) in combinations(sides, 2)]
+    if comb(case.x.size, int(np.sum(case.wrong))) < CHANCE * len(sides):
+        return ""
+    return next((text for text, mask in sides if np.array_equal(mask & case.known, case.wrong)), "")
 
 
 def _labels(case):
@@ -523,27 +542,23 @@ def of_sides(case):
             yield Hint("sides", f"ratio {negative:.6g} where x < 0 and {positive:.6g} where x > 0{swapped}",
                        "a = n r(sign x)", 0.0, 0.7)
         return
-    if wrong.all() or np.sum(wrong) < 1 or x.size < 4:
+    if wrong.all() or np.sum(wrong) < 1 or x.size < 4 or case.ratio() is not None:
         return
-    with np.errstate(all="ignore"):
-        ratio = _constant(np.round(case.a / case.n, 8), wrong)
-    # A ratio that is the same at all wrong elements is as unlikely as a pattern of more elements.
-    sides = list(_sides(case)) if x.size + 4 * (ratio is not None) > np.log2(CHANCE) else []
-    for text, mask in sides:
-        if np.array_equal(mask & case.known, wrong):
-            there = "" if ratio is None else ", by the sign" if ratio == -1 else f", with ratio {ratio:.6g}"
-            yield Hint("side", f"wrong only where {text}{there}", "a = n elsewhere", 0.0, 0.85 if there else 2)
-            return
+    side = _side_of(case)
+    if side:
+        with np.errstate(all="ignore"):
+            ratio = _constant(np.round(case.a / case.n, 8), wrong)
+        there = "" if ratio is None else ", by the sign" if ratio == -1 else f", with ratio {ratio:.6g}"
+        yield Hint("side", f"wrong only where {side}{there}", "a = n elsewhere", 0.0, 0.85 if there else 2)
     for axis, size in enumerate(x.shape):
         others = tuple(j for j in range(x.ndim) if j != axis)
         lines = np.flatnonzero(wrong.any(others) if others else wrong)
         chance = comb(size, len(lines)) * (len(lines) / size) ** np.sum(wrong)
-        if len(lines) < size and len(lines) <= 2 and size > 2 and (
-                np.sum(wrong) <= 2 or chance < 1 / CHANCE or case.lines(wrong)):
+        if len(lines) <= min(2, size / 2) and (
+                np.sum(wrong) == 1 or chance < 1 / CHANCE or case.lines(wrong)):
             numbers = ", ".join(map(str, lines))
             yield Hint("lines", f"wrong only at {numbers} of axis {axis}", "a = n elsewhere", 0.0, 2.5)
             return
-    for (first, p), (second, q) in combinations(sides, 2):
-        if np.array_equal(p & q & case.known, wrong):
-            yield Hint("side", f"wrong only where {first} and {second}", "a = n elsewhere", 0.0, 2.2)
-            return
+    both = _side_of(case, combined=True)
+    if both:
+        yield Hint("side", f"wrong only where {both}", "a = n elsewhere", 0.0, 2.2)

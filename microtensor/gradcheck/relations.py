@@ -141,13 +141,14 @@ def of_axes(case):
 
 def of_scales(case):
     """One factor for each row, column or channel."""
-    if case.x.ndim < 2 or not np.all(case.known):
+    if case.x.ndim < 2 or not np.all(case.known) or case.ratio() is not None:
         return
     large = np.abs(case.n) > 1e-3 * np.max(np.abs(case.n))
     for axes in subsets(case.x.ndim)[:-1]:
         rest = tuple(axis for axis in range(case.x.ndim) if axis not in axes)
         lines = int(np.prod([case.x.shape[axis] for axis in axes]))
-        if case.x.size - lines < SPARE or case.x.size // lines < 2:
+        used = np.sum(large.any(rest))              # what is 0 tells of no factor
+        if np.sum(large) - used < SPARE or case.x.size // lines < 2:
             continue
         n = np.where(large, case.n, 0)
         ratio = np.sum(case.a * n, rest, keepdims=True) / np.fmax(np.sum(n * n, rest, keepdims=True), 1e-300)
@@ -189,7 +190,7 @@ def of_places(case):
             yield Hint("flipped", f"right numbers in reversed order along axis {axis}", "a = flip(n)", 0.0, 0)
             return
         for step in (1, -1, 2, -2):
-            if n.shape[axis] < 3 or abs(step) >= n.shape[axis]:
+            if 2 * abs(step) >= n.shape[axis]:          # most of them are compared
                 continue
             rolled = np.roll(n, step, axis)
             edge = [slice(None)] * n.ndim

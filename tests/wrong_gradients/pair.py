@@ -99,6 +99,7 @@ class Slip:
     def worth(self, hint):
         """What one of its hints is worth: "right", "helpful" or "misleading".
 
+        A hint that names two causes, "the size of axis 0; or a constant factor", is helpful if it is the second.
         A repair misleads if the gradients are wrong with it for other inputs; it is right if it edits a line that is
         wrong, and helpful elsewhere.
         """
@@ -108,7 +109,9 @@ class Slip:
             if not check_function(forward, repaired, inputs, names=names, raise_exception=False, edits=False):
                 return "misleading"
             return "right" if hint.line in self.lines else "helpful"
-        return "right" if hint.key in self.right else "helpful" if hint.key in self.helpful else "misleading"
+        if hint.key in self.right:
+            return "right"
+        return "helpful" if {hint.key, *hint.others} & (self.right | self.helpful) else "misleading"
 
 
 @dataclass
