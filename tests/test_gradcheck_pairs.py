@@ -223,6 +223,13 @@ def test_sum_over_an_axis_that_must_stay_is_named(rng):
     assert keys == ["axis"] and "axis 0" in report.hints[0].text, report
 
 
+def test_gradient_of_a_mean_that_is_not_repeated_is_no_sum(rng):
+    """g is the sum of g/n, too."""
+    for backward in (lambda g, x: g, lambda g, x: g / 7):
+        keys, report = keys_of(lambda x: x.mean(1), backward, [rng.standard_normal((5, 7))])
+        assert keys == ["unexpanded"], report
+
+
 def test_few_shifted_numbers_are_no_shift(rng):
     """The last sum from the left is the first from the right: one column of three."""
     keys, report = keys_of(lambda x: np.cumsum(x, 1), lambda g, x: np.cumsum(g, 1), [rng.standard_normal((7, 3))])

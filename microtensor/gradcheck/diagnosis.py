@@ -72,6 +72,8 @@ def of_shape(case):
         return
     for axes in subsets(n.ndim)[::-1]:
         total, sizes = (np.nansum(z, axes, keepdims=True) for z in (n, np.abs(n)))
+        if np.nanmax(np.ptp(n, axes)) <= 1e-9 * np.nanmax(np.abs(n)):
+            continue            # all the same there: as for a mean, whose gradient was divided, and is not repeated
         if np.squeeze(a).shape == np.squeeze(total).shape and total.size < n.size and \
                 np.all(np.abs(a.reshape(total.shape) - total) <= 1e-8 * sizes):
             yield Hint("axis", "everything was summed into one number: a reduction lacks its axis" if a.size == 1 else
@@ -134,7 +136,8 @@ def _pull(case, upstream):
     return (row @ case.numeric_jacobian).reshape(case.n.shape)
 
 
-CHANCE = 100        # a pattern of right and wrong elements is no chance if so many are as likely, and it is seen twice
+CHANCE = 100        # that wrong elements all lie on a line or two is no chance if it is less likely than 1 in so many
+FEW = 10            # one of fewer patterns of right and wrong elements fits some condition even twice
 
 # Factors that have a name of their own.
 CONSTANTS = {"ln 2": np.log(2), "pi": np.pi, "2 pi": 2 * np.pi, "the root of 2": np.sqrt(2), "the root of 2 pi":
@@ -439,12 +442,12 @@ def _sides(case):
 def _side_of(case, combined=False):
     """The part of the input, in words, where it is wrong and nowhere else, if that is no chance; else "".
 
-    Of so many elements, so many may be wrong in C(size, wrong) ways; each part that is tried fits one of them.
+    Of so many elements, so many may be wrong in C(size, wrong) ways, and a part fits one of them, here and elsewhere.
     """
     sides = list(_sides(case))
     if combined:
         sides = [(f"{first} and {second}", p & q) for (first, p), (second, q) in combinations(sides, 2)]
-    if comb(case.x.size, int(np.sum(case.wrong))) < CHANCE * len(sides):
+    if comb(case.x.size, int(np.sum(case.wrong))) < FEW:
         return ""
     return next((text for text, mask in sides if np.array_equal(mask & case.known, case.wrong)), "")
 
