@@ -227,6 +227,19 @@ def test_loss_with_exact_hits_is_at_a_kink(rng):
     assert report.verdict == "KINK", report
 
 
+def test_kinks_that_are_not_told_one_by_one_are_counted(rng):
+    x = rng.standard_normal((5, 7))
+    x[:, 0] = x[:, 3] = 0
+    report = verdict_of(lambda x: np.maximum(x, 0), lambda g, x: g * (x > 0), x)
+    assert report.verdict == "KINK" and report.inputs[0].text[-1].startswith("and 2 more elements at kinks"), report
+
+
+@pytest.mark.parametrize("names", [True, "x"])
+def test_zero_gradient_takes_names_in_a_list(names, rng):
+    with pytest.raises(TypeError, match=r"a list of names, such as \['x'\]"):
+        verdict_of(np.tanh, lambda g, x: g, rng.standard_normal(3), names=["x"], zero_gradient=names)
+
+
 def test_text_of_a_kink_names_the_upstream_that_fails(rng):
     """The gradient of one output is too steep: its own slopes are printed."""
     w, x = rng.standard_normal((3, 7)), np.zeros((1, 3))

@@ -202,11 +202,12 @@ CERTAIN, VAGUE = 0.5, 1     # hints of a lower rank name a formula that nothing 
 
 def check(subject, title, *, eps=None, atol=None, rtol=None, raise_exception=True, nondet_tol=0.0, fast_mode=False,
           elements=None, zero_gradient=(), precision=None, seed=0, each_output=True, symmetric=0, edits=False,
-          wider=False, shuffled=False, forward_reference=None):
+          wider=False, shuffled=False, forward_reference=None, early=True):
     """Check a Subject; the options are those of gradcheck and check_function. Points and state are left as they were.
 
     Args:
         wider, shuffled: whether to look at other points and layouts as well, if all is right; of a NumpyFunction.
+        early: whether agreement may be decided with two evaluations for each element; the ledger measures all.
     """
     if eps is not None and not eps > 0:
         raise ValueError(f"gradcheck: eps must be above 0, got {eps}")
@@ -214,6 +215,9 @@ def check(subject, title, *, eps=None, atol=None, rtol=None, raise_exception=Tru
         raise ValueError(f"gradcheck: precision must be between 0 and 1, such as 1e-6, got {precision}")
     if elements is not None and elements < 1:
         raise ValueError(f"gradcheck: elements must be at least 1, got {elements}")
+    if isinstance(zero_gradient, (str, bool)):
+        raise TypeError(f"gradcheck: zero_gradient takes a list of names, such as [{subject.names[0]!r}], got "
+                        f"{zero_gradient!r}")
     unknown = set(zero_gradient) - set(subject.names)
     if unknown:
         raise ValueError(f"gradcheck: zero_gradient names {sorted(unknown)[0]!r}; the inputs are "
@@ -228,7 +232,7 @@ def check(subject, title, *, eps=None, atol=None, rtol=None, raise_exception=Tru
             report = Report(title, inputs, [], list(subject.notes), seed)
         else:
             run = Run(subject, centre, eps, atol, rtol, fast_mode, elements, zero_gradient, seed, precision)
-            inputs = _check_inputs(run)
+            inputs = _check_inputs(run, early)
             check_ties(run, inputs)
             for k, found in enumerate(inputs):
                 if fast_mode and found and found.checked:
@@ -263,9 +267,9 @@ def _cannot_be_checked(centre, again, nondet_tol):
     return "", ""
 
 
-def _check_inputs(run):
+def _check_inputs(run, early):
     """An InputReport for each point; if one is no success, all are as exact as it gets, for the diagnosis."""
-    early = [agree_early(run, k) for k in range(len(run.subject.points))]
+    early = [agree_early(run, k) if early else None for k in range(len(run.subject.points))]
     inputs = [found or check_input(run, k) for k, found in enumerate(early)]
     if not all(inputs):
         run.kinks = [kink for kink in run.kinks if not early[kink.input]]       # they are found again

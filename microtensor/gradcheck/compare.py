@@ -103,6 +103,9 @@ def compare(run, k, found, places):
         for j in np.flatnonzero(np.any((excess > 1) | (resolution > GUARD), axis=0)):
             state[j] = second_look(run, k, found, ladders[j], places[j], ours[:, j], alpha[:, j], excess[:, j],
                                    size[:, 0], state[j])
+        if np.sum(state == "kink") > FEW:
+            found.text.append(f"and {np.sum(state == 'kink') - FEW} more elements at kinks, which any value between "
+                              "their slopes fits; beside these nothing was compared")
         if not zero:
             if not (run.rough or run.grain):
                 look_beside(run, k, places, state, (tolerance - 16 * alpha) / scale, size)
