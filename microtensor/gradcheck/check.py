@@ -269,11 +269,11 @@ def _cannot_be_checked(centre, again, nondet_tol):
 
 def _check_inputs(run, early):
     """An InputReport for each point; if one is no success, all are as exact as it gets, for the diagnosis."""
-    early = [agree_early(run, k) if early else None for k in range(len(run.subject.points))]
-    inputs = [found or check_input(run, k) for k, found in enumerate(early)]
+    agreed = [agree_early(run, k) if early else None for k in range(len(run.subject.points))]
+    inputs = [found or check_input(run, k) for k, found in enumerate(agreed)]
     if not all(inputs):
-        run.kinks = [kink for kink in run.kinks if not early[kink.input]]       # they are found again
-        inputs = [check_input(run, k) if early[k] else found for k, found in enumerate(inputs)]
+        run.kinks = [kink for kink in run.kinks if not agreed[kink.input]]      # they are found again
+        inputs = [check_input(run, k) if agreed[k] else found for k, found in enumerate(inputs)]
     return inputs
 
 
@@ -282,7 +282,9 @@ def _explain(run, report):
     here = _hints(run, report.inputs, report.faults, report.notes)
     there = [None] * len(here)
     for _ in range(3):
-        if any(hints and again is None for hints, again in zip(here, there, strict=True)):
+        # Hints of faults alone, where no number is wrong, need no second look.
+        if any(hints and again is None and found.verdict == "FAIL"
+               for hints, again, found in zip(here, there, report.inputs, strict=True)):
             there = [found if again is None else again
                      for again, found in zip(there, _hints_elsewhere(run, report.faults), strict=True)]
     for found, hints, again in zip(report.inputs, here, there, strict=True):

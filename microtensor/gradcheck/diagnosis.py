@@ -137,7 +137,7 @@ def _pull(case, upstream):
 
 
 CHANCE = 100        # that wrong elements all lie on a line or two is no chance if it is less likely than 1 in so many
-FEW = 10            # one of fewer patterns of right and wrong elements fits some condition even twice
+PATTERNS = 10       # one of fewer patterns of right and wrong elements fits some condition even twice
 
 # Factors that have a name of their own.
 CONSTANTS = {"ln 2": np.log(2), "pi": np.pi, "2 pi": 2 * np.pi, "the root of 2": np.sqrt(2), "the root of 2 pi":
@@ -447,7 +447,7 @@ def _side_of(case, combined=False):
     sides = list(_sides(case))
     if combined:
         sides = [(f"{first} and {second}", p & q) for (first, p), (second, q) in combinations(sides, 2)]
-    if comb(case.x.size, int(np.sum(case.wrong))) < FEW:
+    if comb(case.x.size, int(np.sum(case.wrong))) < PATTERNS:
         return ""
     return next((text for text, mask in sides if np.array_equal(mask & case.known, case.wrong)), "")
 

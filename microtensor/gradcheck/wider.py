@@ -99,23 +99,30 @@ def _note_differences(run):
                                  "checked is not a derivation")
 
 
+def _gradients(run, inputs, upstream):
+    """The first gradients for the same inputs in another form, and for upstream(g, y) in place of each g."""
+    subject, given = run.subject, run.subject.inputs
+    try:
+        subject.inputs = inputs
+        outputs, saved = subject.run()
+        return subject.gradients(list(map(upstream, subject.upstreams(run.probes[0]), outputs)), saved)
+    finally:
+        subject.inputs = given
+
+
 def _layout(run):
     """Fortran-ordered inputs, and upstream gradients that lie in memory with gaps."""
     subject = run.subject
-    given = subject.inputs
+
+    def with_gaps(g, _):
+        wide = np.full((*g.shape, 2), np.nan)
+        wide[..., 0] = g
+        return wide[..., 0]
+
     try:
-        subject.inputs = [np.array(x, order="F") for x in given]
-        _, saved = subject.run()
-        upstreams = []
-        for g in subject.upstreams(run.probes[0]):
-            wide = np.full((*g.shape, 2), np.nan)
-            wide[..., 0] = g
-            upstreams.append(wide[..., 0])
-        gradients = subject.gradients(upstreams, saved)
+        gradients = _gradients(run, [np.array(x, order="F") for x in subject.inputs], with_gaps)
     except Exception as error:
         return [Fault("layout", "", f"with inputs in Fortran order and an upstream gradient with gaps, {_told(error)}")]
-    finally:
-        subject.inputs = given
     return [Fault("layout", name, f"the gradient of {name} is another one where inputs lie in Fortran order and the "
                                   "upstream gradient has gaps: it depends on how arrays lie in memory")
             for k, (name, d) in enumerate(zip(subject.names, gradients, strict=True))
@@ -127,16 +134,12 @@ def _single(run):
     subject = run.subject
     if np.float32 not in subject.dtypes:
         return []
-    given = subject.inputs
     try:
-        subject.inputs = [x.astype(dtype) for x, dtype in zip(given, subject.dtypes, strict=True)]
-        outputs, saved = subject.run()
-        upstreams = [g.astype(y.dtype) for g, y in zip(subject.upstreams(run.probes[0]), outputs, strict=True)]
-        gradients = subject.gradients(upstreams, saved)
+        gradients = _gradients(run, [x.astype(dtype) for x, dtype in zip(subject.inputs, subject.dtypes, strict=True)],
+                               lambda g, y: g.astype(y.dtype))
     except Exception as error:
         return [Fault("float32", "", f"with inputs in float32, as given, {_told(error)}")]
     finally:
-        subject.inputs = given
         subject.narrow.clear()
     faults = []
     for k, (name, d) in enumerate(zip(subject.names, gradients, strict=True)):
