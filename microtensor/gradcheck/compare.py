@@ -285,11 +285,9 @@ def second_look(run, k, found, ladder, place, ours, alpha, excess, size, state):
         if np.all((excess <= 1) | (differs & (np.abs(ours - low_value) <= 8 * low_error + 16 * alpha))):
             return ""
     kind = find_kink(ladder, size, run.finest)
-    if state == "wrong" and not np.any(kind == "kink"):
-        _, deep, _, unsure = ladder.deepest(run.finest)
-        unseen = unsure + 0.1 * np.abs(deep)
-        if np.all((excess <= 1) | (np.abs(deep - value) > unseen) & (np.abs(ours - deep) <= unseen)):
-            return "weak"           # it changes faster than any other step can see
+    if state == "wrong" and not np.any(kind == "kink") and \
+            np.all((excess <= 1) | fits_smallest_steps(run, ladder, value, ours)):
+        return "weak"
     if np.any(kind == "jump"):
         return "jump"
     if np.any(kind == "kink"):
@@ -315,6 +313,13 @@ def second_look(run, k, found, ladder, place, ours, alpha, excess, size, state):
         run.kinks.append(Kink(k, place, np.abs(right - left) > visible))
         return "kink"
     return state
+
+
+def fits_smallest_steps(run, ladder, value, ours):
+    """Where (P,) a gradient agrees with the smallest steps alone: the function changes faster than others can see."""
+    _, deep, _, unsure = ladder.deepest(run.finest)
+    unseen = unsure + 0.1 * np.abs(deep)
+    return np.any(np.abs(deep - value) > unseen) & (np.abs(ours - deep) <= unseen)
 
 
 def distance_outside(run, ladder, ours, size):
@@ -348,6 +353,7 @@ def beside(run, k, place, shift, size):
         ladder = Ladder(run.subject, (k, place), run.probes, centre, run.noise)
         value, error = ladder.refine(0.001 * GUARD * size)
         ours = run.subject.pull_back(run.probes)[k][at]
+        smallest = fits_smallest_steps(run, ladder, value, ours)
         point[place] *= 1 + 2 * UNIT
         alpha = np.abs(run.subject.pull_back(run.probes)[k][at] - ours)
     except Exception:
@@ -357,7 +363,7 @@ def beside(run, k, place, shift, size):
     tolerance = 8 * error + 16 * np.fmax(alpha, np.median(alpha)) + 64 * UNIT * np.max(np.abs(value))
     tolerance = np.fmax(tolerance, hidden(ladder))
     distance = np.abs(ours - value)
-    if not np.all(distance <= 8 * tolerance):       # not one, as noise and alpha were not measured here
+    if not np.all((distance <= 8 * tolerance) | smallest):      # not one, as noise and alpha were not measured here
         return "wrong"
     resolved = (distance <= tolerance) & (tolerance <= GUARD * np.fmax(np.abs(value), size))
     return "agree" if np.all(resolved) else "weak"
