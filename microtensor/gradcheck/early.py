@@ -26,7 +26,7 @@ def agree_early(run, k):
     """The InputReport of point k if its gradient is right, or None where it takes a closer look."""
     point, name = run.subject.points[k], run.subject.names[k]
     if not run.derived or run.fast_mode or run.rough or run.grain or name in run.zero_gradient \
-            or not point.size or run.analytic[k].shape[1:] != point.shape:
+            or not point.size or run.analytic[k].shape[1:] != point.shape or not np.all(np.isfinite(run.analytic[k])):
         return None
     places = run.choose_places(point)
     at = tuple(np.array(places).T) if point.ndim else ()
