@@ -17,6 +17,7 @@ from microtensor.gradcheck.difference import (
     hidden,
     one_sided,
     open_interval,
+    stays_bent,
     wide_interval,
 )
 from microtensor.gradcheck.report import InputReport
@@ -99,8 +100,10 @@ def compare(run, k, found, places):
     # Nothing but zeros, within what can be seen, on both sides.
     zero = bool(np.all(np.abs(numeric) <= tolerance) and np.all(np.abs(run.analytic[k]) <= np.max(tolerance)))
     if run.derived:
-        # Also where they agree: across a jump the difference is so uncertain that anything would.
-        for j in np.flatnonzero(np.any((excess > 1) | (resolution > GUARD), axis=0)):
+        # Also where they agree: across a jump the difference is so uncertain that anything would, and at a kink the
+        # mean of both slopes does, though of a tie of three not all may have half.
+        bent = np.array([stays_bent(ladder, size[:, 0]) for ladder in ladders])
+        for j in np.flatnonzero(np.any((excess > 1) | (resolution > GUARD), axis=0) | bent):
             state[j] = second_look(run, k, found, ladders[j], places[j], ours[:, j], alpha[:, j], excess[:, j],
                                    size[:, 0], state[j])
         if np.sum(state == "kink") > FEW:
@@ -310,7 +313,7 @@ def second_look(run, k, found, ladder, place, ours, alpha, excess, size, state):
                               f"{for_probe(run, p)}; beside it both agree")
         left, right, noise = one_sided(ladder)
         visible = 100 * noise + 1e-6 * np.fmax(np.abs(left), np.abs(right))
-        run.kinks.append(Kink(k, place, np.abs(right - left) > visible))
+        run.kinks.append(Kink(k, place, np.abs(right - left) > visible, bool(np.all(excess <= 1))))
         return "kink"
     return state
 
@@ -381,19 +384,25 @@ def look_beside(run, k, places, state, resolution, size):
 
 @dataclass(frozen=True, eq=False)
 class Kink:
-    """An element at a kink: which input's, its place, and which of the outputs (m,) have two slopes there."""
+    """An element at a kink: which input's, its place, which of the outputs (m,) have two slopes there.
+
+    It is even if the gradient is the mean of both slopes, as it is by itself at a place where |x| is 0.
+    """
 
     input: int
     place: tuple
     bent: np.ndarray
+    even: bool
 
 
 def check_ties(run, inputs):
     """Where kinks bend one output, as at a tie of a maximum, the gradient must fit joint moves as well."""
     for group in groups(run.kinks):
-        directions = [dict.fromkeys(group, 1)]
-        if len(group) <= FEW:
-            directions += [{first: 1, second: sign} for first, second in combinations(group, 2) for sign in (1, -1)]
+        uneven = [kink for kink in group if not kink.even]
+        directions = [dict.fromkeys(group, 1)] + ([dict.fromkeys(uneven, 1)] if 1 < len(uneven) < len(group) else [])
+        few = group if len(group) <= FEW else uneven
+        if len(few) <= FEW:
+            directions += [{first: 1, second: sign} for first, second in combinations(few, 2) for sign in (1, -1)]
         for direction in directions:
             check_together(run, inputs, group, direction)
             if not all(inputs[kink.input] for kink in group):

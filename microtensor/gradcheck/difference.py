@@ -370,6 +370,13 @@ def find_kink(ladder, size, finest):
     return np.where(jump[0] | jump[1], "jump", np.where(kink, "kink", ""))
 
 
+def stays_bent(ladder, size):
+    """Whether the bend over the steps of the first window is not that of a smooth curve: ``find_kink`` is to look."""
+    (_, far, _), (_, near, sigma) = ladder.level(FIRST), ladder.level(FIRST + 2)
+    visible = 1e-6 * size + 100 * sigma / ladder.h(FIRST + 2)
+    return bool(np.any((np.abs(near) > visible) & (np.abs(near) > np.abs(far) / 4)))
+
+
 def coarse_noise(ladder):
     """The noise of L_p (P,) over steps of 2^-24 and 2^-18, where rounding to float32 inside a function shows.
 
