@@ -408,6 +408,21 @@ def test_method_that_keeps_its_input_takes_the_upstream_gradient_alone(rng):
     report = verdict_of(layer.forward, layer.backward, rng.standard_normal((5, 3)), rng.standard_normal((3, 7)))
     assert [found.verdict for found in report.inputs] == ["PASS", "FAIL"], report
     assert report.repair.after == "return (g @ self.w.T, self.x.T @ g)", report
+    Linear.backward = lambda self, g: (g @ self.w.T, self.x.T @ g)
+    report = verdict_of(layer.forward, layer.backward, rng.standard_normal((5, 3)), rng.standard_normal((3, 7)))
+    assert report and any("right before each backward pass" in note for note in report.notes), report
+
+
+def test_backward_that_reads_what_the_last_forward_left_is_a_fault(rng):
+    last = {}
+
+    def forward(x):
+        last["y"] = np.tanh(x)
+        return last["y"].copy()
+
+    report = verdict_of(forward, lambda g, x: g * (1 - last["y"] ** 2), rng.standard_normal((3, 5)))
+    assert [fault.check for fault in report.faults] == ["stale"] and not report, report
+    assert "after another forward pass" in str(report)
 
 
 def test_large_functions_are_checked_in_fast_mode(rng):
@@ -539,6 +554,27 @@ def test_wrong_gradient_of_hard_numbers_does_not_pass(case, rng):
         return tuple(2 * d for d in found) if isinstance(found, tuple) else 2 * found
 
     assert verdict_of(forward, doubled, *inputs(rng), edits=False).verdict == "FAIL"
+
+
+@pytest.mark.parametrize("x", [[0.0, 0, 0, -1], [2.0, 1, 2, 2], [3.0, 3, 3, 3, 3], [0.0, 0, 0]])
+def test_half_for_each_of_three_ties_is_wrong(x, seed):
+    """The central difference at a tie is a half, for each by itself."""
+
+    def half(g, x):
+        tied = x == x.max()
+        return g * tied * (0.5 if tied.sum() > 1 else 1.0)
+
+    report = verdict_of(lambda x: x.max(0), half, np.array(x), edits=False, seed=seed)
+    assert report.verdict == "FAIL" and report.hints[0].key == "ties", report
+    share = verdict_of(lambda x: x.max(0), lambda g, x: g * (x == x.max()) / np.sum(x == x.max()), np.array(x))
+    assert share.verdict == "KINK", share
+
+
+def test_nan_at_a_kink_is_not_between_its_slopes(rng):
+    x = rng.standard_normal((3, 5))
+    x[1, 2] = 0
+    report = verdict_of(lambda x: np.maximum(x, 0), lambda g, x: g * np.maximum(x, 0) / x, x)
+    assert report.verdict == "NONFINITE", report
 
 
 def test_jump_of_the_function_is_discontinuous(rng):

@@ -1,5 +1,6 @@
 """Checks of a pair in NumPy beyond the sampled point, which look where people's code breaks.
 
+    stale         another forward pass before backward changes nothing, as where a layer is used twice in a net
     float32       inputs that were given in float32 give nearly the same gradient as in float64
     layout        Fortran order, and an upstream gradient with gaps, give the same gradient
     elsewhere     at another point, well away from the first, the gradient is right as well
@@ -9,6 +10,7 @@
 What cannot be run elsewhere, or is not finite there, is left out: it may lie outside of the function's domain.
 """
 
+import inspect
 import sys
 
 import numpy as np
@@ -18,6 +20,7 @@ from microtensor.gradcheck.hygiene import Fault, granted
 from microtensor.gradcheck.numpy_function import NumpyFunction
 from microtensor.gradcheck.run import GUARD, UNIT, at_other_places, two_probes
 
+MOVED = 2.0**-5     # how far inputs are moved, relative to their size, for another forward pass
 NEARLY = 1e-6       # elements that are smaller are moved away from 0
 SINGLE = 2.0**-7    # the share of a gradient that may be lost in float32: 17 of its 24 bits
 
@@ -34,7 +37,7 @@ def find_wider_faults(run, shuffled=False):
     if run.subject.narrow:
         names = ", ".join(name for name in run.subject.names if name in run.subject.narrow)
         run.subject.notes.append(f"the gradient of {names} comes in float32, which keeps 7 digits of 16")
-    faults = _layout(run) + _single(run) + (_elsewhere(run, False) or _batch_of_one(run))
+    faults = _after_another_forward(run) or _layout(run) + _single(run) + (_elsewhere(run, False) or _batch_of_one(run))
     return faults or (_elsewhere(run, True) if shuffled else [])
 
 
@@ -108,6 +111,32 @@ def _gradients(run, inputs, upstream):
         return subject.gradients(list(map(upstream, subject.upstreams(run.probes[0]), outputs)), saved)
     finally:
         subject.inputs = given
+
+
+def _after_another_forward(run):
+    """Backward with what one forward pass saved, after another one at other inputs.
+
+    A method that finds what it needs in its object is meant for the last forward pass, which is only noted.
+    """
+    subject, given = run.subject, run.subject.inputs
+    _, saved = subject.run()
+    try:
+        subject.inputs = [x * (1 + MOVED) if x.dtype.kind == "f" else x for x in given]
+        subject.run()
+    except Exception:
+        return []               # outside of the function's domain
+    finally:
+        subject.inputs = given
+    gradients = subject.gradients(subject.upstreams(run.probes[0]), saved)
+    stale = [name for k, (name, d) in enumerate(zip(subject.names, gradients, strict=True))
+             if not np.all(np.abs(d - run.analytic[k][0]) <= granted(run, k))]
+    if stale and (not subject.takes_saved or inspect.ismethod(subject.backward)):
+        subject.notes.append("backward reads what the last forward pass left in the object: used twice in a net, the "
+                             "object needs a forward pass right before each backward pass")
+        return []
+    return [Fault("stale", name, f"after another forward pass the gradient of {name} is another one: backward reads "
+                                 "what the last forward pass left in a variable, and should read what it is given")
+            for name in stale]
 
 
 def _layout(run):
