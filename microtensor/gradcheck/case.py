@@ -100,6 +100,16 @@ class Case:
         ratio = float(np.sum(self.a[large] * self.n[large]) / np.sum(self.n[large] ** 2))
         return ratio if np.isfinite(ratio) and self.equals(self.a, ratio * self.n, ratio) is not None else None
 
+    def is_tiny(self):
+        """Whether the error is nowhere more than a millionth of the gradient's size."""
+        n, a = self.n[self.known], self.a[self.known]
+        return bool(np.max(np.abs(a - n)) <= 1e-6 * np.sqrt(np.mean(n**2)))
+
+    def is_clear(self):
+        """Whether the errors of wrong elements are far above those of right ones, not here and there by a little."""
+        error = np.abs(self.a - self.n)
+        return bool(np.min(error[self.wrong]) > 10 * np.max(error[self.known & ~self.wrong], initial=0))
+
     def lines(self, where):
         """If some elements are all there are at some places of an axis, these, such as "2 of axis 0"; else ""."""
         for axis, size in enumerate(where.shape if where.ndim > 1 else ()):

@@ -60,7 +60,7 @@ def find_faults(run, each_output=True, symmetric=0):
 
 def granted(run, k):
     """How far two ways to compute the gradient of point k may be apart: by rounding, also that of sums that cancel."""
-    size, largest = (max(np.max(np.abs(d[:2]), initial=0) for d in gradients)
+    size, largest = (max(np.max(np.abs(d[:2]), initial=0, where=np.isfinite(d[:2])) for d in gradients)
                      for gradients in ([run.analytic[k]], run.analytic))
     terms = np.max(np.abs(run.probes[:2]), initial=0) * 2.0**-47
     return 1e-9 * size + 1e-12 * largest + 64 * np.max(run.alpha[k], initial=0) + terms

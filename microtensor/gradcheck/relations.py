@@ -168,7 +168,7 @@ def of_scales(case):
 def of_other_inputs(case):
     """The gradient of another input."""
     for name, n in case.others.items():
-        if n.shape == case.a.shape and n.size > 1 and case.equals(case.a, n) is not None:
+        if n.shape == case.a.shape and n.size > 1 and case.equals(case.a, n) is not None and case.ratio() is None:
             yield Hint("exchanged", f"it is the gradient of {name}: two gradients are exchanged", f"a = n of {name}",
                        0.0, 0)
             return
