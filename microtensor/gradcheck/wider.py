@@ -120,13 +120,14 @@ def _after_another_forward(run):
     """
     subject, given = run.subject, run.subject.inputs
     _, saved = subject.run()
-    try:
-        subject.inputs = [x * (1 + MOVED) if x.dtype.kind == "f" else x for x in given]
-        subject.run()
-    except Exception:
-        return []               # outside of the function's domain
-    finally:
-        subject.inputs = given
+    for form in (lambda x: x * (1 + MOVED), lambda x: at_other_places(run.random, x)):      # sizes and signs
+        try:
+            subject.inputs = [form(x) if x.dtype.kind == "f" else x for x in given]
+            subject.run()
+        except Exception:
+            continue            # outside of the function's domain
+        finally:
+            subject.inputs = given
     gradients = subject.gradients(subject.upstreams(run.probes[0]), saved)
     stale = [name for k, (name, d) in enumerate(zip(subject.names, gradients, strict=True))
              if not np.all(np.abs(d - run.analytic[k][0]) <= granted(run, k))]
