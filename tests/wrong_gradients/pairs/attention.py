@@ -36,7 +36,7 @@ pair.slip("divided by d", ("ds / np.sqrt(q.shape[1])", "ds / q.shape[1]"), right
 pair.slip("softmax without its second term", ("(dp - (dp * p).sum(1, keepdims=True))", "dp"),
           right="projection", helpful="path")
 pair.slip("softmax with the diagonal alone", ("(dp - (dp * p).sum(1, keepdims=True))", "(1 - p) * dp"),
-          right="diagonal")
+          right="diagonal", helpful="path")
 pair.slip("softmax over the queries", ("(dp * p).sum(1,", "(dp * p).sum(0,"), right="axis", helpful="projection, mask")
 pair.slip("the saved probabilities are overwritten",
           ("ds = p * (dp - (dp * p).sum(1, keepdims=True))", "p *= dp - (dp * p).sum(1, keepdims=True)\n    ds = p"),
@@ -116,7 +116,7 @@ pair.slip("keys by the scores not transposed", ("dk = ds.transpose(0, 2, 1) @ q"
           right="product", helpful="lines")
 pair.slip("softmax over the queries", ("(dp * p).sum(-1,", "(dp * p).sum(-2,"), right="axis", helpful="lines")
 pair.slip("dWo from values before attention", ("dWo = z.T", "dWo = v.transpose(1, 0, 2).reshape(steps, width).T"),
-          right="derivative")
+          right="derivative", helpful="scale")
 
 # -- additive attention: a query (3,), keys (7, 5) that are the values too -------------------------------------------
 
@@ -148,12 +148,13 @@ pair = Pair("additive attention", "attention", additive_attention, additive_atte
 pair.slip("keys only where they are scored", ("dkeys[j] += Wk", "dkeys[j] = Wk"), right="overwritten", helpful="path")
 pair.slip("keys only where they are values", ("        dkeys[j] += Wk.T @ da\n", ""),
           right="path", helpful="overwritten")
-pair.slip("dWq of the last key alone", ("dWq += np", "dWq = np"), right="overwritten", helpful="path, column")
+pair.slip("dWq of the last key alone", ("dWq += np", "dWq = np"), right="overwritten",
+          helpful="path, column, unreduced")
 pair.slip("dv from the upstream of the softmax", ("dv += ds[j] * u[j]", "dv += dp[j] * u[j]"),
           right="sum", helpful="derivative")
-pair.slip("v forgotten", ("ds[j] * v * (1", "ds[j] * (1"), right="scale", helpful="column, power")
+pair.slip("v forgotten", ("ds[j] * v * (1", "ds[j] * (1"), right="scale", helpful="column, power, sum")
 pair.slip("the derivative of tanh at tanh", ("(1 - u[j] ** 2)", "(1 - np.tanh(u[j]) ** 2)"),
-          right="derivative", helpful="column")
+          right="derivative", helpful="column, sum")
 
 # -- cosine attention: q (3, 5), k (7, 5), v (7, 2), a learned scale -------------------------------------------------
 
@@ -182,9 +183,9 @@ def cosine_attention_backward(g, saved):
 pair = Pair("cosine attention", "attention", cosine_attention, cosine_attention_backward,
             lambda draw: (draw(3, 5), draw(7, 5), draw(7, 2), 1 + draw.positive()), ("q", "k", "v", "scale"))
 pair.slip("the norm of q as a constant", ("(dqn - qn * (dqn * qn).sum(1, keepdims=True))", "dqn"),
-          right="projection", helpful="decay, path, variance")
+          right="projection", helpful="decay, path, variance, statistics")
 pair.slip("not divided by the norm of k", (".sum(1, keepdims=True)) / nk", ".sum(1, keepdims=True))"),
-          right="column")
+          right="column", helpful="scale")
 pair.slip("the scale forgotten", ("dcos = ds * scale", "dcos = ds"), right="scale", helpful="factor, power")
 pair.slip("the scale's gradient from the scaled scores", ("(ds * cos).sum()", "(ds * scale * cos).sum()"),
           right="power", helpful="scale, factor")
@@ -222,13 +223,15 @@ def linear_attention_backward(g, q, k, v):
 
 pair = Pair("linear attention", "attention", linear_attention, linear_attention_backward,
             lambda draw: (draw.nonzero(3, 5), draw.nonzero(7, 5), draw(7, 2)), ("q", "k", "v"))
-pair.slip("the denominator as a constant for the keys", ("v @ dkv.T + dz", "v @ dkv.T"), right="path")
+pair.slip("the denominator as a constant for the keys", ("v @ dkv.T + dz", "v @ dkv.T"), right="path",
+          helpful="overwritten")
 pair.slip("the denominator's sign", ("dden = -(dnum", "dden = (dnum"), right="path")
 pair.slip("exp on both sides in q", ("np.where(q > 0, 1, np.exp(q))", "np.exp(q)"),
           right="side, derivative")
 pair.slip("a mask of relu in k", ("np.where(k > 0, 1, np.exp(k))", "(k > 0)"),
           right="mask, side", helpful="derivative, sides")
-pair.slip("not divided by the denominator", ("dnum = g / den", "dnum = g"), right="column", helpful="other upstream")
+pair.slip("not divided by the denominator", ("dnum = g / den", "dnum = g"), right="column",
+          helpful="other upstream, scale")
 pair.slip("the denominator's share averaged over the queries", ("(dden * fq).sum(0)", "(dden * fq).mean(0)"),
           right="size", helpful="path")
 
@@ -248,10 +251,10 @@ def tempered_backward(g, x, T):
 pair = Pair("softmax with temperature", "attention", tempered, tempered_backward,
             lambda draw: (draw(5, 7), 1.2 + draw.positive()), ("x", "T"))
 pair.slip("no 1/T in x", ("return d / T,", "return d,"), right="scale", helpful="power, factor")
-pair.slip("T without its minus", ("-np.sum(d * x)", "np.sum(d * x)"), right="sign")
+pair.slip("T without its minus", ("-np.sum(d * x)", "np.sum(d * x)"), right="sign", helpful="factor")
 pair.slip("T divided once", ("/ T**2", "/ T"), right="power", helpful="factor, scale")
 pair.slip("a mean for the sum in the second term", ("np.sum(g * y, axis=1", "np.mean(g * y, axis=1"),
           right="projection, size")
 pair.slip("1 - y in the place of the sum", ("(g - np.sum(g * y, axis=1, keepdims=True))", "g * (1 - y)"),
-          right="diagonal", helpful="derivative, mask")
+          right="diagonal", helpful="derivative, mask, path")
 pair.slip("y taken without the temperature", ("y = softmax_rows(x / T)", "y = softmax_rows(x)"), right="derivative")

@@ -43,7 +43,7 @@ pair.slip("stride forgotten", ("start = t * STRIDE", "start = t"), right="shifte
 pair.slip("dw of the last step only", ("dw += np", "dw = np"), right="overwritten", helpful="path, other upstream")
 pair.slip("dx clipped", ("return dpadded[:, :, PAD:-PAD]", "return dpadded[:, :, PAD:-PAD].clip(-1, 1)"),
           right="nonlinear")
-pair.slip("db summed over the channels too", ("g.sum((0, 2))", "g.sum()"), right="axis, shape")
+pair.slip("db summed over the channels too", ("g.sum((0, 2))", "g.sum()"), right="axis, shape", helpful="sum")
 
 # -- 2-d convolution by im2col, stride 2: x (2, 3, 5, 7), w (5, 3, 2, 3) ---------------------------------------------
 
@@ -83,7 +83,8 @@ pair.slip("product for dw transposed", ("(dy.T @ columns).reshape", "(columns.T 
           helpful="transposed, product")
 pair.slip("one column to the left", ("slice(None), i, j), dcolumns", "slice(None), i, j - 1), dcolumns"),
           right="shifted", helpful="permuted")
-pair.slip("db not summed over the width", ("db = dy.sum(0)", "db = g.sum((0, 2))"), right="unreduced", helpful="shape")
+pair.slip("db not summed over the width", ("db = dy.sum(0)", "db = g.sum((0, 2))"), right="unreduced",
+          helpful="shape, axis, sum")
 
 # -- 2-d correlation of an image with a kernel, as large as the image: (7, 11), (3, 5) -------------------------------
 
@@ -122,7 +123,8 @@ pair.slip("d_kernel flipped", ("d_kernel[u, v] =", "d_kernel[-1 - u, -1 - v] =")
 pair.slip("all padding on the left", ("np.pad(g, border)", "np.pad(g, (border[0], (kw - 1, 0)))"), right="shifted",
           helpful="other upstream")
 pair.slip("last column of taps left out", ("range(kw)", "range(kw - 1)"), right="lines", helpful="mask, path")
-pair.slip("mean for sum", ("padded[u:u + h, v:v + w]).sum()", "padded[u:u + h, v:v + w]).mean()"), right="size")
+pair.slip("mean for sum", ("padded[u:u + h, v:v + w]).sum()", "padded[u:u + h, v:v + w]).mean()"), right="size",
+          helpful="factor")
 
 # -- transposed 1-d convolution: x (2, 3, 5), w (3, 7, 3), y (2, 7, 11); recomputes ----------------------------------
 
@@ -150,7 +152,7 @@ def conv_transpose_backward(dy, x, w, b):
 
 pair = Pair("transposed convolution", "convolution", conv_transpose, conv_transpose_backward,
             lambda draw: (draw(2, 3, 5), draw(3, 7, 3), draw(7)), ("x", "w", "b"))
-pair.slip("time reversed", ("dx[:, :, s] =", "dx[:, :, -1 - s] ="), right="flipped", helpful="permuted")
+pair.slip("time reversed", ("dx[:, :, s] =", "dx[:, :, -1 - s] ="), right="flipped", helpful="permuted, lines")
 pair.slip("stride forgotten", ("dy[:, :, STRIDE * s:STRIDE * s + k]", "dy[:, :, s:s + k]"), right="shifted",
           helpful="lines, other upstream")
 pair.slip("db summed over windows that overlap",
@@ -162,7 +164,8 @@ pair.slip("overlap of windows left out",
 pair.slip("negative upstream dropped", ("window = dy[:, :, STRIDE * s:STRIDE * s + k]",
                                         "window = np.maximum(dy[:, :, STRIDE * s:STRIDE * s + k], 0)"),
           right="nonlinear", helpful="other upstream")
-pair.slip("dw divided by the batch size", ("return dx, dw, db", "return dx, dw / len(x), db"), right="size")
+pair.slip("dw divided by the batch size", ("return dx, dw, db", "return dx, dw / len(x), db"), right="size",
+          helpful="factor, two")
 
 # -- causal depthwise convolution over time: x (2, 5, 11), w (5, 3) --------------------------------------------------
 
@@ -193,7 +196,8 @@ pair.slip("taps overwrite each other", ("tap + steps] +=", "tap + steps] ="), ri
 pair.slip("first tap left out", ("range(k)", "range(1, k)"), right="path", helpful="lines")
 pair.slip("taps in reversed order", ("w[:, tap, None]", "w[:, -1 - tap, None]"), right="flipped")
 pair.slip("dw summed over the channels too", ("windows).sum((0, 2))", "windows).sum((0, 1, 2))"), right="axis, shape")
-pair.slip("db not summed over the batch", ("db = g.sum((0, 2))", "db = g.sum(2)"), right="unreduced", helpful="shape")
+pair.slip("db not summed over the batch", ("db = g.sum((0, 2))", "db = g.sum(2)"), right="unreduced",
+          helpful="shape, axis, sum")
 
 # -- max pooling over time, windows of 3 that overlap: x (2, 3, 11) --------------------------------------------------
 
@@ -221,7 +225,7 @@ pair.slip("all of the window gets a third",
           ("np.add.at(dx, (n, c, STRIDE * t + winner), g)",
            "for k in range(3):\n        np.add.at(dx, (n, c, STRIDE * t + k), g / 3)"), right="mask")
 pair.slip("largest by its absolute value", ("windows.argmax(-1)", "np.abs(windows).argmax(-1)"), right="mask")
-pair.slip("ones for upstream", ("winner), g)", "winner), 1)"), right="upstream")
+pair.slip("ones for upstream", ("winner), g)", "winner), 1)"), right="upstream", helpful="nonlinear, other upstream")
 
 # -- detail of an image: x less its average pooling, upsampled: x (3, 5, 7), blocks of 2 by 2, cut at the edge -------
 
@@ -250,11 +254,12 @@ pair = Pair("detail by pooling and upsampling", "convolution", detail, detail_ba
 pair.slip("blocks at the edge divided by 4", ("x[block][0].size", "4"), right="lines, size")
 pair.slip("one pixel's upstream for the sum",
           ("-g[block].sum((1, 2), keepdims=True)", "-g[:, 2 * i, 2 * j, None, None]"),
-          right="overwritten", helpful="path, other upstream")
+          right="overwritten", helpful="path, other upstream, unreduced")
 pair.slip("one pixel gets all of the pooling's", ("dx[block] += d_coarse / x[block][0].size",
                                                   "dx[:, 2 * i, 2 * j] += d_coarse[:, 0, 0] / x[block][0].size"),
           right="unexpanded", helpful="path")
-pair.slip("path around the pooling lost", ("dx = g.copy()", "dx = np.zeros_like(x)"), right="path")
+pair.slip("path around the pooling lost", ("dx = g.copy()", "dx = np.zeros_like(x)"), right="path",
+          helpful="overwritten")
 pair.slip("last row of blocks left out", ("range((h + 1) // 2)", "range(h // 2)"), right="lines", helpful="path")
 pair.slip("upstream not copied", ("dx = g.copy()", "dx = g"), right="unchanged")
 
@@ -281,9 +286,10 @@ def squeeze_excite_backward(g, saved):
 pair = Pair("squeeze and excitation", "convolution", squeeze_excite, squeeze_excite_backward,
             lambda draw: (draw(2, 3, 5, 7), draw(3, 3), draw(3)), ("x", "w", "b"))
 pair.slip("gate as a constant", (" + dpooled[:, :, None, None] / (x.shape[2] * x.shape[3])", ""), right="path",
-          helpful="mean")
+          helpful="mean, overwritten, statistics")
 pair.slip("pooling not divided by its size", (" / (x.shape[2] * x.shape[3])", ""), right="size, mean")
 pair.slip("w transposed", ("dz @ w", "dz @ w.T"), right="product", helpful="mean")
 pair.slip("derivative of tanh", ("gate * (1 - gate)", "(1 - gate**2)"), right="derivative", helpful="sum, mean")
-pair.slip("gate's upstream averaged", ("(g * x).sum((2, 3))", "(g * x).mean((2, 3))"), right="size", helpful="mean")
+pair.slip("gate's upstream averaged", ("(g * x).sum((2, 3))", "(g * x).mean((2, 3))"), right="size",
+          helpful="mean, factor")
 pair.slip("dw transposed", ("dz.T @ pooled", "pooled.T @ dz"), right="transposed", helpful="product, permuted")

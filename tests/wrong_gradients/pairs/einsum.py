@@ -22,9 +22,10 @@ def shared_product_backward(g, x, weight, bias):
 
 pair = Pair("product with a shared matrix", "einsum", shared_product, shared_product_backward,
             lambda draw: (draw(3, 2, 5), draw(5, 7), draw(2, 7)), ("x", "weight", "bias"))
-pair.slip("a weight for each of the batch", ('"btj,btk->jk"', '"btj,btk->bjk"'), right="unreduced, shape")
+pair.slip("a weight for each of the batch", ('"btj,btk->jk"', '"btj,btk->bjk"'), right="unreduced, shape",
+          helpful="axis")
 pair.slip("last of the batch alone", ('np.einsum("btj,btk->jk", x, g)', "x[-1].T @ g[-1]"),
-          right="overwritten", helpful="path")
+          right="overwritten", helpful="path, other upstream, unreduced")
 pair.slip("mean over the batch", ('x, g)', 'x, g) / len(x)'), right="size", helpful="factor")
 pair.slip("weight reshaped, not transposed", ('np.einsum("btk,jk->btj", g, weight)', "g @ weight.reshape(7, 5)"),
           right="product")
@@ -47,7 +48,8 @@ pair = Pair("quadratic form", "einsum", quadratic_form, quadratic_form_backward,
             ("x", "a"))
 pair.slip("as if a were symmetric", ("(x @ a + x @ a.T)", "(2 * x @ a)"), right="product, path")
 pair.slip("one of the two places of x", ("(x @ a + x @ a.T)", "(x @ a.T)"), right="path", helpful="overwritten")
-pair.slip("a without the upstream gradient", ('np.einsum("b,bi,bj->ij", g, x, x)', "x.T @ x"), right="upstream")
+pair.slip("a without the upstream gradient", ('np.einsum("b,bi,bj->ij", g, x, x)', "x.T @ x"), right="upstream",
+          helpful="nonlinear, other upstream")
 pair.slip("half, as of x' a x / 2", ("dx = g[:, None]", "dx = 0.5 * g[:, None]"), right="two", helpful="factor")
 pair.slip("x in single precision", ("g, x, x)", "g, x.astype(np.float32), x.astype(np.float32))"), right="precision")
 
@@ -67,14 +69,16 @@ def bilinear_backward(g, x, weight, z):
 
 pair = Pair("bilinear layer", "einsum", bilinear, bilinear_backward,
             lambda draw: (draw(3, 5), draw(2, 5, 7), draw(3, 7)), ("x", "weight", "z"))
-pair.slip("x without z", ('"bo,oij,bj->bi", g, weight, z', '"bo,oij->bi", g, weight'), right="sum", helpful="product")
+pair.slip("x without z", ('"bo,oij,bj->bi", g, weight, z', '"bo,oij->bi", g, weight'), right="sum",
+          helpful="product, scale")
 pair.slip("upstream gradient summed over outputs", ('"bo,oij,bj->bi", g, weight', '"b,oij,bj->bi", g.sum(1), weight'),
-          right="other upstream")
+          right="other upstream", helpful="axis")
 pair.slip("x and z exchanged", ("return dx, d_weight, dz", "return dz, d_weight, dx"), right="exchanged, shape")
 pair.slip("weight averaged over the batch", ("g, x, z)", "g / len(g), x, z)"), right="size", helpful="factor")
 pair.slip("first output alone", ('"bo,oij,bi->bj", g, weight, x', '"b,ij,bi->bj", g[:, 0], weight[0], x'),
-          right="path, overwritten", helpful="other upstream")
-pair.slip("weight without the upstream gradient", ("g, x, z)", "np.ones_like(g), x, z)"), right="upstream")
+          right="path, overwritten", helpful="other upstream, unreduced")
+pair.slip("weight without the upstream gradient", ("g, x, z)", "np.ones_like(g), x, z)"), right="upstream",
+          helpful="nonlinear, other upstream")
 
 # -- split into heads, scaled: x (2, 5, 21) to (2, 3, 5, 7) -----------------------------------------------------------
 
@@ -97,8 +101,8 @@ pair.slip("scale forgotten", ("    g = g / np.sqrt(g.shape[-1])\n", ""), right="
 pair.slip("root of the whole width", ("np.sqrt(g.shape[-1])", "np.sqrt(x.shape[-1])"),
           right="constant", helpful="factor")
 pair.slip("features before heads", ("g.transpose(0, 2, 1, 3)", "g.transpose(0, 2, 3, 1)"),
-          right="permuted", helpful="transposed")
-pair.slip("upstream gradient scaled in place", ("g = g / np", "g /= np"), right="unchanged")
+          right="permuted", helpful="transposed, other upstream")
+pair.slip("upstream gradient scaled in place", ("g = g / np", "g /= np"), right="unchanged", helpful="repeat")
 
 # -- a tensor from its factors: strength (2,), a (3, 2), b (5, 2), c (7, 2) -------------------------------------------
 
@@ -119,8 +123,9 @@ def tensor_of_factors_backward(g, strength, a, b, c):
 pair = Pair("tensor from its factors", "einsum", tensor_of_factors, tensor_of_factors_backward,
             lambda draw: (draw.nonzero(2), draw(3, 2), draw(5, 2), draw(7, 2)), ("strength", "a", "b", "c"))
 pair.slip("a without the strength", ("da = along_a * strength", "da = along_a"), right="power", helpful="column, scale")
-pair.slip("strength summed over ranks too", ("(along_a * a).sum(0)", "(along_a * a).sum()"), right="axis, shape")
-pair.slip("c without b", ('"ijk,ir,jr->kr", g, a, b', '"ijk,ir->kr", g, a'), right="sum", helpful="product")
+pair.slip("strength summed over ranks too", ("(along_a * a).sum(0)", "(along_a * a).sum()"), right="axis, shape",
+          helpful="sum")
+pair.slip("c without b", ('"ijk,ir,jr->kr", g, a, b', '"ijk,ir->kr", g, a'), right="sum", helpful="product, scale")
 pair.slip("strength contains itself", ("(along_a * a).sum(0)", "(along_a * a * strength).sum(0)"),
           right="power", helpful="scale")
 pair.slip("b averaged over the rows of c", ("g, a, c) * strength", "g, a, c) * strength / len(c)"),
@@ -144,10 +149,10 @@ pair = Pair("trace of a product", "einsum", trace_of_product, trace_of_product_b
             lambda draw: (draw(5, 2, 3), draw(5, 3, 2)), ("a", "b"))
 pair.slip("reshaped, not transposed", ("np.transpose(b, (0, 2, 1))", "b.reshape(a.shape)"),
           right="permuted", helpful="transposed")
-pair.slip("not transposed", ("np.transpose(b, (0, 2, 1))", "b"), right="transposed, shape")
+pair.slip("not transposed", ("np.transpose(b, (0, 2, 1))", "b"), right="transposed, shape", helpful="permuted")
 pair.slip("a itself", ("np.transpose(b, (0, 2, 1))", "a"), right="exchanged")
 pair.slip("upstream gradient summed", ("g * np.transpose(b", "g.sum() * np.transpose(b"), right="other upstream",
-          helpful="column")
+          helpful="column, axis")
 pair.slip("mean over the batch", ("g = g.reshape(-1, 1, 1)", "g = g.reshape(-1, 1, 1) / len(a)"),
           right="size", helpful="factor")
 
@@ -170,7 +175,7 @@ def linear_attention_backward(g, saved):
 
 pair = Pair("linear attention", "einsum", linear_attention, linear_attention_backward,
             lambda draw: (draw(2, 5, 3), draw(2, 5, 3), draw(2, 5, 7)), ("q", "k", "v"))
-pair.slip("length forgotten", (" / k.shape[1]", ""), right="size", helpful="factor")
+pair.slip("length forgotten", (" / k.shape[1]", ""), right="size", helpful="factor, scale")
 pair.slip("queries for keys", ("d_memory, k)", "d_memory, q)"), right="product")
 pair.slip("keys for queries", ('"bnd,bne->bde", q, g', '"bnd,bne->bde", k, g'), right="product")
 pair.slip("memory shared by the batch", ('np.einsum("bnd,bne->bde", q, g)', 'np.einsum("bnd,bne->de", q, g)[None]'),

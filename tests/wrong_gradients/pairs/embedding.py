@@ -26,7 +26,7 @@ def lookup_inputs(draw):
 
 pair = Pair("embedding lookup", "embedding", lookup, lookup_backward, lookup_inputs, ("table", "ids"))
 pair.slip("+= with repeated indices", ("np.add.at(d, ids, g)", "d[ids] += g"),
-          right="overwritten", helpful="lines, path, mask")
+          right="overwritten", helpful="lines, path, mask, other upstream")
 pair.slip("averaged over the repeats",
           ("return d", "return d / np.maximum(np.bincount(ids, minlength=len(d)), 1)[:, None]"),
           right="column, size", helpful="lines")
@@ -63,7 +63,7 @@ def bag_inputs(draw):
 
 pair = Pair("embedding bag", "embedding", bag, bag_backward, bag_inputs, ("table", "weights", "ids", "bags"))
 pair.slip("not divided by the size of the bag", ("(g / counts[:, None])[bags]", "g[bags]"),
-          right="size", helpful="other upstream, lines")
+          right="size", helpful="other upstream, lines, scale")
 pair.slip("divided by the number of bags", ("(g / counts[:, None])", "(g / len(counts))"),
           right="size", helpful="other upstream")
 pair.slip("weights left out for the table", ("+= weights[k] * rows[k]", "+= rows[k]"),
@@ -99,7 +99,7 @@ pair = Pair("tokens and positions", "embedding", with_positions, with_positions_
             ("tokens", "table", "positions"))
 pair.slip("no sqrt(d)", ("g * real * np.sqrt(table.shape[1])", "g * real"),
           right="constant", helpful="scale, factor")
-pair.slip("padding has a gradient", ("g * real * np", "g * np"), right="mask, lines")
+pair.slip("padding has a gradient", ("g * real * np", "g * np"), right="mask, lines", helpful="scale")
 pair.slip("only padding has a gradient", ("(tokens != 0)", "(tokens == 0)"), right="mask", helpful="lines")
 pair.slip("positions of the first sample alone", ("g.sum(axis=0)", "g[0]"),
           right="unreduced", helpful="overwritten, other upstream, path, mask")
@@ -124,8 +124,10 @@ def sinusoidal_backward(g, times, frequencies):
 
 pair = Pair("sinusoidal features", "embedding", sinusoidal, sinusoidal_backward,
             lambda draw: (draw(5), draw.positive(3)), ("times", "frequencies"))
-pair.slip("the cosine's minus forgotten", ("- g[:, n:]", "+ g[:, n:]"), right="derivative, path")
-pair.slip("the cosines forgotten", (" - g[:, n:] * np.sin(angles)", ""), right="path", helpful="mask, other upstream")
+pair.slip("the cosine's minus forgotten", ("- g[:, n:]", "+ g[:, n:]"), right="derivative, path",
+          helpful="other upstream")
+pair.slip("the cosines forgotten", (" - g[:, n:] * np.sin(angles)", ""), right="path",
+          helpful="mask, other upstream, sum")
 pair.slip("halves exchanged", ("g[:, :n] * np.cos(angles) - g[:, n:]", "g[:, n:] * np.cos(angles) - g[:, :n]"),
           right="other upstream")
 pair.slip("times without their frequencies", ("(da * frequencies).sum(1)", "da.sum(1)"),
@@ -206,13 +208,13 @@ def factorization_inputs(draw):
 pair = Pair("factorization machine", "embedding", factorization_machine, factorization_machine_backward,
             factorization_inputs, ("ids", "b", "w", "V"))
 pair.slip("a category's product with itself is not taken away", ("(total - v)", "total"),
-          right="path", helpful="decay, variance")
+          right="path", helpful="decay, variance, overwritten")
 pair.slip("twice the factors' gradient", ("g[:, None, None] * (total", "2 * g[:, None, None] * (total"),
-          right="two", helpful="factor")
+          right="two", helpful="factor, scale")
 pair.slip("repeats count once in w", ("np.add.at(dw, ids, g[:, None])", "dw[ids] += g[:, None]"),
           right="overwritten", helpful="lines, path, mask")
 pair.slip("w counts without the upstream gradient", ("np.add.at(dw, ids, g[:, None])", "np.add.at(dw, ids, 1)"),
-          right="upstream")
+          right="upstream", helpful="nonlinear, other upstream")
 pair.slip("the sum over the samples in V", ("v.sum(axis=1, keepdims=True)", "v.sum(axis=0, keepdims=True)"),
           right="axis")
 pair.slip("b averaged", ("g.sum()", "g.mean()"), right="size", helpful="factor")

@@ -102,10 +102,10 @@ pair.slip("weights of attention as constants", ("    dh += np.outer(to, a) + np.
           helpful="overwritten, statistics")
 pair.slip("sums over rows and columns exchanged", ("to, of = ", "of, to = "), right="axis, exchanged", helpful="sum")
 pair.slip("slope of the scores lost", ("ds * np.where(e > 0, 1, SLOPE)", "ds"), right="derivative",
-          helpful="scale")
+          helpful="scale, zero")
 pair.slip("p not transposed", ("p.T @ dout", "p @ dout"), right="product")
 pair.slip("softmax by its diagonal alone", (" - (dp * p).sum(axis=1, keepdims=True)", " - dp * p"),
-          right="diagonal, projection")
+          right="diagonal, projection", helpful="path")
 pair.slip("b's path to h lost", (" + np.outer(of, b)", ""), right="path", helpful="overwritten")
 
 # -- FIR filter, causal: x (3, 11), five taps -------------------------------------------------------------------------
@@ -133,12 +133,12 @@ pair = Pair("FIR filter", "graphs_and_signals", fir, fir_backward, lambda draw: 
             ("x", "taps"))
 pair.slip("filtered forwards in time", ("dx[:, :n - k] += taps[k] * g[:, k:]", "dx[:, k:] += taps[k] * g[:, :n - k]"),
           right="jvp", helpful="product")
-pair.slip("taps in reversed order", ("dtaps[k] =", "dtaps[-1 - k] ="), right="flipped", helpful="permuted")
-pair.slip("= for +=", ("dx[:, :n - k] +=", "dx[:, :n - k] ="), right="overwritten", helpful="path")
+pair.slip("taps in reversed order", ("dtaps[k] =", "dtaps[-1 - k] ="), right="flipped", helpful="permuted, lines")
+pair.slip("= for +=", ("dx[:, :n - k] +=", "dx[:, :n - k] ="), right="overwritten", helpful="path, lines")
 pair.slip("lag off by one", ("np.sum(g[:, k:] * x[:, :n - k])", "np.sum(g[:, k + 1:] * x[:, :n - k - 1])"),
           right="shifted", helpful="sum")
 pair.slip("dtaps of the first signal alone", ("np.sum(g[:, k:] * x[:, :n - k])", "np.dot(g[0, k:], x[0, :n - k])"),
-          right="sum", helpful="other upstream, overwritten, path")
+          right="sum", helpful="other upstream, overwritten, path, unreduced")
 pair.slip("last tap forgotten", ("range(len(taps))", "range(len(taps) - 1)"), right="lines, path",
           helpful="overwritten, mask")
 
@@ -169,8 +169,8 @@ pair = Pair("power spectrum", "graphs_and_signals", power_spectrum, power_spectr
             lambda draw: (draw(7, 5), draw.positive(5)), ("x", "window"))
 pair.slip("2 of the squares lost", ("2 * d_power * (xw @ cos)", "d_power * (xw @ cos)"),
           ("2 * d_power * (-xw @ sin)", "d_power * (-xw @ sin)"), right="two", helpful="factor")
-pair.slip("sign of the imaginary part", ("- d_imag @ sin.T", "+ d_imag @ sin.T"), right="path")
-pair.slip("imaginary part lost", (" - d_imag @ sin.T", ""), right="path", helpful="overwritten")
+pair.slip("sign of the imaginary part", ("- d_imag @ sin.T", "+ d_imag @ sin.T"), right="path", helpful="lines")
+pair.slip("imaginary part lost", (" - d_imag @ sin.T", ""), right="path", helpful="overwritten, lines")
 pair.slip("dx without the window", ("return dxw * window", "return dxw"), right="scale, power", helpful="column")
 pair.slip("not divided by n", ("d_power = g / n", "d_power = g"), right="size", helpful="factor, scale")
 pair.slip("cosines in float32", ("np.cos(angle), np.sin(angle)", "np.cos(angle).astype(np.float32), np.sin(angle)"),
@@ -201,14 +201,14 @@ pair = Pair("autocorrelation", "graphs_and_signals", autocorrelation, autocorrel
 pair.slip("the later factor as a constant", ("        dx[:, k:] += share * x[:, :n - k]\n", ""), right="path",
           helpful="overwritten")
 pair.slip("lag 0 counted once", ("dx[:, k:] += share", "dx[:, k:] += (k > 0) * share"), right="path",
-          helpful="variance, overwritten")
+          helpful="variance, overwritten, decay, other upstream")
 pair.slip("divided by what overlaps", ("g[:, k:k + 1] / n", "g[:, k:k + 1] / (n - k)"), right="size",
           helpful="other upstream")
 pair.slip("upstream of another lag", ("g[:, k:k + 1] / n", "g[:, [k - 1]] / n"), right="other upstream")
 pair.slip("second term without upstream", ("dx[:, k:] += share * x", "dx[:, k:] += x"), right="upstream",
-          helpful="path")
+          helpful="path, nonlinear")
 pair.slip("upstream summed over the lags", ("share = g[:, k:k + 1] / n", "share = g.sum(axis=1, keepdims=True) / n"),
-          right="other upstream")
+          right="other upstream", helpful="axis")
 
 # -- resampling with learnt positions, linear: x (5, 7), 11 positions -------------------------------------------------
 
@@ -234,7 +234,8 @@ pair.slip("right neighbour lost", ("    np.add.at(dx.T, left + 1, (t * g).T)\n",
           helpful="overwritten")
 pair.slip("= for += at the left neighbour", ("np.add.at(dx.T, left, ((1 - t) * g).T)", "dx[:, left] = (1 - t) * g"),
           right="overwritten", helpful="path, lines")
-pair.slip("left minus right", ("(x[:, left + 1] - x[:, left])", "(x[:, left] - x[:, left + 1])"), right="sign")
+pair.slip("left minus right", ("(x[:, left + 1] - x[:, left])", "(x[:, left] - x[:, left + 1])"), right="sign",
+          helpful="factor")
 pair.slip("both shares to the left", ("left + 1, (t * g)", "left, (t * g)"), right="shifted",
           helpful="path")
 pair.slip("averaged over the signals", ("np.sum(g * (x", "np.mean(g * (x"), right="size", helpful="factor, sum")

@@ -31,12 +31,12 @@ pair = Pair("embedding with positions", "indexing", embedding, embedding_backwar
             ("table", "positions", "ids"))
 pair.slip("repeated ids counted once", ("np.add.at(d_table, ids, g * np.sqrt(table.shape[1]))",
                                         "d_table[ids] += g * np.sqrt(table.shape[1])"),
-          right="overwritten", helpful="path, lines")
+          right="overwritten", helpful="path, lines, sum, side")
 pair.slip("scale forgotten", ("g * np.sqrt(table.shape[1])", "g"), right="constant", helpful="scale, factor")
 pair.slip("positions not summed over the batch", ("g.sum(0)", "g"), right="unreduced, shape")
 pair.slip("ids counted from 1", ("d_table, ids,", "d_table, ids - 1,"), right="shifted", helpful="permuted")
 pair.slip("row of the padding set to 0", ("    return d_table, g", "    d_table[0] = 0\n    return d_table, g"),
-          right="lines, mask")
+          right="lines, mask", helpful="column")
 pair.slip("positions averaged over the batch", ("g.sum(0)", "g.mean(0)"), right="size", helpful="factor, sum")
 
 # -- mean of messages at each of five nodes: x (11, 3), node (11,) ----------------------------------------------------
@@ -61,14 +61,16 @@ def node_mean_inputs(draw):
 
 
 pair = Pair("mean at nodes", "indexing", node_mean, node_mean_backward, node_mean_inputs, ("x", "node"))
-pair.slip("not divided by the count", ("(g / count)[node]", "g[node]"), right="column", helpful="lines")
+pair.slip("not divided by the count", ("(g / count)[node]", "g[node]"), right="column", helpful="lines, scale, side")
 pair.slip("in the order of the nodes", ("(g / count)[node]", "(g / count)[np.sort(node)]"),
           right="permuted")
 pair.slip("nodes counted from 1", ("(g / count)[node]", "(g / count)[node - 1]"), right="other upstream")
-pair.slip("divided by the root of the count", ("g / count", "g / np.sqrt(count)"), right="column", helpful="lines")
+pair.slip("divided by the root of the count", ("g / count", "g / np.sqrt(count)"), right="column",
+          helpful="lines, side")
 pair.slip("first message of each node alone",
           ("(g / count)[node]",
-           "(g / count)[node] * [[node[i] not in node[:i]] for i in range(len(node))]"), right="mask", helpful="lines")
+           "(g / count)[node] * [[node[i] not in node[:i]] for i in range(len(node))]"), right="mask",
+          helpful="lines, side, column")
 
 # -- every second column in reversed order, with a gain: x (3, 11), gain (5,) -----------------------------------------
 
@@ -86,11 +88,11 @@ def reversed_columns_backward(g, x, gain):
 
 pair = Pair("every second column, reversed", "indexing", reversed_columns, reversed_columns_backward,
             lambda draw: (draw(3, 11), draw.nonzero(5)), ("x", "gain"))
-pair.slip("not reversed", ("(g * gain)[:, ::-1]", "g * gain"), right="flipped", helpful="permuted")
-pair.slip("from the first column", ("dx[:, 1::2]", "dx[:, :-1:2]"), right="shifted", helpful="mask")
-pair.slip("gain's columns not reversed", ("x[:, -2::-2]", "x[:, 1::2]"), right="sum")
-pair.slip("gain forgotten", ("(g * gain)[:, ::-1]", "g[:, ::-1]"), right="column", helpful="power, scale")
-pair.slip("gain reversed once too often", ("(g * gain)[:, ::-1]", "g[:, ::-1] * gain"), right="column")
+pair.slip("not reversed", ("(g * gain)[:, ::-1]", "g * gain"), right="flipped", helpful="permuted, lines")
+pair.slip("from the first column", ("dx[:, 1::2]", "dx[:, :-1:2]"), right="shifted", helpful="mask, permuted, lines")
+pair.slip("gain's columns not reversed", ("x[:, -2::-2]", "x[:, 1::2]"), right="sum", helpful="lines")
+pair.slip("gain forgotten", ("(g * gain)[:, ::-1]", "g[:, ::-1]"), right="column", helpful="power, scale, lines")
+pair.slip("gain reversed once too often", ("(g * gain)[:, ::-1]", "g[:, ::-1] * gain"), right="column", helpful="lines")
 pair.slip("columns between filled as well", ("dx[:, 1::2] = (", "dx[:, 1::2] = dx[:, 2::2] = ("),
           right="mask", helpful="lines")
 
@@ -114,7 +116,7 @@ pair.slip("edges forgotten", ("for k in (1, 2)", "for k in ()"), right="path, li
 pair.slip("edge itself repeated", ("dx[:, k] += g", "dx[:, k - 1] += g"), right="lines", helpful="shifted")
 pair.slip("= for +=", ("dx[:, k] += g", "dx[:, k] = g"), right="overwritten, lines", helpful="path")
 pair.slip("middle cut off by one", ("g[:, 2:-2]", "g[:, 1:-3]"), right="shifted", helpful="other upstream")
-pair.slip("right edge not reflected", ("g[:, k - 3]", "g[:, -k]"), right="lines", helpful="flipped")
+pair.slip("right edge not reflected", ("g[:, k - 3]", "g[:, -k]"), right="lines", helpful="flipped, other upstream")
 
 # -- the three largest of each row, weighted: x (5, 7), weights (3,) --------------------------------------------------
 
@@ -137,7 +139,7 @@ pair = Pair("largest of a row", "indexing", largest, largest_backward,
 pair.slip("the smallest", ("(dx, order, g", "(dx, np.argsort(x, 1)[:, :LARGEST], g"), right="mask", helpful="permuted")
 pair.slip("first columns of x", ("g * top", "g * x[:, :LARGEST]"), right="sum")
 pair.slip("weights forgotten", ("g * weights", "g"), right="power", helpful="scale")
-pair.slip("in rising order", ("g * weights, 1)", "(g * weights)[:, ::-1], 1)"), right="permuted")
+pair.slip("in rising order", ("g * weights, 1)", "(g * weights)[:, ::-1], 1)"), right="permuted", helpful="side")
 pair.slip("not put back in place", ("np.put_along_axis(dx, order, g * weights, 1)", "dx[:, :LARGEST] = g * weights"),
           right="permuted", helpful="mask")
 pair.slip("weights averaged", ("(g * top).sum(0)", "(g * top).mean(0)"), right="size", helpful="factor, sum")
@@ -180,9 +182,9 @@ def repeat_and_tile_backward(g, x, row):
 pair = Pair("elements repeated and a row tiled", "indexing", repeat_and_tile, repeat_and_tile_backward,
             lambda draw: (draw(3, 5), draw(5)), ("x", "row"))
 pair.slip("repeated as if tiled", ("g.reshape(len(x), -1, TIMES).sum(2)", "g.reshape(len(x), TIMES, -1).sum(1)"),
-          right="other upstream", helpful="axis")
+          right="other upstream", helpful="axis, sum")
 pair.slip("first copy alone", ("g.reshape(len(x), -1, TIMES).sum(2)", "g[:, ::TIMES]"),
-          right="overwritten, path")
+          right="overwritten, path", helpful="sum, other upstream")
 pair.slip("mean of the copies", (".sum(2)", ".mean(2)"), right="size", helpful="factor")
-pair.slip("row not summed over the batch", (".sum((0, 1))", ".sum(1)"), right="unreduced, shape")
-pair.slip("row summed over its own places", (".sum((0, 1))", ".sum((0, 2))"), right="axis, shape")
+pair.slip("row not summed over the batch", (".sum((0, 1))", ".sum(1)"), right="unreduced, shape", helpful="axis, sum")
+pair.slip("row summed over its own places", (".sum((0, 1))", ".sum((0, 2))"), right="axis, shape", helpful="sum")

@@ -96,12 +96,12 @@ pair = Pair("FiLM", "layers_of_papers", film, film_backward,
 pair.slip("dgamma averaged over positions", ("np.sum(dout * x, axis=2)", "np.mean(dout * x, axis=2)"), right="size",
           helpful="factor, path")
 pair.slip("1 + lost", ("(1 + gamma[:, :, None])", "gamma[:, :, None]"), right="path, scale",
-          helpful="column, overwritten")
+          helpful="column, overwritten, derivative")
 pair.slip("= for +=", ("dz += dbeta", "dz = dbeta"), right="overwritten", helpful="path")
 pair.slip("dgamma without x", ("np.sum(dout * x, axis=2)", "np.sum(dout, axis=2)"), right="exchanged, sum",
           helpful="scale")
 pair.slip("sum of a product as a product of sums", ("np.sum(dout * x, axis=2)", "np.sum(dout, 2) * np.sum(x, 2)"),
-          right="sum")
+          right="sum", helpful="other upstream")
 pair.slip("bias learns from the last position", ("dbeta = np.sum(dout, axis=2)", "dbeta = dout[:, :, -1]"),
           right="overwritten, sum", helpful="other upstream, path")
 
@@ -122,11 +122,11 @@ def prelu_backward(g, saved):
 pair = Pair("PReLU", "layers_of_papers", prelu, prelu_backward, lambda draw: (draw.nonzero(2, 3, 5), draw.positive(3)),
             ("x", "slope"))
 pair.slip("derivative of ReLU", ("np.where(x > 0, 1, slope[:, None])", "np.where(x > 0, 1, 0)"),
-          right="derivative, side, mask", helpful="sides, scale")
+          right="derivative, side, mask", helpful="sides, scale, path")
 pair.slip("sides exchanged", ("np.where(x > 0, 1, slope[:, None])", "np.where(x < 0, 1, slope[:, None])"),
           right="derivative, sides")
 pair.slip("slope learns where x > 0 too", ("np.where(x > 0, 0, x)", "x"), right="sum", helpful="mask")
-pair.slip("dslope not summed over positions", ("axis=(0, 2)", "axis=0"), right="unreduced", helpful="shape, axis")
+pair.slip("dslope not summed over positions", ("axis=(0, 2)", "axis=0"), right="unreduced", helpful="shape, axis, sum")
 pair.slip("condition on the upstream", ("dx = g * np.where(x > 0", "dx = g * np.where(g > 0"), right="nonlinear",
           helpful="derivative")
 pair.slip("upstream overwritten", ("dx = g *", "dx = g\n    dx *="), right="unchanged", helpful="repeat")
@@ -185,14 +185,15 @@ def hypernetwork_backward(g, saved):
 pair = Pair("hypernetwork", "layers_of_papers", hypernetwork, hypernetwork_backward,
             lambda draw: (draw(2, 3), draw.nonzero(5), 0.5 * draw(5, 21), draw(21)), ("x", "z", "h", "c"))
 pair.slip("generated weights' gradient in the other order", ("(x.T @ g).ravel()", "(g.T @ x).ravel()"),
-          right="transposed, permuted", helpful="product, other upstream")
+          right="transposed, permuted", helpful="product, other upstream, column")
 pair.slip("derivative of tanh lost", ("da = dw * (1 - w**2)", "da = dw"), right="derivative", helpful="column")
 pair.slip("square of tanh lost", ("(1 - w**2)", "(1 - w)"), right="derivative", helpful="column")
-pair.slip("dh without z", ("np.outer(z, da)", "np.tile(da, (len(z), 1))"), right="power, scale", helpful="column")
+pair.slip("dh without z", ("np.outer(z, da)", "np.tile(da, (len(z), 1))"), right="power, scale",
+          helpful="column, exchanged")
 pair.slip("dz averaged over the generated weights", ("dz = h @ da", "dz = (h * da).mean(axis=1)"), right="size",
           helpful="factor, sum")
 pair.slip("weights saved before the tanh", ("(x, z, h, w)", "(x, z, h, z @ h + c)"), right="derivative",
-          helpful="scale")
+          helpful="scale, column")
 
 # -- cross-entropy with smoothed labels: logits (7, 5) ----------------------------------------------------------------
 
@@ -218,11 +219,11 @@ def smoothed_cross_entropy_backward(g, saved):
 
 pair = Pair("label smoothing", "layers_of_papers", smoothed_cross_entropy, smoothed_cross_entropy_backward,
             lambda draw: (draw(7, 5), draw.integers(5, 7)), ("logits", "labels"))
-pair.slip("smoothed towards no class", ("    d -= SMOOTHING / classes\n", ""), right="mean", helpful="offset")
-pair.slip("whole 1 at the labels", ("-= 1 - SMOOTHING", "-= 1"), right="label", helpful="offset")
+pair.slip("smoothed towards no class", ("    d -= SMOOTHING / classes\n", ""), right="mean", helpful="offset, path")
+pair.slip("whole 1 at the labels", ("-= 1 - SMOOTHING", "-= 1"), right="label", helpful="offset, scale")
 pair.slip("smoothed over the other classes", ("SMOOTHING / classes", "SMOOTHING / (classes - 1)"), right="ddof, mean",
           helpful="offset")
 pair.slip("not divided by the batch", ("g * d / n", "g * d"), right="size", helpful="factor")
-pair.slip("upstream forgotten", ("g * d / n", "d / n"), right="upstream", helpful="factor")
+pair.slip("upstream forgotten", ("g * d / n", "d / n"), right="upstream", helpful="factor, nonlinear")
 pair.slip("saved probabilities overwritten", ("d = np.exp(log_p)", "d = log_p"),
           ("(log_p, labels)", "(np.exp(log_p), labels)"), right="repeat", helpful="unchanged")

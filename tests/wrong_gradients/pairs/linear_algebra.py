@@ -25,8 +25,8 @@ def solve_backward(g, saved):
 pair = Pair("system of equations", "linear algebra", solve, solve_backward,
             lambda draw: (draw(5, 5) + 4 * np.eye(5), draw(5, 3)), ("a", "b"))
 pair.slip("solved with a itself", ("np.linalg.solve(a.T, g)", "np.linalg.solve(a, g)"), right="product, jvp")
-pair.slip("sign of a's gradient", ("-db @ x.T", "db @ x.T"), right="sign")
-pair.slip("factors in the other order", ("-db @ x.T", "-x @ db.T"), right="transposed", helpful="product")
+pair.slip("sign of a's gradient", ("-db @ x.T", "db @ x.T"), right="sign", helpful="factor")
+pair.slip("factors in the other order", ("-db @ x.T", "-x @ db.T"), right="transposed", helpful="product, permuted")
 pair.slip("upstream gradient for the solution", ("-db @ x.T", "-g @ x.T"), right="product", helpful="other upstream")
 pair.slip("saves b for x", ("return x, (a, x)", "return x, (a, b)"), right="product")
 pair.slip("single precision", ("-db @ x.T", "-(db.astype(np.float32) @ x.astype(np.float32).T).astype(float)"),
@@ -54,9 +54,9 @@ pair = Pair("likelihood of a normal distribution", "linear algebra", gaussian_lo
             lambda draw: (draw(7, 3), draw(3), 0.4 * draw(3, 3) * (1 - np.eye(3)) + np.diag(draw.positive(3))),
             ("x", "mu", "factor"))
 pair.slip("gradient above the diagonal", ("np.tril(-w @ z.T)", "-w @ z.T"), right="mask")
-pair.slip("determinant forgotten", (" + np.diag(1 / np.diag(low))", ""), right="path")
+pair.slip("determinant forgotten", (" + np.diag(1 / np.diag(low))", ""), right="path", helpful="overwritten")
 pair.slip("mu averaged", ("-dx.sum(0)", "-dx.mean(0)"), right="size", helpful="factor, sum")
-pair.slip("sign of mu's gradient", ("-dx.sum(0)", "dx.sum(0)"), right="sign")
+pair.slip("sign of mu's gradient", ("-dx.sum(0)", "dx.sum(0)"), right="sign", helpful="factor")
 pair.slip("half forgotten", ("g * w.T / n", "2 * g * w.T / n"), right="two", helpful="factor")
 pair.slip("factor not transposed", ("np.linalg.solve(low.T, z)", "np.linalg.solve(low, z)"), right="product")
 
@@ -115,10 +115,10 @@ pair = Pair("power iteration", "linear algebra", power_iteration, power_iteratio
 pair.slip("norm as a constant", ("(dv - v * (v @ dv)) / norms[k]", "dv / norms[k]"),
           right="projection", helpful="path, statistics")
 pair.slip("= for +=", ("da += np", "da = np"), right="overwritten", helpful="path")
-pair.slip("not divided by the norm", (" / norms[k]", ""), right="factor")
+pair.slip("not divided by the norm", (" / norms[k]", ""), right="factor", helpful="scale")
 pair.slip("vector after the step", ("np.outer(du, vectors[k])", "np.outer(du, v)"), right="product")
 pair.slip("outer product turned round", ("np.outer(du, vectors[k])", "np.outer(vectors[k], du)"),
-          right="transposed", helpful="product")
+          right="transposed", helpful="product, permuted")
 pair.slip("a not transposed", ("a.T @ du", "a @ du"), right="product")
 
 # -- ridge regression: x (7, 3), y (7,), strength () ------------------------------------------------------------------
@@ -142,10 +142,10 @@ def ridge_backward(g, saved):
 pair = Pair("ridge regression", "linear algebra", ridge, ridge_backward,
             lambda draw: (draw(7, 3), draw(7), draw.positive()), ("x", "y", "strength"))
 pair.slip("x through the right side alone", ("np.outer(residual, z) - np.outer(x @ z, w)", "np.outer(y, z)"),
-          right="path")
-pair.slip("x without the second half of x' x", (" - np.outer(x @ z, w)", ""), right="path")
-pair.slip("sign of the strength's gradient", ("-(z @ w)", "z @ w"), right="sign")
-pair.slip("strength cut off", ("-(z @ w)", "0.0"), right="zero", helpful="path")
+          right="path", helpful="overwritten")
+pair.slip("x without the second half of x' x", (" - np.outer(x @ z, w)", ""), right="path", helpful="overwritten")
+pair.slip("sign of the strength's gradient", ("-(z @ w)", "z @ w"), right="sign", helpful="factor")
+pair.slip("strength cut off", ("-(z @ w)", "0.0"), right="zero", helpful="path, mask")
 pair.slip("y without the inverse", ("dy = x @ z", "dy = x @ g"), right="product", helpful="other upstream")
 pair.slip("outer products of the wrong vectors", ("np.outer(x @ z, w)", "np.outer(x @ w, z)"), right="product")
 
@@ -175,7 +175,7 @@ def exponential_series_backward(g, saved):
 pair = Pair("series of the matrix exponential", "linear algebra", exponential_series, exponential_series_backward,
             lambda draw: (0.6 * draw(3, 3),), ("a",))
 pair.slip("term of the wrong index", ("terms[k - 1]", "terms[k]"), right="product")
-pair.slip("index not divided by", ("d_term / k", "d_term"), right="path")
+pair.slip("index not divided by", ("d_term / k", "d_term"), right="path", helpful="scale")
 pair.slip("= for +=", ("da += terms", "da = terms"), right="overwritten", helpful="path")
 pair.slip("rule of numbers", ("return da", "return sum(terms).T @ g"), right="product", helpful="derivative")
 pair.slip("term not transposed", ("terms[k - 1].T", "terms[k - 1]"), right="product")
@@ -200,8 +200,8 @@ def kronecker_backward(g, a, b):
 pair = Pair("Kronecker product", "linear algebra", kronecker, kronecker_backward, lambda draw: (draw(2, 3), draw(5, 7)),
             ("a", "b"))
 pair.slip("blocks cut from rows", ("g.reshape(len(a), len(b), a.shape[1], b.shape[1]).transpose(0, 2, 1, 3)",
-                                   "g.reshape(*a.shape, *b.shape)"), right="other upstream")
+                                   "g.reshape(*a.shape, *b.shape)"), right="other upstream", helpful="sum")
 pair.slip("mean over the block", (".sum((2, 3))", ".mean((2, 3))"), right="size", helpful="factor")
-pair.slip("= for +=", ("db += a", "db = a"), right="overwritten", helpful="path")
-pair.slip("sum over the blocks", (".sum((2, 3))", ".sum((0, 1))"), right="axis, shape")
-pair.slip("blocks not weighted", ("a[i, j] * blocks", "blocks"), right="sum", helpful="path")
+pair.slip("= for +=", ("db += a", "db = a"), right="overwritten", helpful="path, sum, other upstream")
+pair.slip("sum over the blocks", (".sum((2, 3))", ".sum((0, 1))"), right="axis, shape", helpful="sum")
+pair.slip("blocks not weighted", ("a[i, j] * blocks", "blocks"), right="sum", helpful="path, scale")

@@ -30,12 +30,13 @@ pair = Pair("quantile loss", "losses", pinball, pinball_backward,
             lambda draw: (draw(5, 3), draw(5)), ("forecast", "target"))
 pair.slip("target not summed over the quantiles", ("d_error.sum(1)", "d_error"), right="unreduced, shape")
 pair.slip("target averaged over the quantiles", ("d_error.sum(1)", "d_error.mean(1)"),
-          right="size", helpful="factor")
+          right="size", helpful="factor, sum")
 pair.slip("condition turned round", ("error > 0", "error < 0"), right="derivative")
 pair.slip("gradient of the absolute error", ("np.where(error > 0, QUANTILES, QUANTILES - 1)", "np.sign(error) / 2"),
           right="derivative", helpful="mean")
 pair.slip("mean over rows alone", ("/ error.size", "/ len(error)"), right="size", helpful="factor")
-pair.slip("sign of the target's gradient", ("g * d_error.sum(1)", "-g * d_error.sum(1)"), right="sign")
+pair.slip("sign of the target's gradient", ("g * d_error.sum(1)", "-g * d_error.sum(1)"), right="sign",
+          helpful="factor")
 
 # -- softmax regression with a penalty: x (7, 3), weight (3, 5), bias (5,), labels (7,) -------------------------------
 
@@ -59,14 +60,14 @@ def softmax_regression_backward(g, saved):
 
 pair = Pair("softmax regression with a penalty", "losses", softmax_regression, softmax_regression_backward,
             lambda draw: (draw(7, 3), draw(3, 5), draw(5), draw.integers(5, 7)), ("x", "weight", "bias", "labels"))
-pair.slip("penalty forgotten", (" + g * PENALTY * weight", ""), right="decay", helpful="path")
+pair.slip("penalty forgotten", (" + g * PENALTY * weight", ""), right="decay", helpful="path, overwritten")
 pair.slip("penalty not times the upstream gradient", ("g * PENALTY * weight", "PENALTY * weight"),
           right="upstream", helpful="decay")
 pair.slip("one subtracted in what forward saved", ("p.copy()", "p"), right="repeat", helpful="unchanged")
 pair.slip("weight reshaped, not transposed", ("weight.T", "weight.reshape(5, 3)"), right="product")
 pair.slip("bias averaged over the batch", ("d_logits.sum(0)", "d_logits.mean(0)"), right="size", helpful="factor, sum")
 pair.slip("one not subtracted", ("    d_logits[np.arange(len(labels)), labels] -= 1\n", ""),
-          right="path, label")
+          right="path, label", helpful="overwritten")
 
 # -- cross-entropy with smoothing and class weights: logits (5, 7), labels (5,) ---------------------------------------
 
@@ -88,14 +89,14 @@ def smoothed_cross_entropy_backward(g, saved):
 
 pair = Pair("weighted cross-entropy with smoothing", "losses", smoothed_cross_entropy, smoothed_cross_entropy_backward,
             lambda draw: (draw(5, 7), draw.integers(7, 5)), ("logits", "labels"))
-pair.slip("= for += at the labels", ("labels] += 1", "labels] = 1"), right="label, overwritten")
+pair.slip("= for += at the labels", ("labels] += 1", "labels] = 1"), right="label, overwritten", helpful="path")
 pair.slip("smoothing shared by the other classes", ("/ log_p.shape[1]", "/ (log_p.shape[1] - 1)"),
           right="ddof", helpful="mean")
 pair.slip("smoothing only taken from the labels", ("np.full_like(log_p, SMOOTHING / log_p.shape[1])",
                                                    "np.zeros_like(log_p)"), right="mean", helpful="path")
 pair.slip("weights forgotten", (" * weights[:, None]", ""), right="column, scale")
 pair.slip("over the batch, not the weights", ("weights.sum()", "len(weights)"), right="factor")
-pair.slip("no target", ("np.exp(log_p) - target", "np.exp(log_p)"), right="path")
+pair.slip("no target", ("np.exp(log_p) - target", "np.exp(log_p)"), right="path", helpful="overwritten")
 
 # -- triplets: anchor, positive, negative (11, 3) ---------------------------------------------------------------------
 
@@ -126,13 +127,14 @@ def triplet_inputs(draw):
 
 pair = Pair("triplet loss", "losses", triplet, triplet_backward,
             triplet_inputs, ("anchor", "positive", "negative"))
-pair.slip("mask without the margin", ("near - far + MARGIN > 0", "near - far > 0"), right="mask", helpful="lines")
-pair.slip("no mask", ("g * active", "g"), right="mask", helpful="lines")
+pair.slip("mask without the margin", ("near - far + MARGIN > 0", "near - far > 0"), right="mask",
+          helpful="lines, column, derivative")
+pair.slip("no mask", ("g * active", "g"), right="mask", helpful="lines, derivative")
 pair.slip("anchor through the positive alone", ("-d_positive - d_negative", "-d_positive"),
           right="path", helpful="overwritten")
 pair.slip("mean over the active triplets", ("/ len(anchor)", "/ active.sum()"), right="factor")
 pair.slip("difference to the negative turned round", ("(anchor - negative) * share", "(negative - anchor) * share"),
-          right="sign", helpful="path")
+          right="sign", helpful="path, factor")
 pair.slip("2 forgotten for the positive", ("2 * (positive", "(positive"), right="two", helpful="factor, path")
 
 # -- contrastive loss of pairs: a, b (5, 3), each row of a against all of b -------------------------------------------
@@ -162,7 +164,7 @@ pair = Pair("contrastive loss", "losses", info_nce, info_nce_backward, lambda dr
 pair.slip("temperature forgotten", (" / TEMPERATURE", ""), right="scale", helpful="factor")
 pair.slip("logits not transposed for b", ("d_logits.T @ a_hat", "d_logits @ a_hat"), right="product")
 pair.slip("norm of a as a constant", (" - a_hat * (a_hat * da_hat).sum(1, keepdims=True)", ""),
-          right="projection, variance", helpful="path, statistics")
+          right="projection, variance", helpful="path, statistics, overwritten")
 pair.slip("divided by the norm of the other", ("keepdims=True)) / norm_b", "keepdims=True)) / norm_a"), right="column")
 pair.slip("projected along the other axis", ("(a_hat * da_hat).sum(1, keepdims=True)", "(a_hat * da_hat).sum(0)"),
           right="axis")
@@ -208,15 +210,16 @@ def chain_inputs(draw):
 pair = Pair("loss of a chain of labels", "losses", chain_loss, chain_loss_backward,
             chain_inputs, ("emissions", "transitions", "tags"))
 pair.slip("= for += in time", ("d_transitions += joint", "d_transitions = joint"), right="overwritten", helpful="path")
-pair.slip("sum over the tag that follows", ("joint.sum(1)", "joint.sum(0)"), right="axis")
-pair.slip("first emission forgotten", ("    d_emissions[0] += d_alpha\n", ""), right="lines", helpful="path")
+pair.slip("sum over the tag that follows", ("joint.sum(1)", "joint.sum(0)"), right="axis", helpful="lines")
+pair.slip("first emission forgotten", ("    d_emissions[0] += d_alpha\n", ""), right="lines",
+          helpful="path, overwritten")
 pair.slip("repeated tags counted once", ("np.subtract.at(d_transitions, (tags[:-1], tags[1:]), 1)",
                                          "d_transitions[tags[:-1], tags[1:]] -= 1"),
-          right="overwritten, label", helpful="path")
+          right="overwritten, label", helpful="path, side")
 pair.slip("tags of transitions exchanged", ("(tags[:-1], tags[1:])", "(tags[1:], tags[:-1])"),
           right="transposed", helpful="label")
 pair.slip("score of the tags' emissions forgotten", ("    d_emissions[np.arange(len(tags)), tags] -= 1\n", ""),
-          right="label, offset", helpful="path")
+          right="label, offset", helpful="path, overwritten")
 
 # -- dice loss: p (5, 7), mask (5, 7) of integers ---------------------------------------------------------------------
 
@@ -240,9 +243,11 @@ def dice_inputs(draw):
 
 
 pair = Pair("dice loss", "losses", dice, dice_backward, dice_inputs, ("p", "mask"))
-pair.slip("denominator as a constant", (" - top / bottom**2", ""), right="mean, path", helpful="mask")
-pair.slip("denominator not squared", ("bottom**2", "bottom"), right="mean")
-pair.slip("2 forgotten in the numerator", ("(2 * mask / bottom", "(mask / bottom"), right="label, side")
+pair.slip("denominator as a constant", (" - top / bottom**2", ""), right="mean, path",
+          helpful="mask, overwritten, statistics")
+pair.slip("denominator not squared", ("bottom**2", "bottom"), right="mean", helpful="derivative")
+pair.slip("2 forgotten in the numerator", ("(2 * mask / bottom", "(mask / bottom"), right="label, side",
+          helpful="scale, path")
 pair.slip("overlap of the whole batch", ("(p * mask).sum(1, keepdims=True)", "(p * mask).sum()"),
           right="axis", helpful="mean")
 pair.slip("sum for mean over the batch", (" / len(p)", ""), right="size", helpful="factor")

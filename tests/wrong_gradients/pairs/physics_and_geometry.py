@@ -28,7 +28,7 @@ pair.slip("turned forward again", ("dp = g @ rotation", "dp = g @ rotation.T"), 
 pair.slip("radians for degrees", (" * np.pi / 180", ""), right="constant", helpful="factor, scale")
 pair.slip("sign of a sine's derivative", ("[[-s, -c]", "[[-s, c]"), right="sum", helpful="path")
 pair.slip("angle for each point", ("(p @ d_rotation.T)).sum()", "(p @ d_rotation.T)).sum(1)"), right="unreduced",
-          helpful="shape")
+          helpful="shape, axis")
 pair.slip("dangle averaged over points", ("return dp, dangle *", "return dp, dangle / len(p) *"), right="size",
           helpful="factor")
 
@@ -57,10 +57,11 @@ def quaternion_turn_backward(g, saved):
 pair = Pair("turn by a quaternion", "physics_and_geometry", quaternion_turn, quaternion_turn_backward,
             lambda draw: (draw.nonzero(4), draw(5, 3)), ("q", "v"))
 pair.slip("length as a constant", (" - unit * (unit @ dunit)", ""), right="variance, projection",
-          helpful="statistics, path")
+          helpful="statistics, path, overwritten")
 pair.slip("cross product in the wrong order", ("np.cross(dt, u)", "np.cross(u, dt)"), right="product", helpful="path")
 pair.slip("v itself forgotten", ("dv = g + 2", "dv = 2"), right="path", helpful="overwritten")
-pair.slip("one of two products for the axis", ("np.cross(t, g).sum(0) + ", ""), right="path, overwritten")
+pair.slip("one of two products for the axis", ("np.cross(t, g).sum(0) + ", ""), right="path, overwritten",
+          helpful="sum")
 pair.slip("w last", ("return dq, dv", "return np.append(dq[1:], dq[0]), dv"), right="shifted", helpful="permuted")
 pair.slip("not divided by the length", (") / norm", ")"), right="scale", helpful="factor")
 
@@ -133,12 +134,13 @@ def springs_inputs(draw):
 pair = Pair("energies of springs", "physics_and_geometry", springs, springs_backward, springs_inputs,
             ("x", "k", "rest", "ends"))
 pair.slip("repeated ends not added", ("np.add.at(dx, i, pull)", "dx[i] += pull"), right="overwritten",
-          helpful="lines, path")
-pair.slip("the other end forgotten", ("    np.add.at(dx, j, -pull)\n", ""), right="path", helpful="overwritten")
+          helpful="lines, path, mask")
+pair.slip("the other end forgotten", ("    np.add.at(dx, j, -pull)\n", ""), right="path", helpful="overwritten, mask")
 pair.slip("direction not of length 1", ("(tension / length)", "tension"), right="derivative")
-pair.slip("half forgotten", ("dk = 0.5 * g", "dk = g"), right="two", helpful="factor")
+pair.slip("half forgotten", ("dk = 0.5 * g", "dk = g"), right="two", helpful="factor, scale")
 pair.slip("dk and drest exchanged", ("dk, drest\n", "drest, dk\n"), right="exchanged")
-pair.slip("stiffness forgotten in drest", ("drest = -tension", "drest = -tension / k"), right="power, scale")
+pair.slip("stiffness forgotten in drest", ("drest = -tension", "drest = -tension / k"), right="power, scale",
+          helpful="derivative")
 
 # -- points seen by a camera: points (7, 3) -> pixels (7, 2) ----------------------------------------------------------
 
@@ -163,12 +165,12 @@ def camera_inputs(draw):
 pair = Pair("pinhole camera", "physics_and_geometry", camera, camera_backward, camera_inputs,
             ("points", "focal", "centre"))
 pair.slip("no gradient for the depth", ("np.hstack([dxy, dz])", "np.hstack([dxy, 0 * dz])"), right="lines, path",
-          helpful="mask")
+          helpful="mask, column")
 pair.slip("depth for its square", ("/ z**2", "/ z"), right="lines, derivative", helpful="power")
 pair.slip("mean of both axes for the depth", ("* xy).sum(axis=1", "* xy).mean(axis=1"), right="lines, size",
           helpful="column")
 pair.slip("focal length forgotten in dxy", ("dxy = grad * focal / z", "dxy = grad / z"), right="scale, column",
-          helpful="lines")
+          helpful="lines, power")
 pair.slip("centre divided by the depth", ("dcentre = grad.sum", "dcentre = (grad / z).sum"), right="sum")
 pair.slip("sign of the gradient for the depth", ("dz = -(grad", "dz = (grad"), right="lines", helpful="path, column")
 
@@ -199,11 +201,12 @@ pair = Pair("step of the heat equation", "physics_and_geometry", heat_step, heat
 pair.slip("ends as if cold", ("    du[:, [0, -1]] += q[:, [0, -1]]\n", ""), right="lines", helpful="path")
 pair.slip("diffusivity outside, as in forward", ("q = DT * a * g", "q = DT * g"),
           ("return du, da", "return g + a * (du - g), da"), right="jvp", helpful="product")
-pair.slip("right neighbour read in place", ("du[:, :-1] += q[:, 1:]", "du[:, :-1] += q[:, :-1]"), right="shifted")
+pair.slip("right neighbour read in place", ("du[:, :-1] += q[:, 1:]", "du[:, :-1] += q[:, :-1]"), right="shifted",
+          helpful="lines, mask")
 pair.slip("u itself forgotten", ("du = g - 2 * q", "du = -2 * q"), right="path")
 pair.slip("step of time forgotten in da", ("(DT * g * lap)", "(g * lap)"), right="scale", helpful="factor")
 pair.slip("ends joined to a ring", ("du[:, [0, -1]] += q[:, [0, -1]]", "du[:, [0, -1]] += q[:, [-1, 0]]"),
-          right="lines", helpful="path")
+          right="lines", helpful="path, mask")
 
 # -- bilinear interpolation of an image (3, 5) at eleven places ------------------------------------------------------
 
@@ -238,10 +241,10 @@ pair = Pair("bilinear sampling", "physics_and_geometry", bilinear, bilinear_back
             ("image", "y", "x"))
 pair.slip("places in one cell not added",
           ("np.add.at(dimage, (i, j), g * (1 - a) * (1 - b))", "dimage[i, j] += g * (1 - a) * (1 - b)"),
-          right="overwritten", helpful="path, lines")
+          right="overwritten", helpful="path, lines, mask")
 pair.slip("dy and dx exchanged", ("dimage, dy, dx", "dimage, dx, dy"), right="exchanged")
 pair.slip("last corner one column too far left", ("(i + 1, j + 1), g * a * b", "(i + 1, j), g * a * b"),
-          right="shifted", helpful="path, lines")
+          right="shifted", helpful="path, lines, mask")
 pair.slip("dy at the left of the cell", ("((1 - b) * left + b * right)", "left"), right="derivative")
-pair.slip("sign of dx", ("dx = g *", "dx = -g *"), right="sign")
-pair.slip("dy without upstream", ("dy = g * (", "dy = ("), right="upstream")
+pair.slip("sign of dx", ("dx = g *", "dx = -g *"), right="sign", helpful="factor")
+pair.slip("dy without upstream", ("dy = g * (", "dy = ("), right="upstream", helpful="mask")

@@ -34,8 +34,8 @@ pair = Pair("evidence lower bound", "probability", vae_loss, vae_loss_backward,
             lambda draw: (draw(5, 3), draw(5, 3), draw(3, 7), draw.integers(2, 5, 7)), ("mu", "logvar", "w", "x"))
 pair.slip("half of the root of the variance forgotten", ("NOISE * 0.5 * std", "NOISE * std"), right="path")
 pair.slip("KL term of mu not averaged over the batch", ("d * BETA * mu", "g * BETA * mu"), right="decay, size",
-          helpful="path")
-pair.slip("no KL term of mu", (" + d * BETA * mu", ""), right="path, decay")
+          helpful="path, variance")
+pair.slip("no KL term of mu", (" + d * BETA * mu", ""), right="path, decay", helpful="variance, overwritten")
 pair.slip("beta forgotten for logvar", ("d * BETA * 0.5 *", "d * 0.5 *"), right="path, scale")
 pair.slip("std for the variance in the KL term", ("(std**2 - 1)", "(std - 1)"), right="derivative")
 pair.slip("sample not differentiated for logvar", ("dz * NOISE * 0.5 * std + ", ""), right="path",
@@ -64,12 +64,13 @@ def noisy_regression_backward(g, x, t, w, v):
 pair = Pair("regression with learnt noise", "probability", noisy_regression, noisy_regression_backward,
             lambda draw: (draw(7, 3), draw(7), draw(3), 0.5 * draw(3)), ("x", "t", "w", "v"))
 pair.slip("log of the variance forgotten", ("(1 - r**2 * precision)", "-r**2 * precision"), right="path",
-          helpful="mean, sum")
+          helpful="mean, sum, overwritten")
 pair.slip("dx by the mean alone", (" + np.outer(ds, v)", ""), right="path, overwritten")
-pair.slip("dmean not divided by the batch", ("r * precision / len(t)", "r * precision"), right="size", helpful="path")
-pair.slip("ds without upstream", ("ds = 0.5 * g *", "ds = 0.5 *"), right="upstream")
+pair.slip("dmean not divided by the batch", ("r * precision / len(t)", "r * precision"), right="size",
+          helpful="path, factor")
+pair.slip("ds without upstream", ("ds = 0.5 * g *", "ds = 0.5 *"), right="upstream", helpful="factor")
 pair.slip("dw and dv exchanged", ("dw, dv\n", "dv, dw\n"), right="exchanged", helpful="sum")
-pair.slip("weighted twice for dw", ("x.T @ dmean", "x.T @ (dmean * precision)"), right="sum")
+pair.slip("weighted twice for dw", ("x.T @ dmean", "x.T @ (dmean * precision)"), right="sum", helpful="scale")
 
 # -- log likelihood of a mixture of three normals, at x (7,) ---------------------------------------------------------
 
@@ -96,16 +97,16 @@ def mixture_backward(g, saved):
 
 pair = Pair("mixture of normals", "probability", mixture, mixture_backward,
             lambda draw: (draw(7), draw(3), draw(3), 0.5 * draw(3)), ("x", "logits", "means", "log_std"))
-pair.slip("shares of the mixture not normalised", (" - pi * g.sum()", ""), right="path", helpful="sum")
+pair.slip("shares of the mixture not normalised", (" - pi * g.sum()", ""), right="path", helpful="sum, overwritten")
 pair.slip("count of samples for the sum of the upstream", ("pi * g.sum()", "pi * len(g)"), right="upstream",
           helpful="sum")
-pair.slip("log of the width forgotten", ("(z**2 - 1)", "z**2"), right="path, sum")
+pair.slip("log of the width forgotten", ("(z**2 - 1)", "z**2"), right="path, sum", helpful="overwritten")
 pair.slip("dmeans not divided by the width", ("dmeans = (gr * z / std)", "dmeans = (gr * z)"), right="scale",
           helpful="column, sum")
 pair.slip("responsibilities normalised over the samples",
           ("np.exp(joint - log_p[:, None])", "np.exp(joint - np.logaddexp.reduce(joint, axis=0))"), right="axis",
           helpful="sum")
-pair.slip("sign of dx", ("dx = -(gr", "dx = (gr"), right="sign")
+pair.slip("sign of dx", ("dx = -(gr", "dx = (gr"), right="sign", helpful="factor")
 
 # -- Gumbel softmax over a codebook: logits (5, 3), codes (3, 7) -----------------------------------------------------
 
@@ -133,10 +134,10 @@ pair = Pair("Gumbel choice of a code", "probability", gumbel_choice, gumbel_choi
 pair.slip("temperature forgotten", (" / TAU", ""), right="scale", helpful="factor")
 pair.slip("hard choice saved", ("(y, codes)\n", "(np.eye(3)[y.argmax(-1)], codes)\n"), right="zero",
           helpful="mask, path")
-pair.slip("sum over the batch in the softmax", ("(y * dy).sum(-1", "(y * dy).sum(0"), right="axis")
+pair.slip("sum over the batch in the softmax", ("(y * dy).sum(-1", "(y * dy).sum(0"), right="axis", helpful="mask")
 pair.slip("softmax as if elementwise", ("y * (dy - (y * dy).sum(-1, keepdims=True))", "y * (1 - y) * dy"),
           right="diagonal", helpful="path")
-pair.slip("dcodes transposed", ("y.T @ grad", "grad.T @ y"), right="transposed, product", helpful="shape")
+pair.slip("dcodes transposed", ("y.T @ grad", "grad.T @ y"), right="transposed, product", helpful="shape, permuted")
 
 # -- policy gradient with a baseline and a bonus for entropy: logits (7, 5); recomputes -------------------------------
 
@@ -198,7 +199,7 @@ pair = Pair("Poisson regression", "probability", poisson_loss, poisson_loss_back
             ("x", "w", "b", "days", "counts"))
 pair.slip("link not differentiated", ("(rate - counts)", "(1 - counts / rate)"), right="derivative, column",
           helpful="sum")
-pair.slip("db averaged", ("deta.sum()", "deta.mean()"), right="size", helpful="sum")
+pair.slip("db averaged", ("deta.sum()", "deta.mean()"), right="size", helpful="sum, factor")
 pair.slip("db for each sample", ("deta.sum()", "deta"), right="unreduced", helpful="shape")
 pair.slip("rate saved in float32", ("(x, w, rate, counts)\n", "(x, w, rate.astype(np.float32), counts)\n"),
           right="precision")
@@ -206,7 +207,7 @@ pair.slip("counts subtracted in place",
           ("deta = g * (rate - counts) / len(counts)", "rate -= counts\n    deta = g * rate / len(counts)"),
           right="repeat, unchanged")
 pair.slip("rate without the days", ("(x, w, rate, counts)\n", "(x, w, rate / days, counts)\n"), right="column",
-          helpful="sum, scale, lines, side")
+          helpful="sum, scale, lines, side, derivative")
 
 # -- KL divergence of a normal for each row from one prior: m1 and s1 (5, 3), m2 and s2 (3,); s are logs of std -------
 
@@ -230,8 +231,9 @@ pair = Pair("KL divergence from a shared prior", "probability", prior_kl, prior_
 pair.slip("prior's mean not summed over rows", ("-dm.sum(axis=0)", "-dm"), right="unreduced", helpful="shape")
 pair.slip("precision of the wrong normal", ("(m1 - m2) * precision\n", "(m1 - m2) * np.exp(-2 * s1)\n"),
           right="derivative", helpful="sum")
-pair.slip("entropy's term forgotten", (" * precision - 1)", " * precision)"), right="path", helpful="mean")
+pair.slip("entropy's term forgotten", (" * precision - 1)", " * precision)"), right="path",
+          helpful="mean, overwritten, derivative")
 pair.slip("means forgotten in ds2", ("(np.exp(2 * s1) + (m1 - m2)**2)", "np.exp(2 * s1)"), right="path, sum")
 pair.slip("s1 as the log of a variance", ("ds1 = gk *", "ds1 = 0.5 * gk *"), right="two", helpful="factor")
 pair.slip("mean upstream for each row's", ("gk = g[:, None]", "gk = g.mean()"), right="other upstream",
-          helpful="column, sum")
+          helpful="column, sum, mask")

@@ -134,9 +134,9 @@ pair.slip("gates stacked in another order", ("[di, df, do, du]", "[di, df, du, d
           right="permuted", helpful="lines, mask")
 pair.slip("the candidate as if it were a sigmoid", ("i * (1 - u**2)", "i * u * (1 - u)"),
           right="derivative", helpful="lines")
-pair.slip("dc without the forget gate", ("dz[:, -n:], dc * f", "dz[:, -n:], dc"), right="derivative")
+pair.slip("dc without the forget gate", ("dz[:, -n:], dc * f", "dz[:, -n:], dc"), right="derivative", helpful="scale")
 pair.slip("the output gate's gradient without tanh(c)", ("dh * tc * o", "dh * o"),
-          right="derivative", helpful="lines")
+          right="derivative", helpful="lines, scale")
 
 # -- an LSTM over a sequence: x (5, 3), 2 units, states start at 0 ---------------------------------------------------
 
@@ -181,11 +181,11 @@ pair.slip("dh_next adds up over all steps", ("dh_next = Wh", "dh_next += Wh"), r
 pair.slip("tanh of the cell before the step", ("np.tanh(cs[t + 1])", "np.tanh(cs[t])"),
           right="derivative", helpful="mask")
 pair.slip("the loop stops one step early", ("range(len(x) - 1, -1, -1)", "range(len(x) - 1, 0, -1)"),
-          right="lines, mask", helpful="path")
+          right="lines, mask", helpful="path, column")
 pair.slip("clipped at every step", ("dh = g[t] + dh_next", "dh = np.clip(g[t] + dh_next, -0.5, 0.5)"),
           right="nonlinear")
 pair.slip("carried back without the forget gate", ("dc_next = dc * f", "dc_next = dc"),
-          right="derivative", helpful="lines")
+          right="derivative", helpful="lines, scale")
 
 # -- a GRU over a sequence: x (7, 3), 2 units; everything is computed again on the way back --------------------------
 
@@ -232,9 +232,9 @@ pair.slip("the state kept by the update gate is forgotten", ("dh = dh * (1 - z) 
           right="path", helpful="lines")
 pair.slip("the update gate's difference reversed", ("(n - h)", "(h - n)"), right="sign", helpful="derivative")
 pair.slip("the reset gate's gradient without h", ("dr = drh * h * r", "dr = drh * r"),
-          right="derivative")
+          right="derivative", helpful="scale")
 pair.slip("dWn with the state before the reset", ("dWn += np.outer(xrh", "dWn += np.outer(xh"),
-          right="lines", helpful="derivative")
+          right="lines", helpful="derivative, scale")
 pair.slip("no gradient of x through the candidate", ("dxh[:k] + dxrh[:k]", "dxh[:k]"),
           right="path", helpful="overwritten")
 pair.slip("z and 1 - z exchanged for the candidate", ("dn = dh * z *", "dn = dh * (1 - z) *"), right="derivative")
@@ -261,7 +261,7 @@ pair.slip("halves exchanged", ("[da, ds]", "[ds, da]"), right="permuted, shifted
 pair.slip("halves interleaved", ("np.concatenate([da, ds], axis=1)", "np.stack([da, ds], axis=2).reshape(len(g), -1)"),
           right="permuted", helpful="lines, mask")
 pair.slip("the gate's gradient without the value", ("g * a * s * (1 - s)", "g * s * (1 - s)"),
-          right="derivative", helpful="lines")
+          right="derivative", helpful="lines, scale")
 pair.slip("the value's gradient goes through the sigmoid as well", ("da = g * s", "da = g * s * (1 - s)"),
           right="derivative", helpful="lines")
 pair.slip("the bias over the features", ("d.sum(axis=0)", "d.sum(axis=1)"), right="axis", helpful="shape, sum")
@@ -289,8 +289,10 @@ def highway_backward(g, x, Wh, Wt, bt):
 pair = Pair("highway", "recurrent", highway, highway_backward,
             lambda draw: (draw(5, 3), draw(3, 3), draw(3, 3), draw(3)), ("x", "Wh", "Wt", "bt"))
 pair.slip("the carried x is forgotten in x", ("dx = dx + dh", "dx = dh"), right="path", helpful="overwritten")
-pair.slip("the carried x is forgotten in the gate", ("g * (h - x) * t", "g * h * t"), right="path")
+pair.slip("the carried x is forgotten in the gate", ("g * (h - x) * t", "g * h * t"), right="path",
+          helpful="overwritten")
 pair.slip("Wt has the gradient of Wh", ("dWt = x.T @ dt", "dWt = x.T @ dh"), right="exchanged")
-pair.slip("dWh transposed", ("dWh = x.T @ dh", "dWh = dh.T @ x"), right="transposed", helpful="product, permuted")
+pair.slip("dWh transposed", ("dWh = x.T @ dh", "dWh = dh.T @ x"), right="transposed", helpful="product, permuted, mask")
 pair.slip("the gate as if it were tanh", ("t * (1 - t)\n", "(1 - t**2)\n"), right="derivative")
-pair.slip("dx made in the memory of g", ("dx = g * (1 - t)", "dx = g\n    dx *= 1 - t"), right="unchanged")
+pair.slip("dx made in the memory of g", ("dx = g * (1 - t)", "dx = g\n    dx *= 1 - t"), right="unchanged",
+          helpful="repeat")

@@ -24,14 +24,14 @@ def sample_std_backward(g, saved):
 
 pair = Pair("standard deviation", "reductions", sample_std, sample_std_backward, lambda draw: (draw(7, 3) + 0.7,),
             ("x",))
-pair.slip("n for n - 1", ("(len(centred) - 1)", "len(centred)"), right="ddof", helpful="factor")
+pair.slip("n for n - 1", ("(len(centred) - 1)", "len(centred)"), right="ddof", helpful="factor, variance")
 pair.slip("saves x itself", ("(centred, std)", "(x, std)"), right="mean")
-pair.slip("divided by the variance", ("(std * (", "(std**2 * ("), right="power", helpful="column")
+pair.slip("divided by the variance", ("(std * (", "(std**2 * ("), right="power", helpful="column, variance")
 pair.slip("root not differentiated", ("g * centred / (std * (len(centred) - 1))",
                                        "g * 2 * centred / (len(centred) - 1)"),
-          right="power", helpful="column")
-pair.slip("half of the root forgotten", ("g * centred", "2 * g * centred"), right="two", helpful="factor")
-pair.slip("upstream gradient forgotten", ("g * centred", "centred"), right="upstream", helpful="column")
+          right="power", helpful="column, variance")
+pair.slip("half of the root forgotten", ("g * centred", "2 * g * centred"), right="two", helpful="factor, variance")
+pair.slip("upstream gradient forgotten", ("g * centred", "centred"), right="upstream", helpful="column, variance, mask")
 
 # -- soft maximum, a log of a mean of exponentials: x (3, 5, 7), over the middle axis ---------------------------------
 
@@ -77,7 +77,7 @@ def weighted_mean_backward(g, saved):
 
 pair = Pair("weighted mean", "reductions", weighted_mean, weighted_mean_backward,
             lambda draw: (draw(3, 5, 2), draw.positive(5)), ("x", "weights"))
-pair.slip("total as a constant", ("(x - y[:, None, :])", "x"), right="mean, path")
+pair.slip("total as a constant", ("(x - y[:, None, :])", "x"), right="mean, path", helpful="overwritten, sum")
 pair.slip("weights as if all were 1", ("* weights[:, None] / total", "/ len(weights) * np.ones((len(weights), 1))"),
           right="column", helpful="power, scale")
 pair.slip("weights not normalised", ("weights[:, None] / total", "weights[:, None]"), right="factor", helpful="scale")
@@ -102,12 +102,12 @@ def cubic_norm_backward(g, x):
 
 pair = Pair("norm of order 3", "reductions", cubic_norm, cubic_norm_backward,
             lambda draw: (draw.nonzero(5, 7),), ("x",))
-pair.slip("sign forgotten", ("np.sign(x) * ", ""), right="sides, side")
+pair.slip("sign forgotten", ("np.sign(x) * ", ""), right="sides, side", helpful="derivative")
 pair.slip("norm not raised to a power", ("(np.abs(x) / norm) ** (P - 1)", "np.abs(x) ** (P - 1) / norm"),
           right="power", helpful="column")
 pair.slip("exponent not lowered", ("** (P - 1)", "** P"), right="derivative", helpful="power")
 pair.slip("exponent brought down", ("g[:, None] *", "P * g[:, None] *"), right="factor")
-pair.slip("norm of the whole array", (".sum(1, keepdims=True)", ".sum()"), right="axis", helpful="column")
+pair.slip("norm of the whole array", (".sum(1, keepdims=True)", ".sum()"), right="axis", helpful="column, power")
 pair.slip("sign of the upstream gradient", ("np.sign(x)", "np.sign(g)[:, None]"), right="nonlinear")
 
 # -- discounted returns: rewards (5, 7), value (5,) of what follows ---------------------------------------------------
@@ -131,14 +131,16 @@ def discounted_returns_backward(g, rewards, value):
 
 pair = Pair("discounted returns", "reductions", discounted_returns, discounted_returns_backward,
             lambda draw: (draw(5, 7), draw(5)), ("rewards", "value"))
-pair.slip("time runs as in forward", ("range(g.shape[1])", "reversed(range(g.shape[1]))"), right="jvp")
-pair.slip("no carry", ("g[:, t] + DISCOUNT * carry", "g[:, t]"), right="diagonal, path", helpful="overwritten")
-pair.slip("carry not discounted", ("g[:, t] + DISCOUNT * carry", "g[:, t] + carry"), right="scale", helpful="path")
+pair.slip("time runs as in forward", ("range(g.shape[1])", "reversed(range(g.shape[1]))"), right="jvp", helpful="mask")
+pair.slip("no carry", ("g[:, t] + DISCOUNT * carry", "g[:, t]"), right="diagonal, path",
+          helpful="overwritten, lines, mask")
+pair.slip("carry not discounted", ("g[:, t] + DISCOUNT * carry", "g[:, t] + carry"), right="scale",
+          helpful="path, lines")
 pair.slip("last discount forgotten", ("return d_rewards, DISCOUNT * carry", "return d_rewards, carry"),
           right="scale", helpful="factor")
 pair.slip("stored before it is updated", ("carry = g[:, t] + DISCOUNT * carry\n        d_rewards[:, t] = carry\n",
                                           "d_rewards[:, t] = carry\n        carry = g[:, t] + DISCOUNT * carry\n"),
-          right="shifted")
+          right="shifted", helpful="mask")
 
 # -- running maximum along rows: x (3, 11) ----------------------------------------------------------------------------
 
@@ -167,14 +169,14 @@ def running_maximum_inputs(draw):
 
 
 pair = Pair("running maximum", "reductions", running_maximum, running_maximum_backward, running_maximum_inputs, ("x",))
-pair.slip("= for +=", ("dx[i, best] +=", "dx[i, best] ="), right="overwritten", helpful="path")
+pair.slip("= for +=", ("dx[i, best] +=", "dx[i, best] ="), right="overwritten", helpful="path, mask")
 pair.slip("only where the maximum changes", ("dx[i, best] += g[i, t]", "dx[i, t] += g[i, t] * (best == t)"),
-          right="overwritten", helpful="path")
+          right="overwritten", helpful="path, mask, diagonal")
 pair.slip("start not set back for the next row", ("    for i in range(len(x)):\n        best = 0\n",
                                                   "    best = 0\n    for i in range(len(x)):\n"),
           right="lines", helpful="mask")
 pair.slip("all to the maximum of the row", ("best = 0", "best = x[i].argmax()"), right="mask")
-pair.slip("upstream gradient at the maximum", ("g[i, t]", "g[i, best]"), right="other upstream")
+pair.slip("upstream gradient at the maximum", ("g[i, t]", "g[i, best]"), right="other upstream", helpful="mask")
 
 # -- gated scan: gates a and inputs b (7, 3), start (3,) --------------------------------------------------------------
 
@@ -201,9 +203,9 @@ def gated_scan_backward(g, saved):
 pair = Pair("gated scan", "reductions", gated_scan, gated_scan_backward,
             lambda draw: (draw.probability(7, 3), draw(7, 3), draw(3)), ("a", "b", "start"))
 pair.slip("state after the step", ("states[t - 1] if", "states[t] if"), right="derivative", helpful="lines")
-pair.slip("no gradient for the first gate", ("else start)", "else 0)"), right="lines, mask", helpful="path")
+pair.slip("no gradient for the first gate", ("else start)", "else 0)"), right="lines, mask", helpful="path, column")
 pair.slip("carry through the gate before", ("carry * a[t]", "carry * a[t - 1]"), right="derivative", helpful="lines")
-pair.slip("no carry", ("carry + g[t]", "g[t]"), right="path, overwritten", helpful="diagonal")
+pair.slip("no carry", ("carry + g[t]", "g[t]"), right="path, overwritten", helpful="diagonal, lines, mask")
 pair.slip("start without the first gate", ("return da, db, carry", "return da, db, db[0]"),
           right="power", helpful="column, scale, exchanged")
 pair.slip("carry clipped", ("carry = carry + g[t]", "carry = np.clip(carry + g[t], -1, 1)"), right="nonlinear")

@@ -34,12 +34,12 @@ pair = Pair("siamese net", "shared_weights", siamese, siamese_backward,
             lambda draw: (draw(5, 3), draw(5, 3), draw(3, 2), draw(2)), ("x1", "x2", "W", "b"))
 pair.slip("W of the first branch alone", ("x1.T @ dz1 + x2.T @ dz2", "x1.T @ dz1"),
           right="path", helpful="overwritten")
-pair.slip("the second branch without its minus", ("dh2 = -dh1", "dh2 = dh1"), right="sign", helpful="path")
+pair.slip("the second branch without its minus", ("dh2 = -dh1", "dh2 = dh1"), right="sign", helpful="path, factor")
 pair.slip("2 forgotten", ("2 * g[:, None]", "g[:, None]"), right="two", helpful="factor")
 pair.slip("tanh's derivative of the other branch", ("dh2 * (1 - h2**2)", "dh2 * (1 - h1**2)"),
-          right="derivative", helpful="zero")
+          right="derivative", helpful="zero, mask")
 pair.slip("the sum of the upstream gradients", ("2 * g[:, None] *", "2 * g.sum() *"),
-          right="other upstream", helpful="column, mask")
+          right="other upstream", helpful="column, mask, sum")
 pair.slip("the bias as if the branches were one", ("(dz1 + dz2).sum(axis=0)", "(dz1 - dz2).sum(axis=0)"),
           right="sum", helpful="path")
 
@@ -72,7 +72,8 @@ pair.slip("the mean of both uses", ("np.dot(x.T, dz) + np.dot(g.T, h)", "(np.dot
           right="two", helpful="factor")
 pair.slip("no derivative of the sigmoid", ("dz = dh * h * (1 - h)", "dz = dh"), right="derivative")
 pair.slip("the input of the sigmoid is saved for its output", ("(x, W, h)", "(x, W, z)"), right="derivative")
-pair.slip("the bias averaged over the samples", ("db = np.sum(dz", "db = np.mean(dz"), right="size", helpful="factor")
+pair.slip("the bias averaged over the samples", ("db = np.sum(dz", "db = np.mean(dz"), right="size",
+          helpful="factor, sum")
 
 # -- a residual block used twice: x (5, 3), W (3, 2), V (2, 3) -------------------------------------------------------
 
@@ -107,7 +108,7 @@ pair.slip("the residual's share is forgotten", ("branch = SHARE * d", "branch = 
 pair.slip("the first block's activations in both", ("(x1, h2), (x, h1)", "(x, h1), (x, h1)"), right="derivative")
 pair.slip("blocks in the order of forward", ("[(x1, h2), (x, h1)]", "[(x, h1), (x1, h2)]"),
           right="derivative")
-pair.slip("d is added to g in place", ("d = d + dz @ W.T", "d += dz @ W.T"), right="unchanged")
+pair.slip("d is added to g in place", ("d = d + dz @ W.T", "d += dz @ W.T"), right="unchanged", helpful="repeat")
 
 # -- power iteration, unrolled 3 times: A (5, 5), v (5,) -------------------------------------------------------------
 
@@ -136,7 +137,7 @@ pair = Pair("power iteration", "shared_weights", power_iteration, power_iteratio
             lambda draw: (draw(5, 5), draw(5)), ("A", "v"))
 pair.slip("A of one step alone", ("dA += np", "dA = np"), right="overwritten", helpful="path")
 pair.slip("norms as constants", ("(g - after * np.dot(after, g))", "g"), right="projection", helpful="path")
-pair.slip("not divided by the norms", (" / norm\n", "\n"), right="factor")
+pair.slip("not divided by the norms", (" / norm\n", "\n"), right="factor", helpful="scale")
 pair.slip("A itself on the way back", ("g = A.T @ du", "g = A @ du"), right="product")
 pair.slip("the outer product exchanged", ("np.outer(du, before)", "np.outer(before, du)"),
           right="transposed", helpful="product, permuted")
@@ -174,7 +175,7 @@ pair.slip("the gate's softmax is skipped", ("ds = p * (dp - np.sum(dp * p, axis=
 pair.slip("the other expert's share for x", ("dx += p[:, [k]]", "dx += p[:, [1 - k]]"),
           right="scale", helpful="exchanged")
 pair.slip("softmax without its second term", ("(dp - np.sum(dp * p, axis=1, keepdims=True))", "dp"),
-          right="projection", helpful="path")
+          right="projection", helpful="path, overwritten")
 
 # -- a moving average, channel by channel: x (7, 3), the share kept a (3,) -------------------------------------------
 
@@ -201,9 +202,9 @@ def moving_average_backward(g, saved):
 pair = Pair("moving average", "shared_weights", moving_average, moving_average_backward,
             lambda draw: (draw(7, 3), draw.probability(3)), ("x", "a"))
 pair.slip("time runs forwards", ("in range(len(x) - 1, -1, -1)", "in range(len(x))"), right="jvp", helpful="path, mask")
-pair.slip("each step alone", ("g[t] + a * d", "g[t]"), right="diagonal", helpful="path, lines, mask")
+pair.slip("each step alone", ("g[t] + a * d", "g[t]"), right="diagonal", helpful="path, lines, mask, overwritten")
 pair.slip("1 - a forgotten", ("dx[t] = (1 - a) * d", "dx[t] = d"), right="column, scale", helpful="power")
-pair.slip("a only as the share of the state", ("(prev - x[t])", "prev"), right="path", helpful="sum, mask")
+pair.slip("a only as the share of the state", ("(prev - x[t])", "prev"), right="path", helpful="sum, mask, overwritten")
 pair.slip("the first step looks back at the last", ("y[t - 1] if t else np.zeros_like(a)", "y[t - 1]"),
           right="sum", helpful="path")
 pair.slip("a summed over the channels too", ("return dx, da", "return dx, da.sum()"),
@@ -243,12 +244,14 @@ def two_layers_backward(g, cache):
 pair = Pair("two layers with loss", "shared_weights", two_layers, two_layers_backward,
             lambda draw: (draw(5, 3), draw.integers(2, 5), draw(3, 7), draw(7), draw(7, 2), draw(2)),
             ("x", "labels", "W1", "b1", "W2", "b2"))
-pair.slip("the penalty of W1 forgotten", ("x.T @ dh + g * PENALTY * W1", "x.T @ dh"), right="decay", helpful="path")
-pair.slip("the penalty without its half", ("g * PENALTY * W2", "2 * g * PENALTY * W2"), right="decay", helpful="path")
+pair.slip("the penalty of W1 forgotten", ("x.T @ dh + g * PENALTY * W1", "x.T @ dh"), right="decay",
+          helpful="path, overwritten, variance")
+pair.slip("the penalty without its half", ("g * PENALTY * W2", "2 * g * PENALTY * W2"), right="decay",
+          helpful="path, variance")
 pair.slip("relu by the sign of the gradient", ("(h > 0)", "(dh > 0)"), right="nonlinear, mask")
 pair.slip("relu forgotten", ("    dh = dh * (h > 0)\n", ""), right="mask, derivative", helpful="lines")
 pair.slip("activations saved as float32", ("(x, labels, W1, W2, h, p)\n", "(x, labels, W1, W2, h, np.float32(p))\n"),
           right="precision")
 pair.slip("averaged over the classes too", ("g / len(x)", "g / p.size"), right="size, two", helpful="factor")
 pair.slip("the penalty without the upstream gradient", ("g * PENALTY * W1", "PENALTY * W1"),
-          right="upstream", helpful="decay")
+          right="upstream", helpful="decay, variance")
