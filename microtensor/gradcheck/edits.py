@@ -146,15 +146,17 @@ def names_in(function):
     return [name for name in dict.fromkeys([*arguments, *stored]) if name not in counters]
 
 
-def edits(function, names):
+def edits(function, names, makers=None):
     """Make each edit of a function's tree in turn, in place; yield it while it is made.
 
     Args:
         function: the syntax tree of a function, changed and restored.
         names: of the variables, attributes and constants that may stand for another.
+        makers: of edits, functions of a place and the names; by default all, from ``structure`` on.
     """
     everywhere = [place for place in places(function) if not place.is_count]
-    for make in (structure, substitutes, insertions, normaliser_terms, products, matrix_products):
+    makers = makers or (structure, substitutes, insertions, normaliser_terms, products, matrix_products)
+    for make in makers:
         for place in everywhere:
             old, around = place.node, place.legible
             if not hasattr(old, "lineno"):
