@@ -1,0 +1,29 @@
+# expect: step=gradient linear hint=stale
+"""A global variable for what forward saves: the next forward pass overwrites it."""
+
+from microtensor.learn.given import unbroadcast
+
+
+def linear(x, w, b):
+    global inputs
+    inputs = x, w
+    return x @ w.T + b, None
+
+
+def linear_backward(g, saved):
+    x, w = inputs
+    dx = g @ w              # (N, O) (O, I)
+    dw = g.T @ x            # (O, N) (N, I)
+    db = g.sum(0)           # over the N rows, which b was repeated for
+    return dx, dw, db
+
+
+def matmul(a, b):
+    return a @ b, (a, b)
+
+
+def matmul_backward(g, saved):
+    a, b = saved
+    da = g @ b.swapaxes(-1, -2)         # (..., M, P) (..., P, K)
+    db = a.swapaxes(-1, -2) @ g         # (..., K, M) (..., M, P)
+    return unbroadcast(da, a.shape), unbroadcast(db, b.shape)

@@ -1,0 +1,27 @@
+# expect: step=gradient matmul
+"""The axes are numbered from the front, for three of them."""
+
+from microtensor.learn.given import unbroadcast
+
+
+def linear(x, w, b):
+    return x @ w.T + b, (x, w)
+
+
+def linear_backward(g, saved):
+    x, w = saved
+    dx = g @ w              # (N, O) (O, I)
+    dw = g.T @ x            # (O, N) (N, I)
+    db = g.sum(0)           # over the N rows, which b was repeated for
+    return dx, dw, db
+
+
+def matmul(a, b):
+    return a @ b, (a, b)
+
+
+def matmul_backward(g, saved):
+    a, b = saved
+    da = g @ b.transpose(0, 2, 1)         # (..., M, P) (..., P, K)
+    db = a.transpose(0, 2, 1) @ g         # (..., K, M) (..., M, P)
+    return unbroadcast(da, a.shape), unbroadcast(db, b.shape)

@@ -1,0 +1,34 @@
+# expect: step=gradient max input=x
+"""argmax along an axis, used as if it counted all elements."""
+
+import numpy as np
+
+
+def sum_along(x, axis):
+    return x.sum(axis), (x.shape, axis)
+
+
+def sum_along_backward(g, saved):
+    shape, axis = saved
+    return np.broadcast_to(np.expand_dims(g, axis), shape)      # (2, 5) -> (2, 1, 5) -> (2, 3, 5)
+
+
+def mean_along(x, axis):
+    return x.mean(axis), (x.shape, axis)
+
+
+def mean_along_backward(g, saved):
+    shape, axis = saved
+    return sum_along_backward(g, saved) / shape[axis]
+
+
+def max_along(x, axis):
+    largest = x.max(axis, keepdims=True)
+    return largest.squeeze(axis), (x.shape, x.argmax(axis))
+
+
+def max_along_backward(g, saved):
+    shape, index = saved
+    dx = np.zeros(shape)
+    dx.reshape(-1)[index] = g
+    return dx

@@ -1,0 +1,36 @@
+# expect: step=gradient gather input=x
+"""The mean over the uses of a row in place of the sum."""
+
+import numpy as np
+
+
+def silu(x):
+    e = np.exp(-np.abs(x))
+    s = np.where(x >= 0, 1, e) / (1 + e)
+    return x * s, (x, s)
+
+
+def silu_backward(g, saved):
+    x, s = saved
+    return g * s + g * x * s * (1 - s)
+
+
+def shared(a, b, w):
+    return np.stack([w * a, w * b]), (a, b, w)
+
+
+def shared_backward(g, saved):
+    a, b, w = saved
+    return g[0] * w, g[1] * w, g[0] * a + g[1] * b
+
+
+def gather(x, index):
+    return x[index], (x.shape, index)
+
+
+def gather_backward(g, saved):
+    shape, index = saved
+    dx = np.zeros(shape)
+    for i in set(index.tolist()):
+        dx[i] = g[index == i].mean(axis=0)
+    return dx

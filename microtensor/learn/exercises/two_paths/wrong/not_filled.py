@@ -1,0 +1,36 @@
+# expect: step=gradient gather input=x
+"""np.empty: rows that were never picked keep what lay in memory."""
+
+import numpy as np
+
+
+def silu(x):
+    e = np.exp(-np.abs(x))
+    s = np.where(x >= 0, 1, e) / (1 + e)
+    return x * s, (x, s)
+
+
+def silu_backward(g, saved):
+    x, s = saved
+    return g * s + g * x * s * (1 - s)
+
+
+def shared(a, b, w):
+    return np.stack([w * a, w * b]), (a, b, w)
+
+
+def shared_backward(g, saved):
+    a, b, w = saved
+    return g[0] * w, g[1] * w, g[0] * a + g[1] * b
+
+
+def gather(x, index):
+    return x[index], (x, index)
+
+
+def gather_backward(g, saved):
+    x, index = saved
+    dx = np.empty_like(x)
+    for i in np.unique(index):
+        dx[i] = g[index == i].sum(axis=0)
+    return dx
