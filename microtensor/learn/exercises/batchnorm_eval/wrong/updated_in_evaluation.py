@@ -1,0 +1,31 @@
+# expect: step=statistics input=mean hint=evaluation
+"""The averages are updated in evaluation as well."""
+
+import numpy as np
+
+from microtensor.learn.given import batchnorm, batchnorm_backward
+
+
+def batchnorm_layer(x, gamma, beta, running, training, momentum=0.1, eps=1e-5):
+    mean, var = running["mean"], running["var"]
+    if len(x) > 1:
+        running["mean"] = (1 - momentum) * mean + momentum * x.mean(0)
+        running["var"] = (1 - momentum) * var + momentum * x.var(0, ddof=1)
+    if training:
+        y, saved = batchnorm(x, gamma, beta, eps)
+    else:
+        r = 1 / np.sqrt(var + eps)
+        h = (x - mean) * r
+        y, saved = gamma * h + beta, (gamma * r, h)
+    return y, (training, saved)
+
+
+def batchnorm_layer_backward(g, saved):
+    training, saved = saved
+    if training:
+        return batchnorm_backward(g, saved)
+    scale, h = saved
+    return scale * g, (g * h).sum(0), g.sum(0)
+
+
+VERDICTS = {"training": "PASS", "evaluation": "FAIL", "dead": "VACUOUS"}

@@ -1,0 +1,14 @@
+# expect: step=clip_norm input=grads
+"""The root of the mean square."""
+
+import numpy as np
+
+
+def clip_norm(grads, max_norm):
+    norm = np.sqrt(sum(np.sum(g**2) for g in grads) / sum(g.size for g in grads))
+    factor = max_norm / max(norm, max_norm)                 # 1 up to max_norm, also where the norm is 0
+    return [g * factor for g in grads]
+
+
+def clip_value(grads, limit):
+    return [np.clip(g, -limit, limit) for g in grads]

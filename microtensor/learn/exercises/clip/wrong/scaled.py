@@ -1,0 +1,14 @@
+# expect: step=clip_value
+"""The array is divided, so that its largest number is limit."""
+
+import numpy as np
+
+
+def clip_norm(grads, max_norm):
+    norm = np.sqrt(sum(np.sum(g**2) for g in grads))        # over all elements of all arrays
+    factor = max_norm / max(norm, max_norm)                 # 1 up to max_norm, also where the norm is 0
+    return [g * factor for g in grads]
+
+
+def clip_value(grads, limit):
+    return [g * min(1, limit / (np.max(np.abs(g)) + 1e-12)) for g in grads]

@@ -1,0 +1,18 @@
+# expect: step=gradient hint=unchanged
+"""g is divided in place."""
+
+import numpy as np
+
+
+def cross_entropy(x, t):
+    shifted = x - x.max(1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return -np.mean(log_p[np.arange(len(t)), t]), (np.exp(log_p), t)
+
+
+def cross_entropy_backward(g, saved):
+    p, t = saved
+    dx = p.copy()
+    dx[np.arange(len(t)), t] -= 1
+    g /= len(t)
+    return g * dx

@@ -1,0 +1,17 @@
+# expect: step=gradient input=x hint=repeat
+# corpus: Cross-entropy: the saved p is changed
+"""1 is subtracted from the saved p itself."""
+
+import numpy as np
+
+
+def cross_entropy(x, t):
+    shifted = x - x.max(1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return -np.mean(log_p[np.arange(len(t)), t]), (np.exp(log_p), t)
+
+
+def cross_entropy_backward(g, saved):
+    p, t = saved
+    p[np.arange(len(t)), t] -= 1
+    return g * p / len(t)

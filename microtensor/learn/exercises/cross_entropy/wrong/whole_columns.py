@@ -1,0 +1,18 @@
+# expect: step=gradient input=x hint=offset
+# corpus: Cross-entropy: p[:, t] -= 1 for p[range(N), t] -= 1
+"""1 is subtracted from whole columns: a slice in place of the number of each row."""
+
+import numpy as np
+
+
+def cross_entropy(x, t):
+    shifted = x - x.max(1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return -np.mean(log_p[np.arange(len(t)), t]), (np.exp(log_p), t)
+
+
+def cross_entropy_backward(g, saved):
+    p, t = saved
+    dx = p.copy()
+    dx[:, t] -= 1
+    return g * dx / len(t)

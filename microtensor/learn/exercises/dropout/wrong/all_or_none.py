@@ -1,0 +1,15 @@
+# expect: step=forward
+"""One random number for all elements."""
+
+import numpy as np
+
+
+def dropout(x, p, training, rng):
+    m = np.ones(x.shape)
+    if training:
+        m = ((rng.random() >= p) * np.ones(x.shape)) / (1 - p)        # True with probability 1 - p
+    return x * m, m
+
+
+def dropout_backward(g, m):
+    return g * m

@@ -1,0 +1,16 @@
+# expect: step=gradient hint=unchanged
+"""g is changed in place."""
+
+import numpy as np
+
+
+def dropout(x, p, training, rng):
+    m = np.ones(x.shape)
+    if training:
+        m = (rng.random(x.shape) >= p) / (1 - p)        # True with probability 1 - p
+    return x * m, m
+
+
+def dropout_backward(g, m):
+    g *= m
+    return g

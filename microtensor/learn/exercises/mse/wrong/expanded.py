@@ -1,0 +1,27 @@
+# expect: step=forward mse
+"""p^2 - 2 p t + t^2 loses all digits where p and t are large and nearly equal."""
+
+import numpy as np
+
+
+def mse(p, t):
+    error = p - t
+    return np.mean(p**2) - 2 * np.mean(p * t) + np.mean(t**2), error
+
+
+def mse_backward(g, error):
+    dp = g * 2 * error / error.size
+    return dp, -dp
+
+
+def regression(x, w, t):
+    y, error = mse(x @ w, t)
+    return y, (x, w, error)
+
+
+def regression_backward(g, saved):
+    x, w, error = saved
+    dp, dt = mse_backward(g, error)
+    dx = np.outer(dp, w)        # (N,) and (I,) -> (N, I)
+    dw = dp @ x                 # (N,) (N, I) -> (I,)
+    return dx, dw, dt

@@ -1,0 +1,32 @@
+# expect: step=gradient l2 input=theta hint=stale
+"""What backward needs is in a variable that all calls share."""
+
+import numpy as np
+
+last = {}
+
+
+def l1(theta, lam):
+    return lam * np.abs(theta).sum(), (theta, lam)
+
+
+def l1_backward(g, saved):
+    theta, lam = saved
+    return g * lam * np.sign(theta)
+
+
+def l2(theta, lam):
+    last.update(theta=theta, lam=lam)
+    return lam / 2 * (theta**2).sum(), None
+
+
+def l2_backward(g, saved):
+    return g * last["lam"] * last["theta"]
+
+
+def shrink(theta, t):
+    return np.sign(theta) * np.maximum(np.abs(theta) - t, 0)
+
+
+def proximal_step(theta, g, lr, lam):
+    return shrink(theta - lr * g, lr * lam)

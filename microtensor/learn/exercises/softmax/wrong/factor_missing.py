@@ -1,0 +1,14 @@
+# expect: step=gradient input=x hint=power
+"""The factor y in front is missing."""
+
+import numpy as np
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    y = e / e.sum(-1, keepdims=True)
+    return y, y
+
+
+def softmax_backward(g, y):
+    return g - (g * y).sum(-1, keepdims=True)

@@ -1,0 +1,14 @@
+# expect: step=gradient input=x hint=projection
+"""A mean for the sum."""
+
+import numpy as np
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    y = e / e.sum(-1, keepdims=True)
+    return y, y
+
+
+def softmax_backward(g, y):
+    return y * (g - (g * y).mean(-1, keepdims=True))

@@ -1,0 +1,14 @@
+# expect: step=gradient input=x hint=projection
+"""y is missing in the sum."""
+
+import numpy as np
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    y = e / e.sum(-1, keepdims=True)
+    return y, y
+
+
+def softmax_backward(g, y):
+    return y * (g - g.sum(-1, keepdims=True))
