@@ -1,4 +1,5 @@
-"""The command line reads its options and runs a command: ``microtensor train``, ``gradcheck`` or ``info``.
+"""The command line reads its options and runs a command: ``microtensor train``, ``gradcheck``, ``learn`` or
+``info``.
 
 Each command is a module of its name in this folder, with a function ``run(options)`` that returns the exit code. The
 module is imported when its command runs, so that ``microtensor --help`` and the other commands need not wait for it.
@@ -74,5 +75,47 @@ def make_parser():
     option("--write", type=Path, metavar="FILE", help="write the ledger as a page, such as docs/ledger.md")
     option("--check", type=Path, metavar="FILE", help="fail if this page lacks a row or holds a stale one")
     option("--seed", type=not_negative_integer, metavar="N", default=0, help="of the inputs and upstream gradients")
+    _add_learn(commands)
     add("info", "print version, instruction set, threads and compiler")
     return parser
+
+
+def _add_learn(commands):
+    """The command ``learn``, whose actions are commands in turn."""
+    text = "exercises in which you write backward passes by hand, and are told which term is wrong"
+    more = f"{text[0].upper()}{text[1:]}. Without an action: go on where you were."
+    learn = commands.add_parser("learn", help=text, description=more, formatter_class=HelpFormatter)
+    learn.set_defaults(command="learn", action=None, name=None, all=False, seed=None, json=False, parser=learn)
+    actions = learn.add_subparsers(title="actions", metavar="ACTION")
+
+    def add(name, text, named=None):
+        action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.",
+                                    formatter_class=HelpFormatter)
+        action.set_defaults(action=name, parser=action)
+        if named:
+            action.add_argument("name", nargs="?", metavar="NAME", help=named)
+        return action.add_argument
+
+    current = "an exercise; by default the one that comes next"
+    option = add("start", "write the exercises into a folder, over nothing that is there")
+    option("folder", nargs="?", type=Path, default=Path("microtensor-learn"), metavar="FOLDER", help="where to")
+    add("watch", "show the result of an exercise, and again whenever its file is saved", current)
+    option = add("check", "check an exercise once", f"{current}, or the path of a file")
+    option("--all", action="store_true", help="all that have been begun")
+    option("--seed", type=not_negative_integer, metavar="N", help="check at this seed alone, and count no attempt")
+    option("--json", action="store_true", help="print the results as JSON")
+    option = add("hint", "show the next hint: a question, the mathematics, a skeleton", current)
+    option("--level", type=int, choices=(1, 2, 3), help="show this one")
+    option = add("solution", "show the solution, if you have passed or tried three times", current)
+    option("--anyway", action="store_true", help="show it all the same")
+    option = add("reset", "write the task again; your file is kept in .backup", "an exercise")
+    option("--all", action="store_true", help="all exercises")
+    add("list", "show the exercises, and which are done")
+    option = add("grade", "for teachers: run the files of submissions again, each in a process with limits, and make a "
+                 "table. This runs code that others wrote: the limits are no sandbox")
+    option("folders", nargs="+", type=Path, metavar="FOLDER", help="a submission each")
+    option("--exercise", action="append", metavar="NAME", default=[], help="only this one (may be repeated)")
+    option("--csv", type=Path, metavar="FILE", help="write a row for each file")
+    option("--json", type=Path, metavar="FILE", help="write all that was found")
+    add("verify", "for authors: prove the graders by right and wrong answers and by mutants of the solutions",
+        "an exercise; by default all")

@@ -1,0 +1,100 @@
+"""What the course shows in a terminal: the result of a check, the list of exercises, a hint. Text in, lines out."""
+
+import os
+import sys
+import textwrap
+
+from microtensor.learn.course import EXERCISES, PARTS
+from microtensor.learn.steps import NOT_WRITTEN
+
+WIDTH = 110         # columns at most
+COLOURS = {"green": "32", "red": "31", "grey": "90", "bold": "1"}
+MARKS = {"done": "x", "changed": "~", "begun": ".", "missing": "?", "": " "}
+LEGEND = "x done   . begun   ~ changed since it passed   ? the file is missing"
+
+
+class Screen:
+    """Lines for a terminal of some width, with colours or without.
+
+    Args:
+        stream: where they are shown; by default standard output.
+    """
+
+    def __init__(self, stream=None):
+        stream = stream or sys.stdout
+        terminal = stream.isatty()
+        self.colours = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        try:
+            columns = os.get_terminal_size(stream.fileno()).columns if terminal else WIDTH
+        except (OSError, ValueError):
+            columns = WIDTH
+        self.width = max(40, min(WIDTH, columns or WIDTH))
+
+    def paint(self, text, colour):
+        """A text in a colour."""
+        return f"\033[{COLOURS[colour]}m{text}\033[0m" if self.colours else text
+
+    def wrapped(self, text, indent, first=None):
+        """A paragraph as lines with an indent; the first line may begin with something else."""
+        return textwrap.wrap(text, self.width, initial_indent=" " * indent if first is None else first,
+                             subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+
+    def result(self, result):
+        """A Result: the steps, each with what was found, and where to read on."""
+        heading = [self.paint(result.exercise, "bold"), *([f"attempt {result.attempt}"] if result.attempt else []),
+                   os.path.relpath(result.path)]
+        yield "   ".join(heading)
+        if not result.written:
+            yield "  not written yet: the task is in the file"
+        else:
+            column = max(len(step.name) for step in result.steps)
+            for step in result.steps:
+                yield from self._step(step, column)
+            if result.passed:
+                yield self.paint("  done", "green")
+            else:
+                if any(step.name.startswith("gradient") for step in result.steps if not step.passed):
+                    yield f"  the mathematics: {EXERCISES[result.exercise].page}"
+                if result.steps[0].name != "import":
+                    yield f"  the same inputs again: --seed {result.seed}"
+        if result.printed:
+            yield "  your file printed:"
+            yield from textwrap.indent(result.printed.rstrip("\n"), "    | ").split("\n")
+
+        for note in result.notes:
+            yield from self.wrapped(note, 2)
+
+    def _step(self, step, column):
+        mark = "ok" if step.passed else "-" if step.text == NOT_WRITTEN else "FAIL"
+        start = f"  {step.name:{column}}  {mark:4}  "
+        lines = self.wrapped(step.text, len(start), start) or [start.rstrip()]
+        painted = start.replace(mark, self.paint(mark, "green" if step.passed else "red")) if mark != "-" else start
+        yield painted + lines[0][len(start):]
+        yield from lines[1:]
+        for line in step.lines:
+            yield from self.wrapped(line, 6, "    ")
+
+    def hint(self, exercise, level):
+        """A hint; levels count from 1."""
+        yield self.paint(f"{exercise.name}   hint {level} of {len(exercise.hints)}", "bold")
+        yield ""
+        yield from exercise.hints[level - 1].split("\n")
+
+    def course(self, workspace):
+        """The list of exercises, and what is done."""
+        progress = workspace.progress
+        states = {name: workspace.state(exercise, progress) for name, exercise in EXERCISES.items()}
+        current = workspace.current().name
+        for title, exercises in PARTS.values():
+            yield self.paint(title, "bold")
+            for exercise in exercises:
+                state = states[exercise.name]
+                mark = self.paint(MARKS[state], "green") if state == "done" else MARKS[state]
+                arrow = " <- next" if exercise.name == current and state != "done" else ""
+                yield f"  [{mark}] {exercise.name:14} {exercise.minutes:3} min  {exercise.teaches}{arrow}"
+        done = sum(state == "done" for state in states.values())
+        yield f"{done} of {len(states)} done   ({LEGEND})"
+        for name, exercise in EXERCISES.items():
+            if workspace.is_outdated(exercise, progress):
+                yield (f"the task of {name} has changed since you began: `microtensor learn reset {name}` writes it, "
+                       "and keeps your file in .backup")

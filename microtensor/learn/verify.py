@@ -1,0 +1,181 @@
+"""The proof that graders give of themselves: what must fail fails where it should, and what must pass passes.
+
+For an exercise: its stub is not written yet; its solution passes a hundred seeds; at least three answers that are
+written differently pass; at least four wrong ones fail at the step, the input and with the hint that their first line
+states; every single edit of the solution fails, or is listed as equivalent with a reason; and the first two hints give
+no line of the solution away.
+"""
+
+import ast
+import contextlib
+import re
+import signal
+from dataclasses import dataclass, field
+
+from microtensor.gradcheck.edits import edits, names_in, structure, substitutes
+from microtensor.learn.grading import grade
+from microtensor.learn.steps import NOT_WRITTEN
+
+SEEDS = 100         # that a solution must pass
+RIGHT, WRONG = 3, 4     # answers, at least
+PATIENCE = 10       # seconds for one mutant, which may never end
+EXPECT = re.compile(r"# expect: step=(?P<step>[\w ]+?)(?: input=(?P<input>\w+))?(?: hint=(?P<hint>[\w ]+))?$")
+CORPUS = re.compile(r"# corpus: (.+)$", re.MULTILINE)
+
+
+@dataclass
+class Proof:
+    """What verifying one exercise found.
+
+    Attributes:
+        exercise: its name.
+        right, wrong, mutants: how many were graded.
+        equivalent: how many mutants are right, and are listed.
+        failures: a sentence for everything that is not as it should be.
+    """
+
+    exercise: str
+    right: int = 0
+    wrong: int = 0
+    mutants: int = 0
+    equivalent: int = 0
+    failures: list = field(default_factory=list)
+
+
+def verify(exercise, seeds=SEEDS, plants=True):
+    """The Proof of an Exercise; its failures are an empty list if its grader can be relied on.
+
+    Args:
+        exercise: the Exercise.
+        seeds: how many the solution must pass.
+        plants: whether to grade mutants of the solution, too.
+    """
+    proof = Proof(exercise.name)
+    complain = proof.failures.append
+    stub = grade(exercise, exercise.folder / "exercise.py")
+    if not stub.steps or any(step.passed or step.text != NOT_WRITTEN for step in stub.steps):
+        complain(f"the stub is not 'not written yet' at every step: {shown(stub)}")
+    solution = grade(exercise, exercise.folder / "solution.py", range(seeds))
+    if not solution.passed:
+        complain(f"the solution fails at seed {solution.seed}: {shown(solution)}")
+    for path in sorted((exercise.folder / "right").glob("*.py")):
+        proof.right += 1
+        found = grade(exercise, path)
+        if not found.passed:
+            complain(f"right/{path.name} fails at seed {found.seed}: {shown(found)}")
+    for path in sorted((exercise.folder / "wrong").glob("*.py")):
+        proof.wrong += 1
+        source = path.read_text(encoding="utf-8")
+        expected = EXPECT.match(source.split("\n", 1)[0])
+        if expected is None:
+            complain(f"wrong/{path.name} does not begin with '# expect: step=... [input=...] [hint=...]'")
+            continue
+        _hold(f"wrong/{path.name}", grade(exercise, path), expected.groupdict(), complain)
+    if proof.right < RIGHT or proof.wrong < WRONG:
+        complain(f"{proof.right} right and {proof.wrong} wrong answers, and {RIGHT} and {WRONG} are asked for")
+    if plants:
+        _plant(exercise, proof)
+    _look_for_spoilers(exercise, complain)
+    return proof
+
+
+def shown(result):
+    """The steps of a Result that are not passed, on a line."""
+    return "; ".join([f"{step.name}: {' '.join([step.text, *step.lines])}" for step in result.steps if not step.passed]
+                     or ["passed"])
+
+
+def _hold(name, result, expected, complain):
+    """Complain if a wrong answer does not fail first at the step, the input and the hint that it states."""
+    first = next((step for step in result.steps if not step.passed), None)
+    if first is None:
+        complain(f"{name} passes")
+        return
+    for key, found in (("step", first.name), ("input", first.input), ("hint", first.hint)):
+        if expected[key] is not None and found != expected[key]:
+            complain(f"{name}: {key} is {found!r}, and {expected[key]!r} is stated: {shown(result)}")
+            return
+
+
+# -- mutants -------------------------------------------------------------------------------------------------------
+
+
+def mutants(source):
+    """Every single edit of the functions of a module: yields (what was edited, the source), no source twice."""
+    tree = ast.parse(source)
+    seen = {ast.unparse(tree)}
+    for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
+        for edit in edits(function, names_in(function), (structure, substitutes)):
+            mutated = ast.unparse(tree)
+            if mutated not in seen:
+                seen.add(mutated)
+                yield f"{function.name}: {edit.before} -> {edit.after}", mutated
+
+
+def equivalents(exercise):
+    """The mutants that are right answers, with the reason, of ``equivalent.txt``: an indented line below each."""
+    path = exercise.folder / "equivalent.txt"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    entries = [entry.split("\n    ") for entry in re.split(r"\n(?=\S)", text.rstrip()) if entry]
+    return {what: " ".join(map(str.strip, reason)) for what, *reason in entries}
+
+
+def _plant(exercise, proof):
+    """Grade every mutant of the solution."""
+    listed = equivalents(exercise)
+    survived = set()
+    for what, source in mutants(exercise.read("solution.py")):
+        proof.mutants += 1
+        with _patience():
+            passed = grade(exercise, f"<{what}>", (0, 1), text=source, all_steps=False).passed
+        if passed:
+            survived.add(what)
+    proof.equivalent = len(survived)
+    proof.failures += [f"mutant is not rejected: {what}" for what in sorted(survived - set(listed))]
+    proof.failures += [f"equivalent.txt lists what is no mutant, or is rejected: {what}"
+                       for what in sorted(set(listed) - survived)]
+    proof.failures += [f"equivalent.txt gives no reason for: {what}" for what in listed if not listed[what]]
+
+
+@contextlib.contextmanager
+def _patience():
+    """Raise TimeoutError in what takes too long; nothing where there are no alarms."""
+
+    def stop(*_):
+        raise TimeoutError("it does not end")
+
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# -- spoilers ------------------------------------------------------------------------------------------------------
+
+
+def _look_for_spoilers(exercise, complain):
+    """Complain if a task or one of the first two hints holds a line of the solution's functions."""
+    if len(exercise.hints) != 3 or not all(exercise.hints):
+        complain(f"hints.md has {len(exercise.hints)} levels, and must have 3")
+        return
+    task = exercise.task
+    tree = ast.parse(exercise.read("solution.py"))
+    lines = {ast.unparse(node).split("\n")[0] for function in tree.body if isinstance(function, ast.FunctionDef)
+             for node in ast.walk(function) if isinstance(node, ast.stmt) and node is not function}
+    for line in sorted(lines):
+        given = f"    {line}\n"
+        for level, text in enumerate([task, *exercise.hints[:2]]):
+            if len(line) > 12 and given in text + "\n" and not (level and given in task):
+                complain(f"{f'hint {level}' if level else 'the task'} holds a line of the solution: {line}")
+
+
+def claims(exercise):
+    """The wrong gradients of the first corpus that its wrong answers are, by name."""
+    return [name for path in sorted((exercise.folder / "wrong").glob("*.py"))
+            for name in CORPUS.findall(path.read_text(encoding="utf-8"))]

@@ -1,0 +1,552 @@
+"""microtensor learn: graders prove themselves, and nothing that a learner does costs an answer or ends in a crash."""
+
+import csv
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from microtensor import learn
+from microtensor.cli import main
+from microtensor.learn import workspace as workspace_module
+from microtensor.learn.child import grade_in_child
+from microtensor.learn.course import EXERCISES, PARTS
+from microtensor.learn.verify import claims, verify
+from microtensor.learn.workspace import PROGRESS, Workspace
+
+sys.path.insert(0, str(Path(__file__).parent))      # the corpus is a package beside this file
+
+from wrong_gradients import CORPUS
+
+COMMAND = [sys.executable, "-W", "error", "-m", "microtensor", "learn"]
+SIGMOID = EXERCISES["sigmoid"]
+ANSWER = SIGMOID.read("solution.py")
+POSIX = pytest.mark.skipif(os.name == "nt", reason="signals and terminals of POSIX")
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """A workspace, as the current folder."""
+    workspace, _ = Workspace.start(tmp_path / "course")
+    monkeypatch.chdir(workspace.folder)
+    return workspace
+
+
+def write(workspace, text, exercise=SIGMOID):
+    path = workspace.path(exercise)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def said(capsys, *arguments):
+    """The exit code of `microtensor learn ...` and all that it prints."""
+    code = main(["learn", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return code, captured.out + captured.err
+
+
+# -- the proof ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_exercise_stub_solution_and_answers_are_graded_as_stated(name):
+    proof = verify(EXERCISES[name], seeds=3, plants=False)
+    assert not proof.failures, "\n".join(proof.failures)
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", EXERCISES)
+def test_exercise_proves_its_grader(name):
+    proof = verify(EXERCISES[name])
+    assert not proof.failures, "\n".join(proof.failures)
+
+
+def test_wrong_gradients_of_the_corpus_are_claimed_once():
+    claimed = [name for exercise in EXERCISES.values() for name in claims(exercise)]
+    assert sorted(claimed) == sorted(entry.name for entry in CORPUS)
+
+
+def test_exercises_have_a_place_and_a_page():
+    assert len(EXERCISES) == sum(len(exercises) for _, exercises in PARTS.values())
+    root = Path(__file__).parents[1]
+    for exercise in EXERCISES.values():
+        assert (root / exercise.page).exists(), exercise
+        assert f"about {exercise.minutes} minutes" in exercise.task.split("\n")[0], exercise.name
+
+
+# -- files that break graders ------------------------------------------------------------------------------------------
+
+BREAKING = {
+    "a loop that does not end": ("while True: pass", "stopped after 1 s", "line {last}: while True: pass"),
+    "exit": ("import sys; sys.exit(3)", "SystemExit: 3", "line {last}: import sys; sys.exit(3)"),
+    "the end of the process": ("import os; os._exit(0)", "ended the process with exit code 0"),
+    "a crash": ("import os; os.abort()", "killed by signal 6"),
+    "an exception": ("1 / 0", "ZeroDivisionError: division by zero", "line {last}: 1 / 0"),
+    "a syntax error": ("def f(:", "line {last}: invalid syntax", "def f(:"),
+    "a null byte": ("\0", "null byte"),
+    "too much memory": ("np.ones(1 << 40)", "MemoryError", "line {last}"),
+    "an autograd library": ("import torch", "line {last} imports torch:", "NumPy alone"),
+    "microtensor": ("from microtensor import nn", "line {last} imports microtensor.nn"),
+    "the answer itself": ("from microtensor.learn.given import sigmoid", "line {last} imports", "asks you to write"),
+    "another exercise": ("from linear import linear", "line {last} imports linear: an exercise stands alone"),
+    "a wrong type": ("def sigmoid(x): return 1", "sigmoid returns int, and should return a pair"),
+    "no return": ("def sigmoid(x): x + 1", "sigmoid returns None (is there a `return`?)"),
+    "integers": ("def sigmoid(x): return (x > 0) * 1, x", "an array of int"),
+    "a wrong shape": ("def sigmoid(x): return x[:1], x", "returns shape (1, 5), should be (3, 5)"),
+    "an input that is changed": ("def sigmoid(x): x += 1; return x, x", "changes its input in place"),
+    "a missing function": ("del sigmoid_backward", "defines no sigmoid_backward"),
+    "a wrong number of arguments": ("def sigmoid(): pass", "TypeError: sigmoid() takes 0 positional arguments"),
+    "state between calls": ("n = [0]\ndef sigmoid_backward(g, y): n[0] += 1; return n[0] * g * y * (1 - y)",
+                            "a second backward gives another gradient"),
+    "no gradient": ("def sigmoid_backward(g, y): pass", "sigmoid_backward returns None (is there a `return`?) for dx"),
+    "a gradient of another shape": ("def sigmoid_backward(g, y): return g[0]", "shape must be (3, 5), not (5,)"),
+    "differences": ("def sigmoid_backward(g, y): return sigmoid(y + 1)[0] - sigmoid(y)[0]", "more than once"),
+}
+
+
+@POSIX
+@pytest.mark.parametrize("name", BREAKING)
+def test_file_that_breaks_graders_gets_a_sentence(name, tmp_path):
+    line, *expected = BREAKING[name]
+    path = tmp_path / "sigmoid.py"
+    path.write_text(f"{ANSWER}\n{line}\n", encoding="utf-8")
+    last = len(path.read_text(encoding="utf-8").splitlines())
+    text = str(grade_in_child(SIGMOID, path, seconds=1 if "end" in name else None))
+    flat = " ".join(text.split())
+    for part in expected:
+        assert part.format(last=last) in flat, text
+    assert "Traceback" not in text and "FAIL" in text and "Internal" not in text
+
+
+@POSIX
+def test_print_of_a_megabyte_is_cut_and_shown(tmp_path):
+    path = tmp_path / "sigmoid.py"
+    path.write_text(f"{ANSWER}\nprint('begin', 'x' * 1_000_000)\n", encoding="utf-8")
+    result = grade_in_child(SIGMOID, path)
+    assert result.passed and result.printed.startswith("begin xxx") and "1,000,007 bytes in all" in result.printed
+    assert len(str(result)) < 5000
+
+
+def test_answer_in_any_script_and_line_ending_is_graded(tmp_path):
+    path = tmp_path / "sigmoid.py"
+    path.write_bytes(f"# Übung, 練習\n{ANSWER}print('ß')\n".replace("\n", "\r\n").encode())
+    result = grade_in_child(SIGMOID, path)
+    assert result.passed and result.printed.strip() == "ß", result
+    path.write_bytes("# Übung\n".encode("latin-1"))
+    assert "line 1 is not UTF-8" in str(grade_in_child(SIGMOID, path))
+
+
+def test_folder_of_the_learner_hides_no_package(course, capsys):
+    """A numpy.py beside the exercises, or in the folder that one stands in, is not what the grader imports."""
+    for folder in (course.folder, course.path(SIGMOID).parent):
+        (folder / "numpy.py").write_text("raise SystemExit('not this one')\n")
+    write(course, ANSWER)
+    assert main(["learn", "check", "sigmoid"]) == 0, capsys.readouterr()
+
+
+@POSIX
+def test_report_that_cannot_be_written_is_said(tmp_path):
+    """RLIMIT_FSIZE stands for a disk that is full."""
+    path = tmp_path / "sigmoid.py"
+    path.write_text(ANSWER, encoding="utf-8")
+    program = ("import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+               "resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8)); "
+               "from microtensor import learn; print(learn.check('sigmoid.py'))")
+    process = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert "is there room in" in process.stdout and "Traceback" not in process.stderr, process
+
+
+# -- the folder --------------------------------------------------------------------------------------------------------
+
+
+def test_start_writes_what_is_missing_and_nothing_else(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert said(capsys, "start", "mine")[0] == 0
+    workspace = Workspace("mine")
+    path = write(workspace, "# mine\n")
+    workspace.path(EXERCISES["tanh"]).unlink()
+    code, text = said(capsys, "start", "mine")
+    assert code == 0 and f"wrote 1 exercises into mine; {len(EXERCISES) - 1} are there already" in text
+    assert path.read_text() == "# mine\n" and workspace.path(EXERCISES["tanh"]).read_text() == EXERCISES["tanh"].task
+
+
+def test_progress_is_done_until_the_file_changes(course, capsys):
+    assert said(capsys, "check", "sigmoid")[0] == 1
+    assert course.state(SIGMOID) == "" and course.progress.of(SIGMOID).get("attempts", 0) == 0
+    write(course, ANSWER + "x = 1\n")
+    assert "attempt 1" in said(capsys, "check", "sigmoid")[1] and course.state(SIGMOID) == "done"
+    write(course, ANSWER)
+    assert course.state(SIGMOID) == "changed"
+    assert "[~] sigmoid" in said(capsys, "list")[1]
+    course.path(SIGMOID).unlink()
+    assert course.state(SIGMOID) == "missing"
+    code, text = said(capsys, "check", "sigmoid")
+    assert code == 2 and "sigmoid.py" in text and text.count("\n") == 1
+
+
+def test_progress_that_is_not_known_survives(course, capsys):
+    path = course.folder / PROGRESS
+    data = json.loads(path.read_text())
+    data["exercises"]["of_a_later_course"] = {"passed": "0" * 64}
+    data["theme"] = "dark"
+    path.write_text(json.dumps(data))
+    write(course, ANSWER)
+    assert said(capsys, "check", "sigmoid")[0] == 0
+    now = json.loads(path.read_text())
+    assert now["theme"] == "dark" and now["exercises"]["of_a_later_course"] == {"passed": "0" * 64}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"exercises": {"sigmoid": 1}}'])
+def test_progress_that_cannot_be_read_costs_no_answer(course, capsys, text):
+    write(course, ANSWER)
+    (course.folder / PROGRESS).write_text(text)
+    code, said_text = said(capsys, "check", "sigmoid")
+    assert code == 0 and "could not be written down" in said_text and "your answers are in their own files" in said_text
+    assert (course.folder / PROGRESS).read_text() == text
+    (course.folder / PROGRESS).unlink()
+    assert said(capsys, "start", ".")[0] == 0 and course.path(SIGMOID).read_text() == ANSWER
+
+
+def test_reset_keeps_what_was_there(course, capsys):
+    write(course, ANSWER)
+    said(capsys, "check", "sigmoid")
+    assert said(capsys, "reset", "sigmoid")[0] == 0
+    write(course, "# nothing\n")
+    assert said(capsys, "reset", "sigmoid")[0] == 0         # within the same second, too
+    assert said(capsys, "reset", "sigmoid")[0] == 0         # there is nothing to keep
+    assert course.path(SIGMOID).read_text() == SIGMOID.task and course.state(SIGMOID) == ""
+    kept = sorted((course.folder / ".backup").iterdir())
+    assert len(kept) == 2 and ANSWER in [path.read_text() for path in kept]
+
+
+def test_hints_come_one_after_the_other_and_the_solution_after_trying(course, capsys):
+    for level in (1, 2, 3, 3):
+        code, text = said(capsys, "hint", "sigmoid")
+        assert code == 0 and text.startswith(f"sigmoid   hint {level} of 3")
+    assert said(capsys, "solution", "sigmoid")[0] == 1
+    write(course, ANSWER.replace("g * y", "-g * y"))
+    for _ in range(3):
+        assert said(capsys, "check", "sigmoid")[0] == 1
+    code, text = said(capsys, "solution", "sigmoid")
+    assert code == 0 and text == ANSWER
+    entry = course.progress.of(SIGMOID)
+    assert entry["hints"] == 3 and entry["attempts"] == 3 and entry["solution"] is True
+
+
+def test_course_goes_on_where_it_was(course, capsys):
+    assert course.current().name == next(iter(EXERCISES))
+    write(course, ANSWER.replace("g * y", "-g * y"))
+    said(capsys, "check", "sigmoid")
+    assert course.current() is SIGMOID
+    write(course, ANSWER)
+    said(capsys, "check", "sigmoid")
+    assert course.current().name == "tanh"
+
+
+def test_task_that_changed_is_said(course, capsys):
+    with course.changing() as progress:
+        progress.of(SIGMOID)["task"] = "0" * 64
+    assert "the task of sigmoid has changed" in said(capsys, "list")[1]
+    said(capsys, "reset", "sigmoid")
+    assert "has changed" not in said(capsys, "list")[1].replace("changed since it passed", "")
+
+
+@pytest.mark.parametrize("arguments, expected", [
+    (["check", "sigmiod"], "did you mean sigmoid"),
+    (["check", "nothing_like_it"], "learn list"),
+    (["reset"], "the name of an exercise, or --all"),
+    (["watch"], "watch needs a terminal"),
+])
+def test_command_that_cannot_be_done_is_one_sentence(course, capsys, arguments, expected):
+    code, text = said(capsys, *arguments)
+    assert code == 2 and expected in text and text.count("\n") == 1
+
+
+def test_command_without_a_course_says_how_to_begin(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code, text = said(capsys)
+    assert code == 2 and "microtensor learn start" in text
+
+
+@POSIX
+def test_folder_without_write_permission_is_said(tmp_path):
+    """As another user, since root may write anywhere; the package is read before, as that user may not be able to."""
+    program = ("import os; from microtensor.learn.course import EXERCISES, Exercise; import microtensor.cli.learn; "
+               "tasks = {exercise.name: exercise.task for exercise in EXERCISES.values()}; "
+               "Exercise.task = property(lambda exercise: tasks[exercise.name]); "
+               "os.geteuid() or os.setuid(65534); "
+               f"raise SystemExit(microtensor.cli.main(['learn', 'start', {str(tmp_path / 'course')!r}]))")
+    os.chmod(tmp_path, 0o555)
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    os.chmod(tmp_path, 0o755)
+    assert process.returncode == 2 and process.stderr.count("\n") == 1, process
+    assert "course" in process.stderr and "Permission denied" in process.stderr
+
+
+def test_write_that_fails_leaves_the_old_file(course, monkeypatch):
+    before = (course.folder / PROGRESS).read_text()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(workspace_module.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"), course.changing() as progress:
+        progress.of(SIGMOID)["attempts"] = 7
+    assert (course.folder / PROGRESS).read_text() == before
+    assert not list(course.folder.glob(".progress.json-*"))
+
+
+def test_attempts_of_two_terminals_are_all_counted(course):
+    def count():
+        for _ in range(20):
+            with course.changing() as progress:
+                entry = progress.of(SIGMOID)
+                entry["attempts"] = entry.get("attempts", 0) + 1
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert course.progress.of(SIGMOID)["attempts"] == 80
+
+
+# -- from Python -------------------------------------------------------------------------------------------------------
+
+
+def test_check_returns_a_result_and_strict_raises(course):
+    path = write(course, ANSWER)
+    assert learn.check("sigmoid").passed and learn.check(path, strict=True).passed
+    write(course, ANSWER.replace("g * y", "-g * y"))
+    with pytest.raises(AssertionError, match="the sign is wrong"):
+        learn.check("sigmoid", strict=True)
+
+
+def test_file_run_as_a_program_grades_itself(course):
+    path = write(course, SIGMOID.task)
+    process = subprocess.run([sys.executable, path], capture_output=True, text=True)
+    assert process.returncode == 1 and "not written yet" in process.stdout, process
+    path.write_text(ANSWER + SIGMOID.task[SIGMOID.task.index("\nif __name__"):])
+    process = subprocess.run([sys.executable, path], capture_output=True, text=True)
+    assert process.returncode == 0 and "done" in process.stdout, process
+
+
+def test_given_functions_are_those_of_the_solutions():
+    from microtensor.learn.given import sigmoid, sigmoid_backward
+
+    y, saved = sigmoid(1.0)
+    assert abs(sigmoid_backward(1.0, saved) - y * (1 - y)) < 1e-15
+    with pytest.raises(ImportError):
+        from microtensor.learn.given import nothing  # noqa: F401
+
+
+def test_course_is_loaded_when_it_is_asked_for():
+    program = "import sys, microtensor; print([name for name in sys.modules if name.startswith('microtensor.learn')])"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_json_holds_the_whole_result(course, capsys):
+    write(course, ANSWER.replace("g * y", "-g * y"))
+    code, text = said(capsys, "check", "sigmoid", "--json")
+    (result,) = json.loads(text)
+    assert code == 1 and result["schema"] == 1 and not result["passed"] and result["exercise"] == "sigmoid"
+    assert [step["name"] for step in result["steps"]] == ["forward", "gradient"]
+    assert result["steps"][1]["hint"] == "sign"
+
+
+# -- watching ----------------------------------------------------------------------------------------------------------
+
+
+class Terminal:
+    """`microtensor learn ...` on a terminal of its own."""
+
+    def __init__(self, folder, *arguments):
+        import pty
+
+        self.handle, end = pty.openpty()
+        import termios
+
+        self.before = termios.tcgetattr(end)
+        self.end = end
+        self.process = subprocess.Popen([*COMMAND, *arguments], cwd=folder, stdin=end, stdout=end, stderr=end,
+                                        start_new_session=True, env={**os.environ, "TERM": "xterm", "COLUMNS": ""})
+        self.shown = ""
+
+    def press(self, keys):
+        os.write(self.handle, keys.encode())
+
+    def wait_for(self, text, seconds=20):
+        """Read until a text is shown that was not there before."""
+        deadline, start = time.monotonic() + seconds, len(self.shown)
+        while text not in self.shown[start:]:
+            ready, _, _ = select.select([self.handle], [], [], max(0, deadline - time.monotonic()))
+            assert ready, f"{text!r} did not come: {self.shown[start:]!r}"
+            self.shown += os.read(self.handle, 65536).decode("utf-8", "replace")
+        return self.shown[start:]
+
+    def is_as_before(self):
+        import termios
+
+        return termios.tcgetattr(self.end) == self.before
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.handle)
+        os.close(self.end)
+
+
+@pytest.fixture
+def terminal(course):
+    terminal = Terminal(course.folder, "watch", "sigmoid")
+    yield terminal
+    terminal.close()
+
+
+@POSIX
+def test_watch_shows_each_save_and_stays(course, terminal):
+    terminal.wait_for("q quit")
+    assert not terminal.is_as_before()          # keys come one by one
+    write(course, ANSWER.replace("g * y", "-g * y"))
+    assert "the sign is wrong" in terminal.wait_for("q quit")
+    course.path(SIGMOID).unlink()
+    assert "is missing" in terminal.wait_for("q quit")
+    write(course, ANSWER)
+    assert "done" in terminal.wait_for("q quit")
+    terminal.press("h")
+    assert "hint 1 of 3" in terminal.wait_for("q quit")
+    terminal.press("l")
+    assert "[\x1b[32mx\x1b[0m] sigmoid" in terminal.wait_for("q quit")
+    terminal.press("n")
+    assert "tanh" in terminal.wait_for("q quit")
+    terminal.press("q")
+    assert terminal.process.wait(10) == 0 and terminal.is_as_before()
+
+
+@POSIX
+def test_watch_resets_only_when_it_is_meant(course, terminal):
+    write(course, ANSWER)
+    terminal.wait_for("q quit")
+    terminal.press("x")
+    terminal.wait_for("(y/n)")
+    terminal.press("n")
+    terminal.wait_for("q quit")
+    assert course.path(SIGMOID).read_text() == ANSWER
+    terminal.press("x")
+    terminal.wait_for("(y/n)")
+    terminal.press("y")
+    terminal.wait_for("not written yet")
+    assert course.path(SIGMOID).read_text() == SIGMOID.task
+
+
+@POSIX
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_watch_that_is_stopped_restores_the_terminal(course, terminal, stop):
+    write(course, f"{ANSWER}\nwhile True: pass\n")
+    deadline = time.monotonic() + 20
+    while terminal.is_as_before() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)                             # in the middle of grading
+    os.kill(terminal.process.pid, stop)
+    assert terminal.process.wait(10) in (130, 143) and terminal.is_as_before()
+
+
+def test_watch_without_termios_goes_on_without_keys(course, monkeypatch, capsys):
+    from microtensor.learn.watch import Keys, Watch
+
+    monkeypatch.setitem(sys.modules, "termios", None)
+    write(course, ANSWER)
+    with Keys() as keys:
+        assert Watch(course, SIGMOID, keys).wait()
+    text = capsys.readouterr().out
+    assert "done" in text and "Ctrl-C stops" in text
+
+
+# -- notebooks ---------------------------------------------------------------------------------------------------------
+
+
+def test_cell_is_written_into_the_file_and_graded(tmp_path, monkeypatch, capsys):
+    from microtensor.learn.notebook import write_and_check
+
+    monkeypatch.chdir(tmp_path)
+    assert write_and_check("sigmoid", ANSWER).passed
+    assert "wrote the course" in capsys.readouterr().out
+    workspace = Workspace.find()
+    assert workspace.path(SIGMOID).read_text() == ANSWER
+    result = write_and_check(" sigmoid ", ANSWER.replace("g * y", "-g * y"))
+    assert result.attempt == 2 and "the sign is wrong" in result._repr_html_()
+    assert [path.read_text() for path in (workspace.folder / ".backup").iterdir()] == [ANSWER]
+    assert write_and_check("sigmiod", ANSWER) is None and write_and_check("", ANSWER) is None
+    assert "did you mean sigmoid" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_magic_and_strict_check_work_in_a_kernel(tmp_path):
+    """A real Jupyter kernel, as nbgrader uses one: the report is shown, and a wrong answer raises in the test cell."""
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    wrong = ANSWER.replace("g * y", "-g * y")
+    cells = ["%load_ext microtensor.learn", f"%%learn sigmoid\n{wrong}",
+             "from microtensor import learn\nlearn.check('sigmoid', strict=True)", f"%%learn sigmoid\n{ANSWER}",
+             "learn.check('sigmoid', strict=True)"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    client = nbclient.NotebookClient(notebook, timeout=120, allow_errors=True, kernel_name="python3",
+                                     resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    _, first, strict, second, last = (cell.outputs for cell in notebook.cells)
+    assert "the sign is wrong" in first[-1].data["text/html"] and "#c33" in first[-1].data["text/html"]
+    assert strict[-1].ename == "AssertionError" and "the sign is wrong" in strict[-1].evalue
+    assert "done" in second[-1].data["text/html"] and "done" in last[-1].data["text/plain"].splitlines()[-1]
+
+
+# -- for teachers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def submissions(tmp_path):
+    """Three folders: a right answer, a wrong one with a progress file that claims otherwise, and one that hangs."""
+    for name, text in (("anna", ANSWER), ("ben", ANSWER.replace("g * y", "-g * y")), ("carl", f"{ANSWER}\n1 / 0\n")):
+        workspace, _ = Workspace.start(tmp_path / name)
+        for exercise in EXERCISES.values():
+            if exercise is not SIGMOID:
+                workspace.path(exercise).unlink()
+        write(workspace, text)
+    with Workspace(tmp_path / "ben").changing() as progress:
+        progress.of(SIGMOID)["passed"] = workspace_module.sha256_of(ANSWER.replace("g * y", "-g * y"))
+    return tmp_path
+
+
+def test_grade_runs_the_files_and_believes_no_progress(submissions, capsys):
+    folders = [submissions / name for name in ("anna", "ben", "carl")]
+    tables = submissions / "table.csv", submissions / "table.json"
+    code, text = said(capsys, "grade", *folders, "--csv", tables[0], "--json", tables[1])
+    assert code == 0 and f"anna: 1 of {len(EXERCISES)} exercises passed, 1 files" in text
+    assert f"ben: 0 of {len(EXERCISES)} exercises passed" in text and "carl: 0 of" in text
+    rows = list(csv.DictReader(tables[0].read_text(encoding="utf-8").splitlines()))
+    assert [(Path(row["submission"]).name, row["passed"], row["step"], row["hint"]) for row in rows] == [
+        ("anna", "1", "", ""), ("ben", "0", "gradient", "sign"), ("carl", "0", "import", "")]
+    found = json.loads(tables[1].read_text(encoding="utf-8"))
+    assert found["schema"] == 1 and [file["passed"] for file in found["files"]] == [True, False, False]
+    assert found["files"][1]["result"]["steps"][0]["passed"]
+
+
+def test_grade_looks_into_folders_below_but_not_into_hidden_ones(tmp_path, capsys):
+    for place in ("deep/er/sigmoid.py", ".backup/sigmoid.py", "notes.py"):
+        path = tmp_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(ANSWER)
+    code, text = said(capsys, "grade", tmp_path)
+    assert code == 0 and text.count("sigmoid.py") == 1 and "deep" in text
+
+
+def test_grade_of_what_is_no_folder_is_a_sentence(tmp_path, capsys):
+    code, text = said(capsys, "grade", tmp_path, tmp_path / "nobody")
+    assert code == 2 and "nobody" in text and text.count("\n") == 1
