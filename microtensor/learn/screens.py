@@ -60,17 +60,17 @@ class Screen:
         if result.printed:
             yield "  your file printed:"
             yield from textwrap.indent(result.printed.rstrip("\n"), "    | ").split("\n")
-
         for note in result.notes:
             yield from self.wrapped(note, 2)
 
     def _step(self, step, column):
-        mark = "ok" if step.passed else "-" if step.text == NOT_WRITTEN else "FAIL"
-        start = f"  {step.name:{column}}  {mark:4}  "
-        lines = self.wrapped(step.text, len(start), start) or [start.rstrip()]
-        painted = start.replace(mark, self.paint(mark, "green" if step.passed else "red")) if mark != "-" else start
-        yield painted + lines[0][len(start):]
-        yield from lines[1:]
+        mark, colour = ("ok", "green") if step.passed else ("FAIL", "red")
+        if step.text == NOT_WRITTEN:
+            mark, colour = "-", "grey"
+        start = f"  {step.name:{column}}  "
+        first, *others = self.wrapped(step.text, column + 10, f"{start}{mark:4}  ") or [f"{start}{mark:4}"]
+        yield start + self.paint(mark, colour) + first[len(start) + len(mark):]
+        yield from others
         for line in step.lines:
             yield from self.wrapped(line, 6, "    ")
 
