@@ -3,6 +3,7 @@
     python benchmarks/course.py
 """
 
+import argparse
 import os
 import pty
 import resource
@@ -18,14 +19,11 @@ from microtensor.learn.child import grade_in_child
 from microtensor.learn.course import EXERCISES
 from microtensor.learn.workspace import Workspace
 
-REPEATS = 5
-IDLE = 20           # seconds
 
-
-def check_seconds(exercise):
+def check_seconds(exercise, repeats):
     """The median seconds of a check of the solution, from the start of its process to its result."""
     seconds = []
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         start = time.perf_counter()
         assert grade_in_child(exercise, exercise.folder / "solution.py").passed
         seconds.append(time.perf_counter() - start)
@@ -56,25 +54,29 @@ class Watched:
 
 def main():
     """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="of each check and save (default: 5)")
+    parser.add_argument("--idle", type=float, default=20, metavar="SECONDS", help="to watch for (default: 20)")
+    options = parser.parse_args()
     print("a check of the solution, from the start of its process, median:")
     for exercise in EXERCISES.values():
-        print(f"  {exercise.name:16} {check_seconds(exercise):.2f} s")
+        print(f"  {exercise.name:16} {check_seconds(exercise, options.repeats):.2f} s")
     with tempfile.TemporaryDirectory() as folder:
         workspace, _ = Workspace.start(folder)
         path = workspace.path(EXERCISES["sigmoid"])
         watched = Watched(folder)
         watched.read_until("q quit")
         answer, seconds = EXERCISES["sigmoid"].read("solution.py"), []
-        for number in range(REPEATS):
+        for number in range(options.repeats):
             start = time.perf_counter()
             path.write_text(f"{answer}\n# {number}\n")
             watched.read_until("q quit")
             seconds.append(time.perf_counter() - start)
-        alone = check_seconds(EXERCISES["sigmoid"])
+        alone = check_seconds(EXERCISES["sigmoid"], options.repeats)
         print(f"watch: {max(seconds):.2f} s at most from a save to the result, of which the check is {alone:.2f} s")
         before = watched.cpu_seconds()
-        time.sleep(IDLE)
-        print(f"watch, idle: {(watched.cpu_seconds() - before) / IDLE:.2%} of a core")
+        time.sleep(options.idle)
+        print(f"watch, idle: {(watched.cpu_seconds() - before) / options.idle:.2%} of a core")
         watched.process.kill()
         watched.process.wait()
     print(f"largest process: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:.0f} MiB")

@@ -362,6 +362,14 @@ def test_json_holds_the_whole_result(course, capsys):
     assert result["steps"][1]["hint"] == "sign"
 
 
+def test_readme_shows_what_is_printed(course, capsys):
+    """Of the answer wrong/no_mean.py, at its first attempt."""
+    exercise = EXERCISES["batchnorm"]
+    write(course, exercise.read("wrong/no_mean.py"), exercise)
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"```\n{said(capsys, 'check', 'batchnorm')[1]}```" in readme
+
+
 # -- watching ----------------------------------------------------------------------------------------------------------
 
 

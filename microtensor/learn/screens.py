@@ -84,14 +84,14 @@ class Screen:
         """The list of exercises, and what is done."""
         progress = workspace.progress
         states = {name: workspace.state(exercise, progress) for name, exercise in EXERCISES.items()}
-        current = workspace.current().name
+        current, column = workspace.current().name, max(map(len, EXERCISES))
         for title, exercises in PARTS.values():
             yield self.paint(title, "bold")
             for exercise in exercises:
                 state = states[exercise.name]
                 mark = self.paint(MARKS[state], "green") if state == "done" else MARKS[state]
                 arrow = " <- next" if exercise.name == current and state != "done" else ""
-                yield f"  [{mark}] {exercise.name:14} {exercise.minutes:3} min  {exercise.teaches}{arrow}"
+                yield f"  [{mark}] {exercise.name:{column}} {exercise.minutes:4} min  {exercise.teaches}{arrow}"
         done = sum(state == "done" for state in states.values())
         yield f"{done} of {len(states)} done   ({LEGEND})"
         for name, exercise in EXERCISES.items():
