@@ -30,7 +30,7 @@ def hints(case):
     """All hints that explain a wrong gradient; a family that fails is noted in case.troubles and costs no other."""
     if not case.same_shape:
         families = (of_shape,)
-    elif not np.any(case.wrong) or case.faults & {"linear", "constant", "upstream", "repeat"}:
+    elif not np.any(case.wrong) or case.faults & {"linear", "rounded", "constant", "upstream", "repeat"}:
         families = (of_faults,)     # no formula holds for one upstream gradient alone
     elif case.is_tiny():
         # Too small to tell one order of the numbers from another; or one side, unless some elements are clearly right.
@@ -124,6 +124,8 @@ def of_faults(case):
     if "constant" in case.faults:
         yield Hint("upstream", "a term of it is not multiplied by the upstream gradient: it is there even if that is 0",
                    "a(0) /= 0", 0.0, 0)
+    if "rounded" in case.faults:
+        yield Hint("precision", "it is rounded to a few digits, as in half precision: compute it in float64", "", 0.0, 1)
     if "linear" in case.faults:
         yield Hint("nonlinear", "it is not linear in the upstream gradient: a mask or condition looks at g instead of "
                                 "x", "a(g + 2g') /= a(g) + 2a(g')", 0.0, 1)
@@ -210,6 +212,9 @@ def named_ratios(case):
     for number in (1.5, 3, 4, 5, 6, 8, 10, 100):
         yield "factor", number, f"{number}: a constant factor is wrong"
         yield "factor", 1 / number, f"1/{number}: a constant factor is wrong"
+    for tenths in (2, 3, 4, 6, 7, 8, 9):
+        yield "factor", tenths / 10, f"{tenths / 10}: a constant factor is wrong"
+        yield "factor", 10 / tenths, f"1/{tenths / 10}: a constant factor is wrong"
     for count in range(3, 13):
         yield "factor", count / (count - 1), f"{count}/{count - 1}: a constant factor is wrong"
         yield "ddof", count / (count - 1), f"N/(N-1) of a sum over N = {count}"
@@ -269,8 +274,8 @@ def of_slices(case):
     if len(wrong) and all(np.min(np.abs(shares[:, i] - case.a.ravel()[i])) <= 1e-7 * np.max(np.abs(shares[:, i]))
                           and np.sum(shares[:, i] != 0) > 1 and case.a.ravel()[i] != 0 for i in wrong):
         yield Hint("overwritten", "where several outputs use one element, only one of them contributes: gradients must "
-                                  "be added with += (np.add.at for an index with repeats), not =",
-                   "a = one term of the sum", 0.0, 1)
+                                  "be added with += (np.add.at for an index with repeats), not =; or the paths to the "
+                                  "others are missing", "a = one term of the sum", 0.0, 1, others=("path",))
 
 
 def of_normalisation(case):

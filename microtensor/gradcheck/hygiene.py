@@ -22,6 +22,9 @@ from microtensor.gradcheck.numpy_function import NumpyFunction
 from microtensor.gradcheck.subject import TensorFunction
 
 
+HALF = 2.0**-8      # what rounding to half precision, of 11 bits, may leave of being linear
+
+
 @dataclass(frozen=True)
 class Fault:
     """Something besides the numbers that backward does wrong: which check, of which input ("" for all), in words."""
@@ -85,9 +88,12 @@ def _linear(run):
             continue
         error = max(np.max(np.abs(of_sum - of_a - 2 * of_b)), np.max(np.abs(of_minus + of_a)))
         if not error <= 1e-6 * size + 4 * granted(run, k):     # 1e-6: the upstream gradient may be rounded to float32
-            faults.append(Fault("linear", name, f"the gradient of {name} is not linear in the upstream gradient: "
-                                                f"off by {error:.1e} where the gradient is of size {size:.1e}; a mask "
-                                                "or a condition looks at the upstream gradient instead of the input"))
+            rounded = error <= HALF * size
+            why = "it is rounded, to half precision perhaps" if rounded else \
+                "a mask or a condition looks at the upstream gradient instead of the input"
+            faults.append(Fault("rounded" if rounded else "linear", name,
+                                f"the gradient of {name} is not linear in the upstream gradient: off by {error:.1e} "
+                                f"where the gradient is of size {size:.1e}; {why}"))
     return faults
 
 
