@@ -20,6 +20,7 @@ Two things to think about:
 Do not change x or g: make new arrays.
 """
 
+import numpy as np
 
 
 def sigmoid(x):
