@@ -1,0 +1,19 @@
+# expect: step=array hint=rng
+"""A generator with a fixed seed: all layers of one shape begin alike."""
+
+import numpy as np
+
+
+def init(kind, fan_in, fan_out, rng):
+    rng = np.random.default_rng(0)
+    shape = fan_out, fan_in
+    if kind == "small":
+        s = 0.01
+    elif kind.startswith("xavier"):
+        s = np.sqrt(2 / (fan_in + fan_out))
+    else:
+        s = np.sqrt(2 / fan_in)
+    if kind.endswith("uniform"):
+        a = np.sqrt(3) * s
+        return rng.uniform(-a, a, shape)
+    return s * rng.standard_normal(shape)

@@ -1,0 +1,17 @@
+# expect: step=xavier_normal hint=three
+"""The bound of the uniform distribution is the standard deviation of the normal one, too."""
+
+import numpy as np
+
+
+def init(kind, fan_in, fan_out, rng):
+    shape = fan_out, fan_in
+    if kind == "small":
+        s = 0.01
+    elif kind.startswith("xavier"):
+        s = np.sqrt(6 / (fan_in + fan_out))
+    else:
+        s = np.sqrt(6 / fan_in)
+    if kind.endswith("uniform"):
+        return rng.uniform(-s, s, shape)
+    return s * rng.standard_normal(shape)

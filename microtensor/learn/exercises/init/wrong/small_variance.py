@@ -1,0 +1,18 @@
+# expect: step=small hint=root
+"""0.01 is taken for the variance."""
+
+import numpy as np
+
+
+def init(kind, fan_in, fan_out, rng):
+    shape = fan_out, fan_in
+    if kind == "small":
+        s = np.sqrt(0.01)
+    elif kind.startswith("xavier"):
+        s = np.sqrt(2 / (fan_in + fan_out))
+    else:
+        s = np.sqrt(2 / fan_in)
+    if kind.endswith("uniform"):
+        a = np.sqrt(3) * s
+        return rng.uniform(-a, a, shape)
+    return s * rng.standard_normal(shape)
