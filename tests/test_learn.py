@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from microtensor import learn
@@ -18,6 +19,7 @@ from microtensor.cli import main
 from microtensor.learn import workspace as workspace_module
 from microtensor.learn.child import grade_in_child
 from microtensor.learn.course import EXERCISES, PARTS
+from microtensor.learn.grading import load_check
 from microtensor.learn.verify import claims, verify
 from microtensor.learn.workspace import PROGRESS, Workspace
 
@@ -80,6 +82,15 @@ def test_exercises_have_a_place_and_a_page():
     for exercise in EXERCISES.values():
         assert (root / exercise.page).exists(), exercise
         assert f"about {exercise.minutes} minutes" in exercise.task.split("\n")[0], exercise.name
+
+
+def test_bands_of_signal_are_as_wide_as_what_is_measured_spreads():
+    """The standard deviations that the bands are derived from, and those over 30 seeds, which are right to 13%."""
+    questions = load_check(EXERCISES["signal"]).__globals__["QUESTIONS"]
+    for name, (measure, _) in questions.items():
+        if name != "sigmoid":       # chance has no part in that prediction
+            found, _, most = np.transpose([measure(np.random.default_rng(seed))[:3] for seed in range(30)])
+            assert 0.6 < np.std(found) / (np.mean(most - found) / 5) < 1.5, name
 
 
 # -- files that break graders ------------------------------------------------------------------------------------------

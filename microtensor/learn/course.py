@@ -93,6 +93,7 @@ PARTS = {
         Exercise("sgd", 30, "velocity, decay, look-ahead", "docs/derivations/momentum.md"),
         Exercise("clip", 15, "one norm for all gradients", "docs/derivations/clipping.md"),
         Exercise("init", 20, "variance through a layer", "docs/derivations/initialisation.md"),
+        Exercise("signal", 40, "how signals and gradients grow or die", "docs/derivations/initialisation.md"),
     ]),
 }       # by name: the title of a part, and its exercises
 
