@@ -125,7 +125,7 @@ def of_faults(case):
         yield Hint("upstream", "a term of it is not multiplied by the upstream gradient: it is there even if that is 0",
                    "a(0) /= 0", 0.0, 0)
     if "rounded" in case.faults:
-        yield Hint("precision", "it is rounded to a few digits, as in half precision: compute it in float64", "", 0.0, 1)
+        yield Hint("precision", "it is rounded to few digits, as in half precision: compute it in float64", "", 0.0, 1)
     if "linear" in case.faults:
         yield Hint("nonlinear", "it is not linear in the upstream gradient: a mask or condition looks at g instead of "
                                 "x", "a(g + 2g') /= a(g) + 2a(g')", 0.0, 1)

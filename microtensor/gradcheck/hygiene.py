@@ -21,7 +21,6 @@ from microtensor.core import enable_grad, from_numpy, grad
 from microtensor.gradcheck.numpy_function import NumpyFunction
 from microtensor.gradcheck.subject import TensorFunction
 
-
 HALF = 2.0**-8      # what rounding to half precision, of 11 bits, may leave of being linear
 
 
