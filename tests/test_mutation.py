@@ -32,7 +32,7 @@ def test_mutants_cover_every_op_and_family(plant):
     assert files >= {name for name in sources if name.startswith("ops/")}
     assert files >= {"core.pyx", "foreach.pyx", "kernels/lines.pyx", "kernels/gemm.pyx", "kernels/sums.pxd"}
     assert {"sign", "operator", "dropped term", "dropped factor", "index", "bound", "comparison", "constant",
-            "wrong saved value", "needs"} <= {mutant.kind for mutant in mutants}
+            "wrong saved value", "needs", "detached"} <= {mutant.kind for mutant in mutants}
 
 
 def texts():
@@ -135,7 +135,7 @@ cdef class Scale(Unary):
         engine.give(self, 0, self.da)
 
     def rule(self, Tensor g):
-        return (g * self.s,)
+        return (g * self.s * self.input(0) * self.input(1).detach(),)
 
 
 def scale(Tensor x):
@@ -167,9 +167,11 @@ def test_edits_of_a_loop(plant, tmp_path):
         "engine.give(self, 1, self.da)",
         "engine.give(self, 0, self.db)",
         "pass",
-        "return (g / self.s,)",
+        "return (g / self.s * self.input(0) * self.input(1).detach(),)",
+        "return (g * self.s * self.input(0).detach() * self.input(1).detach(),)",
     }
     assert not [text for text in found if text.startswith("y[0]")]          # forward alone
+    assert not [text for text in found if ".detach().detach()" in text]
 
 
 def test_planted_source_holds_every_mutant_and_the_original(plant, tmp_path):

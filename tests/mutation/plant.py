@@ -520,7 +520,7 @@ class Edits:
             self._add("constant", start, end, f"(2 * {text})" if node.value else "1.0")
 
     def _arguments(self, node, place):
-        """Neighbouring arguments of one kind exchanged; a gradient or a saved array taken for another."""
+        """Neighbouring arguments of one kind exchanged; a gradient or a saved array taken for another; a constant."""
         for a, b in zip(node.args, node.args[1:], strict=False):
             first, last = place(a)[0], place(b)[1]
             plain = all(isinstance(x, (ast.Name, ast.Attribute)) and self._is_integral(x) for x in (a, b))
@@ -529,6 +529,10 @@ class Edits:
         if ast.unparse(node.func) == "self.needs" and len(node.args) == 1:
             start, end = place(node)
             self._add("needs", start, end, "True")
+        if self.function.name == "rule" and ast.unparse(node.func) in ("self.input", "self.output"):
+            _, end = place(node)
+            if not self.blank.startswith(".detach()", end):
+                self._add("detached", end, end, ".detach()")
 
 
 # -- all mutants --------------------------------------------------------------------------------------------------
