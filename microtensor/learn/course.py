@@ -47,9 +47,9 @@ class Exercise:
 
     @cached_property
     def asks_for(self):
-        """The names of the functions and classes that the learner writes."""
-        kinds = ast.FunctionDef, ast.ClassDef
-        return [node.name for node in ast.parse(self.task).body if isinstance(node, kinds)]
+        """The names of the functions and classes that the learner writes: those that the task leaves open."""
+        return [node.name for node in ast.parse(self.task).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+                and "raise NotImplementedError" in map(ast.unparse, ast.walk(node))]
 
     @cached_property
     def hints(self):

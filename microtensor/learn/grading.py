@@ -182,5 +182,6 @@ def _refuse_imports(exercise, tree):
             if name.startswith(GIVEN) and name.rpartition(".")[2] in exercise.asks_for:
                 raise Wrong(f"line {node.lineno} imports {name}: this is what the exercise asks you to write")
             if first in EXERCISES:
-                raise Wrong(f"line {node.lineno} imports {first}: an exercise stands alone, and its parts come from "
-                            f"{GIVEN}, as in `from {GIVEN} import {EXERCISES[first].asks_for[0]}`")
+                names = EXERCISES[first].asks_for
+                raise Wrong(f"line {node.lineno} imports {first}: an exercise stands alone" + (
+                    f", and its parts come from {GIVEN}, as in `from {GIVEN} import {names[0]}`" if names else ""))

@@ -1,11 +1,10 @@
 """The steps of verdicts: the checker itself is asked, for the pairs of the task as it was given."""
 
-import importlib.util
 from functools import cache
-from pathlib import Path
 
 from microtensor.gradcheck import check_function
 from microtensor.gradcheck.report import VERDICTS
+from microtensor.learn.reading import as_given, filled_in
 from microtensor.learn.steps import Wrong, step
 
 
@@ -17,10 +16,7 @@ def check(answer, _draw):
 @cache
 def pairs():
     """The task's own PAIRS, by letter: not those of the answer, which may be changed or left out."""
-    spec = importlib.util.spec_from_file_location("verdicts", Path(__file__).with_name("exercise.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.PAIRS
+    return as_given("verdicts").PAIRS
 
 
 @cache
@@ -30,17 +26,10 @@ def report(letter):
 
 
 def _compare(answer, letter):
-    answers = answer["ANSWERS"]
-    if not isinstance(answers, dict):
-        raise Wrong(f"ANSWERS is of type {type(answers).__name__}, and should be a dictionary, as in the task")
-    if letter not in answers:
-        raise Wrong(f"ANSWERS has no entry {letter!r}")
-    said = answers[letter]
+    said = filled_in(answer, letter)
     if not isinstance(said, str):
         raise Wrong(f"the entry {letter!r} of ANSWERS is of type {type(said).__name__}, and should be a string")
     said = said.strip().upper()
-    if not said:
-        raise NotImplementedError
     if said not in VERDICTS:
         raise Wrong(f"{said[:20]!r} is no verdict: there are {', '.join(reversed(VERDICTS))}")
     right = report(letter)
