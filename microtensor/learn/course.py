@@ -95,6 +95,9 @@ PARTS = {
         Exercise("init", 20, "variance through a layer", "docs/derivations/initialisation.md"),
         Exercise("signal", 40, "how signals and gradients grow or die", "docs/derivations/initialisation.md"),
     ]),
+    "source": ("The engine's source", [
+        Exercise("graph", 30, "what a graph keeps, and how a pass goes through it", "microtensor/core.pyx"),
+    ]),
 }       # by name: the title of a part, and its exercises
 
 

@@ -1,0 +1,12 @@
+# expect: step=keeps_exp
+"""Every op is taken to keep its inputs and its output."""
+
+ANSWERS = {
+    "constant": "Sum Mul Exp", "shared": "Add Mul Exp", "branches": "Add Mul Exp Tanh Log",
+    "two_graphs": 12, "product_twice": "raises", "sum_twice": 4, "retained": 12, "in_between": None,
+    "contributions": 23,
+    "keeps_exp": "x y", "keeps_log": "x y", "keeps_relu": "x y", "keeps_add": "x w y", "keeps_mul": "x w y",
+    "write_leaf": "write", "write_exp": "backward", "write_log": "neither", "write_detached": "backward",
+    "write_numpy": "neither",
+    "detached": 3, "not_recorded": 9, "pass_in_no_grad": 6,
+}

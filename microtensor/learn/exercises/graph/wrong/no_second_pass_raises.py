@@ -1,0 +1,11 @@
+# expect: step=product_twice
+"""Nothing is taken to be freed."""
+
+ANSWERS = {
+    "constant": "Sum Mul Exp", "shared": "Add Mul Exp", "branches": "Add Mul Exp Tanh Log",
+    "two_graphs": 12, "product_twice": 12, "sum_twice": 4, "retained": 18, "in_between": None, "contributions": 23,
+    "keeps_exp": "y", "keeps_log": "x", "keeps_relu": "y", "keeps_add": "nothing", "keeps_mul": "w",
+    "write_leaf": "write", "write_exp": "backward", "write_log": "neither", "write_detached": "backward",
+    "write_numpy": "neither",
+    "detached": 3, "not_recorded": 9, "pass_in_no_grad": 6,
+}
