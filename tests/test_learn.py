@@ -1,8 +1,11 @@
 """microtensor learn: graders prove themselves, and nothing that a learner does costs an answer or ends in a crash."""
 
 import csv
+import functools
 import json
 import os
+import re
+import runpy
 import select
 import signal
 import subprocess
@@ -10,16 +13,19 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from microtensor import learn
 from microtensor.cli import main
+from microtensor.learn import reading
 from microtensor.learn import workspace as workspace_module
 from microtensor.learn.child import grade_in_child
 from microtensor.learn.course import EXERCISES, PARTS
 from microtensor.learn.grading import load_check
+from microtensor.learn.steps import NOT_WRITTEN, Answer
 from microtensor.learn.verify import claims, verify
 from microtensor.learn.workspace import PROGRESS, Workspace
 
@@ -108,6 +114,7 @@ BREAKING = {
     "microtensor": ("from microtensor import nn", "line {last} imports microtensor.nn"),
     "the answer itself": ("from microtensor.learn.given import sigmoid", "line {last} imports", "asks you to write"),
     "another exercise": ("from linear import linear", "line {last} imports linear: an exercise stands alone"),
+    "an exercise in reading": ("from mutant import ANSWERS", "line {last} imports mutant: an exercise stands alone"),
     "a wrong type": ("def sigmoid(x): return 1", "sigmoid returns int, and should return a pair"),
     "no return": ("def sigmoid(x): x + 1", "sigmoid returns None (is there a `return`?)"),
     "integers": ("def sigmoid(x): return (x > 0) * 1, x", "an array of int"),
@@ -569,3 +576,64 @@ def test_grade_looks_into_folders_below_but_not_into_hidden_ones(tmp_path, capsy
 def test_grade_of_what_is_no_folder_is_a_sentence(tmp_path, capsys):
     code, text = said(capsys, "grade", tmp_path, tmp_path / "nobody")
     assert code == 2 and "nobody" in text and text.count("\n") == 1
+
+
+# -- exercises in reading ----------------------------------------------------------------------------------------------
+
+READING = ["verdicts", "graph", "mutant"]       # their answer is a dictionary, ANSWERS
+checker = functools.cache(lambda name: load_check(EXERCISES[name]))
+
+
+def answers_of(name):
+    """The entries of the solution's ANSWERS."""
+    return runpy.run_path(str(EXERCISES[name].folder / "solution.py"))["ANSWERS"]
+
+
+def steps_for(name, **defined):
+    """The steps of a reading exercise for a file that defines this."""
+    return list(checker(name)(Answer(SimpleNamespace(**defined), "<answers>"), None))
+
+
+@pytest.mark.parametrize("name", READING)
+def test_answer_to_another_question_fails_at_its_own_step(name):
+    right = answers_of(name)
+    for number, key in enumerate(right):
+        for other in {repr(value): value for value in right.values() if value != right[key]}.values():
+            steps = steps_for(name, ANSWERS={**right, key: other})
+            assert [step.passed for step in steps] == [i != number for i in range(len(right))], (key, other)
+
+
+@pytest.mark.parametrize("name", READING)
+@pytest.mark.parametrize("entry", ["", " ", [], ["", {}], "-> ,", None, True, 0, float("nan"), b"", {1: {2: object}},
+                                   object, "no such answer", 1000 * ["kernel"], 1000 * ["Mul"]])
+def test_entry_that_is_no_answer_gets_a_sentence(name, entry):
+    right = answers_of(name)
+    for number, key in enumerate(right):
+        step = steps_for(name, ANSWERS={**right, key: entry})[number]
+        if right[key] != entry:
+            assert not step.passed and len(step.text) < 200
+            assert re.search(f"^{NOT_WRITTEN}$|^you say | is no | is of type ", step.text), step
+
+
+@pytest.mark.parametrize("defined", [{}, {"ANSWERS": []}, {"ANSWERS": None}, {"ANSWERS": {}}, {"ANSWERS": dict}])
+@pytest.mark.parametrize("name", READING)
+def test_answers_that_are_no_dictionary_get_a_sentence(name, defined):
+    for step in steps_for(name, **defined):
+        assert re.search("^ANSWERS is of type |^ANSWERS has no entry |^the file defines no ANSWERS", step.text), step
+
+
+def test_places_that_are_shown_stand_in_the_source():
+    graph, mutant = (checker(name).__globals__ for name in ("graph", "mutant"))
+    assert all(reading.place(*where) for _, where, _ in graph["QUESTIONS"].values())
+    assert all(mutant["place_of"](letter) for letter in mutant["MUTANTS"])
+    assert set(mutant["WHY"]) == set(mutant["MUTANTS"]) == set(answers_of("mutant"))
+    assert set(graph["QUESTIONS"]) == set(answers_of("graph"))
+    with pytest.raises(LookupError, match="has no line with 'nothing like it'"):
+        reading.place("core.pyx", "cdef class Engine", "nothing like it")
+
+
+def test_programs_of_the_task_leave_the_engine_as_it_was():
+    import microtensor as mt
+
+    assert all(step.passed for step in steps_for("graph", ANSWERS=answers_of("graph")))
+    assert mt.is_grad_enabled() and mt.core.observe(None) is None

@@ -221,6 +221,35 @@ def test_known_equivalents_are_mutants_that_exist(plant):
             assert (mutant["file"], mutant["function"], mutant["original"], mutant["mutated"]) in keys, mutant
 
 
+TASK = PACKAGE / "learn" / "exercises" / "mutant"
+
+
+def test_mutants_of_the_exercise_exist_and_are_quoted_in_its_task(plant):
+    """What tests/mutation/run.py --exercise measured; it says so if a line has changed since."""
+    keys = {mutant.key for mutant in plant.candidates()}
+    table = json.loads((TASK / "mutants.json").read_text())
+    blocks = re.findall(r"^# (\w)    (\S+), (\S+): .*\n((?:#.*\n)+)", (TASK / "exercise.py").read_text(), re.MULTILINE)
+    assert [letter for letter, *_ in blocks] == list(table)
+    for letter, file, function, lines in blocks:
+        quoted = {"-": [], "+": [], " ": []}
+        for mark, text in re.findall(r"^#      ([-+ ])(.*)$", lines, re.MULTILINE):
+            quoted[mark].append(text.strip())
+        mutant = table[letter]
+        assert (file, function) == (mutant["file"], mutant["function"])
+        assert (" ".join(quoted["-"]), " ".join(quoted["+"])) == (mutant["original"], mutant["mutated"])
+        assert (file, function, mutant["original"], mutant["mutated"]) in keys
+        source = [line.strip() for line in (PACKAGE / file).read_text().splitlines()]
+        assert quoted["-"] and quoted[" "] and set(quoted["-"] + quoted[" "]) <= set(source)
+
+
+def test_known_equivalent_of_the_exercise_has_its_reason():
+    table = json.loads((TASK / "mutants.json").read_text()).values()
+    known = [mutant for group in json.loads((MUTATION / "equivalent.json").read_text()) for mutant in group["mutants"]]
+    for mutant in table:
+        listed = {key: mutant[key] for key in ("file", "function", "original", "mutated")} in known
+        assert listed == (not mutant["killed_by"]), mutant
+
+
 def test_list_names_the_mutants_of_an_op():
     done = subprocess.run(
         [sys.executable, str(MUTATION / "run.py"), "--list", "--op", "Sigmoid"], capture_output=True, text=True

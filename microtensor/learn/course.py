@@ -97,6 +97,7 @@ PARTS = {
     ]),
     "source": ("The engine's source", [
         Exercise("graph", 30, "what a graph keeps, and how a pass goes through it", "microtensor/core.pyx"),
+        Exercise("mutant", 30, "why each check of a gradient exists", "docs/mutation.md"),
     ]),
 }       # by name: the title of a part, and its exercises
 

@@ -5,6 +5,7 @@
     python tests/mutation/run.py --op Softmax               only mutants of one op
     python tests/mutation/run.py --mutant 17                only one, with the failing test's output
     python tests/mutation/run.py --write docs/mutation.md   and write the table there
+    python tests/mutation/run.py --exercise                 run those of the exercise `mutant`, and write its table
 
 All mutants are in one build, of a copy of the package in a folder of its own, where a number selects one of them. The
 tests are collected once; each mutant is a fork of that process, in which the number is set and tests are run until
@@ -34,6 +35,7 @@ import plant
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 EQUIVALENT = HERE / "equivalent.json"
+EXERCISE = ROOT / "microtensor" / "learn" / "exercises" / "mutant" / "mutants.json"
 FIRST = "test_ops.py"
 WIDER = (
     "test_optim.py", "test_clip.py", "test_arithmetic.py", "test_shape.py", "test_reduce.py", "test_losses.py",
@@ -116,36 +118,45 @@ class ForkForEachMutant:
 
     def run(self, session, mutant):
         """By what the mutant was killed; "" if it survived."""
-        reading, writing = os.pipe()
-        sys.stdout.flush()
-        child = os.fork()
-        if child == 0:
-            os.close(reading)
-            signal.signal(signal.SIGXCPU, signal.SIG_DFL)
-            limit = WIDER_SECONDS if mutant["wider"] else OWN_SECONDS + len(mutant["ops"])
-            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit) if mutant["number"] else (-1, -1))
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            if not self.verbose:
-                silent = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(silent, 1)
-                os.dup2(silent, 2)
-            importlib.import_module("microtensor.mutant").select(mutant["number"])
-            own, wider = tests_for(session.items, mutant["ops"])
-            items = wider if mutant["wider"] else own
-            for item, following in zip(items, [*items[1:], None], strict=True):
-                item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
-                if self.failed:
-                    break
-            os.write(writing, (self.failed or "").encode())
-            os._exit(0)
-        os.close(writing)
-        with os.fdopen(reading, "rb") as pipe:
-            failed = pipe.read().decode()
-        _, status = os.waitpid(child, 0)
-        if os.WIFSIGNALED(status):
-            name = signal.Signals(os.WTERMSIG(status)).name
-            return "an endless loop" if name in ("SIGXCPU", "SIGKILL") else f"a crash ({name})"
-        return failed
+        limit = WIDER_SECONDS if mutant["wider"] else OWN_SECONDS + len(mutant["ops"])
+        return in_fork(mutant["number"], limit, self.verbose, lambda: self.first_failure(session, mutant))
+
+    def first_failure(self, session, mutant):
+        """The first of the mutant's tests that fails, or ""."""
+        own, wider = tests_for(session.items, mutant["ops"])
+        items = wider if mutant["wider"] else own
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+            if self.failed:
+                break
+        return self.failed or ""
+
+
+def in_fork(number, seconds, verbose, function):
+    """The text that a function returns in a fork, where a mutant is selected; or how the fork ended otherwise."""
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds) if number else (-1, -1))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if not verbose:
+            silent = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(silent, 1)
+            os.dup2(silent, 2)
+        importlib.import_module("microtensor.mutant").select(number)
+        os.write(writing, function().encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        text = pipe.read().decode()
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        name = signal.Signals(os.WTERMSIG(status)).name
+        return "an endless loop" if name in ("SIGXCPU", "SIGKILL") else f"a crash ({name})"
+    return text
 
 
 def tests_for(items, ops):
@@ -167,6 +178,21 @@ def tests_for(items, ops):
     return own, wider
 
 
+def figures(name):
+    """What `microtensor gradcheck` finds for an op, by column, as JSON; infinity where a check raises."""
+    from microtensor.gradcheck import op
+    from microtensor.ops.registry import registered_ops, samples_of
+
+    found = {}
+    for column in op.LIMITS:
+        try:
+            figure = max(getattr(op, f"{column}_error")(sample) for sample in samples_of(registered_ops()[name]))
+        except Exception:
+            figure = float("inf")
+        found[column] = f"{figure:.0e}" if figure else "0"
+    return json.dumps(found)
+
+
 def work(folder, verbose):
     """In a process of its own, with the mutated package first on the path: run what the file asks for."""
     import pytest
@@ -175,6 +201,10 @@ def work(folder, verbose):
 
     assert Path(microtensor.__file__).is_relative_to(folder), microtensor.__file__
     asked = json.loads((folder / "asked.json").read_text())
+    if "op" in asked[0]:
+        found = {m["number"]: in_fork(m["number"], WIDER_SECONDS, verbose, lambda m=m: figures(m["op"])) for m in asked}
+        (folder / "answer.json").write_text(json.dumps(found))
+        return
     plugin = ForkForEachMutant(asked, time.monotonic() + BATCH_SECONDS, verbose)
     tests = [str(ROOT / "tests" / name) for name in (FIRST, *WIDER)]
     options = ["-q", "-s", "-m", "not slow", "-k", ASIDE, "-n", "0", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
@@ -200,6 +230,21 @@ def run_mutants(folder, mutants, through, verbose=False):
     return results
 
 
+def run_exercise(folder, mutants, through, verbose):
+    """Write down for each mutant of the exercise what `microtensor gradcheck` prints, and which test kills it."""
+    table = json.loads(EXERCISE.read_text())
+    number = {mutant.key: mutant.number for mutant in mutants}
+    numbers = {letter: number[key_of(entry)] for letter, entry in table.items()}
+    asked = [{"number": numbers[letter], "op": entry["op"]} for letter, entry in table.items()]
+    found = run_batch(folder, asked, through, verbose)
+    killers = run_mutants(folder, mutants, through, verbose)
+    for letter, entry in table.items():
+        entry["figures"] = json.loads(found[numbers[letter]])
+        entry["killed_by"] = _killer(killers[numbers[letter]])
+    EXERCISE.write_text(json.dumps(table, indent=2) + "\n")
+    print(f"wrote {EXERCISE}")
+
+
 def run_batch(folder, asked, through, verbose):
     """Run as many of the mutants asked for as there is time for; at least one."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "MICROTENSOR_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
@@ -219,11 +264,12 @@ def run_batch(folder, asked, through, verbose):
 def equivalent_mutants():
     """The mutants that are known to change nothing: from their key to the reason."""
     groups = json.loads(EQUIVALENT.read_text())
-    return {
-        (mutant["file"], mutant["function"], mutant["original"], mutant["mutated"]): group["reason"]
-        for group in groups
-        for mutant in group["mutants"]
-    }
+    return {key_of(mutant): group["reason"] for group in groups for mutant in group["mutants"]}
+
+
+def key_of(entry):
+    """The key of a mutant that a JSON file describes."""
+    return entry["file"], entry["function"], entry["original"], entry["mutated"]
 
 
 def describe(mutant):
@@ -304,6 +350,7 @@ def main():
     parser.add_argument("--mutant", type=int, action="append", help="run only this one, and print why it fails")
     parser.add_argument("--op", help="run only the mutants of this op")
     parser.add_argument("--write", type=Path, help="the page whose table to replace")
+    parser.add_argument("--exercise", action="store_true", help=f"write {EXERCISE.relative_to(ROOT)}")
     parser.add_argument("--folder", type=Path, help="where to build; kept, and used again for the same mutants")
     parser.add_argument("--through", default="", help="a command to run the build and each batch through, such as nice")
     parser.add_argument("--verbose", action="store_true", help="print the failing tests")
@@ -313,7 +360,13 @@ def main():
         work(args.work, args.verbose)
         return 0
     sources = plant.read_sources()
-    mutants = plant.choose(plant.candidates(sources), args.count, args.seed)
+    candidates = plant.candidates(sources)
+    mutants = plant.choose(candidates, args.count, args.seed)
+    if args.exercise:
+        keys = {key_of(entry) for entry in json.loads(EXERCISE.read_text()).values()}
+        mutants = plant.renumbered({mutant.key: mutant for mutant in candidates if mutant.key in keys}.values())
+        if len(mutants) < len(keys):
+            parser.error(f"no mutants any more: {keys - {mutant.key for mutant in mutants}}")
     selected = [mutant for mutant in mutants if not args.mutant or mutant.number in args.mutant]
     selected = [mutant for mutant in selected if not args.op or args.op in mutant.ops]
     if not selected:
@@ -331,6 +384,9 @@ def main():
             started = time.monotonic()
             build(folder, sources, mutants, through)
             print(f"{len(mutants)} mutants built in {time.monotonic() - started:.0f} s", flush=True)
+        if args.exercise:
+            run_exercise(folder, mutants, through, args.verbose)
+            return 0
         started = time.monotonic()
         results = run_mutants(folder, selected, through, args.verbose or bool(args.mutant))
         print(f"{len(results)} mutants run in {time.monotonic() - started:.0f} s")
