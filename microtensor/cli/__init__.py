@@ -86,7 +86,7 @@ def _add_learn(commands):
     more = f"{text[0].upper()}{text[1:]}. Without an action: go on where you were."
     learn = commands.add_parser("learn", help=text, description=more, formatter_class=HelpFormatter)
     learn.set_defaults(command="learn", action=None, name=None, all=False, seed=None, json=False, parser=learn)
-    actions = learn.add_subparsers(title="actions", metavar="ACTION")
+    actions = learn.add_subparsers(title="actions", metavar="[ACTION]")
 
     def add(name, text, named=None):
         action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.",
@@ -98,7 +98,8 @@ def _add_learn(commands):
 
     current = "an exercise; by default the one that comes next"
     option = add("start", "write the exercises into a folder, over nothing that is there")
-    option("folder", nargs="?", type=Path, default=Path("microtensor-learn"), metavar="FOLDER", help="where to")
+    option("folder", nargs="?", type=Path, metavar="FOLDER", help="where to; by default into the course around the "
+           "current folder, or into microtensor-learn")
     add("watch", "show the result of an exercise, and again whenever its file is saved", current)
     option = add("check", "check an exercise once", f"{current}, or the path of a file")
     option("--all", action="store_true", help="all that have been begun")

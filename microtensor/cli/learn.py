@@ -19,6 +19,8 @@ def run(options):
     except (OSError, LookupError, ValueError) as error:
         file = getattr(error, "filename", None)
         print(f"microtensor learn: {f'{file}: {error.strerror}' if file else error.args[0]}", file=sys.stderr)
+        if isinstance(error, FileNotFoundError) and file and Path(file).stem in EXERCISES:
+            print(f"`microtensor learn reset {Path(file).stem}` writes the task there", file=sys.stderr)
         return 2
 
 
@@ -33,7 +35,8 @@ def start(options):
     kept = len(EXERCISES) - len(written)
     print(f"wrote {len(written)} exercises into {workspace.folder}"
           + (f"; {kept} are there already and stay as they are" if kept else ""))
-    print(f"next: cd {workspace.folder} && microtensor learn")
+    inside = workspace.folder.resolve() in (Path.cwd(), *Path.cwd().parents)
+    print(f"next: {'' if inside else f'cd {workspace.folder} && '}microtensor learn")
     return 0
 
 
@@ -123,7 +126,8 @@ def grade(options):
     for folder in map(str, options.folders):
         own = [each for each in graded if each.submission == folder]
         passed = {each.exercise for each in own if each.passed}
-        print(f"{folder}: {len(passed)} of {len(names or EXERCISES)} exercises passed, {len(own)} files")
+        files = f"{len(own)} file{'s' * (len(own) != 1)}"
+        print(f"{folder}: {len(passed)} of {len(names or EXERCISES)} exercises passed in {files}")
     for path, write in ((options.csv, write_csv), (options.json, write_json)):
         if path is not None:
             with open(path, "w", encoding="utf-8", newline="") as file:

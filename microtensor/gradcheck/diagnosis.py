@@ -87,8 +87,8 @@ def of_shape(case):
     axes = tuple(range(extra)) + tuple(extra + i for i, size in enumerate(shape) if size == 1 < a.shape[extra + i]) \
         if extra >= 0 else ()
     if axes and a.size > n.size == a.sum(axes).size and case.equals(a.sum(axes).reshape(shape), n) is not None:
-        yield Hint("unreduced", f"it is not summed over axes {axes}, along which {case.name} was broadcast",
-                   "sum(a, axes) = n", 0.0, 0)
+        yield Hint("unreduced", f"it is not summed over {axes_in_words(axes, a.ndim + 1)}, along which {case.name} was "
+                                "broadcast", "sum(a, axes) = n", 0.0, 0)
         return
     reduced = {np.squeeze(case.x.sum(axes)).shape for axes in subsets(n.ndim)}
     if a.shape == case.y.shape and a.size < n.size and np.squeeze(a).shape in reduced:
@@ -113,7 +113,7 @@ def of_faults(case):
     """What the hygiene checks found."""
     if "upstream" in case.faults:
         ones = case.equals(case.a, _pull(case, [np.ones(g.shape) for g in case.upstream]))
-        tail = " (as it were for an upstream gradient of ones)" if ones is not None else ""
+        tail = " (yours is that for a g of ones)" if ones is not None else ""
         yield Hint("upstream", f"the upstream gradient is ignored{tail}: multiply by it", "a(g) = a(g')", 0.0, 0)
     if "dtype" in case.faults:
         yield Hint("precision", "it is an array of integers, which cuts off fractions: make it of floats", "", 0.0, -1)
@@ -374,8 +374,11 @@ def of_derivative(case):
     for (f, function), (z, value) in product(DERIVATIVES.items(), places.items()):
         residual = case.equals(case.a, g * function(value), g)
         if residual is not None and (f != "1" or case.numeric_jacobian is not None):    # g may also be one of two paths
-            instead = f", and {' or '.join(right)} fits the differences" if right else ""
-            yield Hint("derivative", f"its derivative is {f.replace('z', z)}, x being the input and y the output"
+            instead = f": {' or '.join(dict.fromkeys(right))} fits the differences" if right else ""
+            named = " and ".join(f"{name} the {what}" for name, what in (("x", "input"), ("y", "output"))
+                                 if name in f.replace("z", z) + instead)
+            being = f", {named.replace(' the', ' being the', 1)}" if named else ""
+            yield Hint("derivative", f"yours is g times {f.replace('z', z)}{being}, which is another derivative"
                                      f"{instead}", f"a = g {f.replace('z', z)}", residual, 0.6)
             return
 

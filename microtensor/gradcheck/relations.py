@@ -134,8 +134,9 @@ def of_axes(case):
                 except ValueError:
                     continue
                 if axes != right and axes and case.equals(case.a, wide) is not None:
-                    yield Hint("axis", f"it is {what} of g over {axes_in_words(axes, g.ndim)}; right is the sum over "
-                                       f"{axes_in_words(right, g.ndim)}", f"a = {what} over {axes}", 0.0, 0.2)
+                    yield Hint("axis", f"it is {what} of g over {axes_in_words(axes, g.ndim)}; right is "
+                                       + (f"the sum over {axes_in_words(right, g.ndim)}" if right else "g itself"),
+                               f"a = {what} over {axes}", 0.0, 0.2)
                     return
 
 

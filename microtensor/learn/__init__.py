@@ -8,6 +8,8 @@
 The rest is the command ``microtensor learn``.
 """
 
+import contextlib
+
 __all__ = ["check", "load_ipython_extension", "main"]
 
 
@@ -41,8 +43,12 @@ def main(path):
     from microtensor.learn.attempt import attempt
     from microtensor.learn.screens import Screen
 
-    result = attempt(path)
-    print("\n".join(Screen().result(result)))
+    try:
+        result = attempt(path)
+    except (LookupError, OSError) as error:
+        raise SystemExit(f"{error}") from None
+    with contextlib.suppress(BrokenPipeError):
+        print("\n".join(Screen().result(result)), flush=True)
     raise SystemExit(0 if result.passed else 1)
 
 

@@ -19,7 +19,6 @@ class Exercise:
         teaches: what, in a few words.
         page: where the mathematics is derived.
         seconds: how long grading may take.
-        part: the name of its part.
         path: of its file in a workspace, such as "02_shapes/linear.py".
     """
 
@@ -28,7 +27,6 @@ class Exercise:
     teaches: str
     page: str
     seconds: float = 10
-    part: str = ""
     path: str = ""
 
     @property
@@ -58,55 +56,54 @@ class Exercise:
 
 
 PARTS = {
-    "report": ("Read a report", [
+    "00_report": ("Read a report", [
         Exercise("verdicts", 10, "what each verdict of the checker means", "docs/gradcheck.md"),
         Exercise("differences", 20, "central differences: order, rounding, the upstream gradient",
                  "docs/derivations/index.md"),
     ]),
-    "elementwise": ("Element by element", [
+    "01_elementwise": ("Element by element", [
         Exercise("sigmoid", 15, "what to save; a form that does not overflow", "docs/derivations/activations.md"),
         Exercise("tanh", 10, "the gradient from the output alone", "docs/derivations/activations.md"),
         Exercise("rectifiers", 20, "masks and kinks", "docs/derivations/max.md"),
         Exercise("elu_selu", 35, "the derivative from the output; a fixed point", "docs/derivations/elu-selu.md"),
     ]),
-    "shapes": ("Shapes", [
+    "02_shapes": ("Shapes", [
         Exercise("two_paths", 25, "one input on several paths: contributions add up", "docs/derivations/indexing.md"),
         Exercise("unbroadcast", 25, "sum over what was repeated", "docs/derivations/broadcasting.md"),
         Exercise("reduce", 25, "repeat what was reduced; divide; share among ties", "docs/derivations/max.md"),
         Exercise("linear", 40, "matrix products: which side, which transpose", "docs/derivations/matmul.md"),
     ]),
-    "losses": ("Losses", [
+    "03_losses": ("Losses", [
         Exercise("mse", 15, "where 1/N belongs", "docs/derivations/index.md"),
         Exercise("softmax", 25, "a full Jacobian, never formed", "docs/derivations/softmax-cross-entropy.md"),
         Exercise("cross_entropy", 30, "p - q, and log-sum-exp", "docs/derivations/softmax-cross-entropy.md"),
     ]),
-    "regularisation": ("Regularisation", [
+    "04_regularisation": ("Regularisation", [
         Exercise("penalties", 30, "the half; the sign at 0; exact zeros", "docs/derivations/penalties.md"),
         Exercise("dropout", 20, "inverted scaling, and one mask for both passes", "docs/derivations/dropout.md"),
     ]),
-    "batchnorm": ("Batch normalisation", [
+    "05_batchnorm": ("Batch normalisation", [
         Exercise("batchnorm_steps", 45, "the chain rule, node by node", "docs/derivations/batch-norm.md"),
         Exercise("batchnorm", 40, "the closed form, and its three terms", "docs/derivations/batch-norm.md"),
         Exercise("batchnorm_eval", 25, "running statistics; what a check can show", "docs/derivations/batch-norm.md"),
     ]),
-    "training": ("Training", [
+    "06_training": ("Training", [
         Exercise("sgd", 30, "velocity, decay, look-ahead", "docs/derivations/momentum.md"),
         Exercise("clip", 15, "one norm for all gradients", "docs/derivations/clipping.md"),
         Exercise("init", 20, "variance through a layer", "docs/derivations/initialisation.md"),
         Exercise("signal", 40, "how signals and gradients grow or die", "docs/derivations/initialisation.md"),
     ]),
-    "source": ("The engine's source", [
+    "08_source": ("The engine's source", [
         Exercise("graph", 30, "what a graph keeps, and how a pass goes through it", "microtensor/core.pyx"),
         Exercise("mutant", 30, "why each check of a gradient exists", "docs/mutation.md"),
     ]),
-}       # by name: the title of a part, and its exercises
+}       # by folder in a workspace: the title of a part, and its exercises
 
 
 def _in_order():
-    for number, (part, (_, exercises)) in enumerate(PARTS.items()):
+    for part, (_, exercises) in PARTS.items():
         for exercise in exercises:
-            path = f"{number:02d}_{part}/{exercise.name}.py"
-            yield exercise.name, Exercise(**{**vars(exercise), "part": part, "path": path})
+            yield exercise.name, Exercise(**{**vars(exercise), "path": f"{part}/{exercise.name}.py"})
 
 
 EXERCISES = dict(_in_order())       # by name

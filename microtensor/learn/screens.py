@@ -8,6 +8,7 @@ from microtensor.learn.course import EXERCISES, PARTS
 from microtensor.learn.steps import NOT_WRITTEN
 
 WIDTH = 110         # columns at most
+PRINTED = 8         # lines of what a file prints
 COLOURS = {"green": "32", "red": "31", "grey": "90", "bold": "1"}
 MARKS = {"done": "x", "changed": "~", "begun": ".", "missing": "?", "": " "}
 LEGEND = "x done   . begun   ~ changed since it passed   ? the file is missing"
@@ -44,22 +45,31 @@ class Screen:
         heading = [self.paint(result.exercise, "bold"), *([f"attempt {result.attempt}"] if result.attempt else []),
                    os.path.relpath(result.path)]
         yield "   ".join(heading)
+        if result.printed:
+            lines = result.printed.rstrip("\n").split("\n")
+            yield "  your file printed:"
+            yield from (f"    | {line}" for line in lines[:PRINTED])
+            if len(lines) > PRINTED:
+                yield f"    | ... ({len(lines) - PRINTED} lines more)"
         if not result.written:
             yield "  not written yet: the task is in the file"
         else:
             column = max(len(step.name) for step in result.steps)
+            failed = set()
             for step in result.steps:
+                kind, _, what = step.name.partition(" ")
                 yield from self._step(step, column)
+                if kind == "gradient" and not step.passed and f"forward {what}".rstrip() in failed:
+                    yield "    this is for your forward pass, which is wrong itself: put that right first"
+                if not step.passed:
+                    failed.add(step.name)
             if result.passed:
                 yield self.paint("  done", "green")
             else:
                 if any(step.name.startswith("gradient") for step in result.steps if not step.passed):
-                    yield f"  the mathematics: {EXERCISES[result.exercise].page}"
+                    yield f"  the mathematics: {EXERCISES[result.exercise].page} in microtensor's repository"
                 if result.steps[0].name != "import":
                     yield f"  the same inputs again: --seed {result.seed}"
-        if result.printed:
-            yield "  your file printed:"
-            yield from textwrap.indent(result.printed.rstrip("\n"), "    | ").split("\n")
         for note in result.notes:
             yield from self.wrapped(note, 2)
 
@@ -78,7 +88,12 @@ class Screen:
         """A hint; levels count from 1."""
         yield self.paint(f"{exercise.name}   hint {level} of {len(exercise.hints)}", "bold")
         yield ""
-        yield from exercise.hints[level - 1].split("\n")
+        for paragraph in exercise.hints[level - 1].split("\n\n"):
+            plain = not any(line.startswith(" ") for line in paragraph.split("\n"))
+            yield from self.wrapped(paragraph, 0) if plain else paragraph.split("\n")
+            yield ""
+        if level == len(exercise.hints):
+            yield f"this is the last hint; `microtensor learn solution {exercise.name}` shows the solution"
 
     def course(self, workspace):
         """The list of exercises, and what is done."""
@@ -91,9 +106,13 @@ class Screen:
                 state = states[exercise.name]
                 mark = self.paint(MARKS[state], "green") if state == "done" else MARKS[state]
                 arrow = " <- next" if exercise.name == current and state != "done" else ""
-                yield f"  [{mark}] {exercise.name:{column}} {exercise.minutes:4} min  {exercise.teaches}{arrow}"
+                line = f"  [{MARKS[state]}] {exercise.name:{column}} {exercise.minutes:4} min  "
+                first, *others = self.wrapped(f"{exercise.teaches}{arrow}", len(line), line)
+                yield first.replace(f"[{MARKS[state]}]", f"[{mark}]", 1)
+                yield from others
         done = sum(state == "done" for state in states.values())
-        yield f"{done} of {len(states)} done   ({LEGEND})"
+        yield f"{done} of {len(states)} done"
+        yield from self.wrapped(LEGEND, 2, "  ")
         for name, exercise in EXERCISES.items():
             if workspace.is_outdated(exercise, progress):
                 yield (f"the task of {name} has changed since you began: `microtensor learn reset {name}` writes it, "

@@ -318,6 +318,14 @@ class _Counted:
             setattr(module, name, self.function)
 
 
+def also_wrong(found):
+    """What is said of a further wrong input, on a line: its hint, or what else there is."""
+    if found.hints or found.text:
+        return (found.hints or found.text)[0]
+    return f"{found.wrong} of {found.checked} wrong, such as d{found.place}: yours {found.analytic:.6g}, numeric " \
+           f"{found.numeric:.6g}"
+
+
 def wrong_by(report, why=""):
     """A Wrong from a Report of the checker that failed: which inputs, the worst element, what it means."""
     special = [why] if why else []
@@ -341,6 +349,5 @@ def wrong_by(report, why=""):
         lines.append(f"worst d{worst.place}: yours {worst.analytic:.10g}, numeric {worst.numeric:.10g}{ratio}")
     lines += [line.split("; if zero is right")[0] for line in worst.text if worst.verdict != "FAIL" or not worst.hints]
     lines += dict.fromkeys(f"-> {hint}" for hint in worst.hints)
-    lines += [f"also d{found.name}: {found.hints[0] if found.hints else found.verdict}" for found in bad
-              if found is not worst]
+    lines += [f"also d{found.name}: {also_wrong(found)}" for found in bad if found is not worst]
     return Wrong(text, *lines, *special, input=worst.name, hint=first.key if first else "")

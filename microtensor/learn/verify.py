@@ -70,7 +70,7 @@ def verify(exercise, seeds=SEEDS, plants=True):
         if expected is None:
             complain(f"wrong/{path.name} does not begin with '# expect: step=... [input=...] [hint=...]'")
             continue
-        _hold(f"wrong/{path.name}", grade(exercise, path), expected.groupdict(), complain)
+        _hold(f"wrong/{path.name}", grade(exercise, path, all_steps=False), expected.groupdict(), complain)
     if proof.right < RIGHT or proof.wrong < WRONG:
         complain(f"{proof.right} right and {proof.wrong} wrong answers, and {RIGHT} and {WRONG} are asked for")
     if plants:

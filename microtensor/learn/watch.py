@@ -63,6 +63,7 @@ class Watch:
         if self.content is None:
             self.show([f"{self.workspace.path(self.exercise)} is missing: save it again, or x writes the task there"])
             return
+        print(self.screen.paint("checking ...", "grey"), flush=True)
         try:
             self.show(self.screen.result(attempt(self.exercise.name, workspace=self.workspace)))
         except OSError as error:
@@ -75,7 +76,10 @@ class Watch:
         if 0 <= place < len(names):
             self.exercise, self.content = EXERCISES[names[place]], ""
         else:
-            self.show(["this is the last exercise" if step > 0 else "this is the first exercise"])
+            states = {name: self.workspace.state(exercise) for name, exercise in EXERCISES.items()}
+            left = [name for name, state in states.items() if state != "done"]
+            still = f"; not done yet: {', '.join(left)}" if left else ""
+            self.show([f"this is the {'last' if step > 0 else 'first'} exercise{still}"])
 
     def hint(self):
         """Show the next hint."""

@@ -64,12 +64,19 @@ class Workspace:
         raise FileNotFoundError(f"there is no course in {start}: `microtensor learn start` writes one into ./{DEFAULT}")
 
     @classmethod
-    def start(cls, folder):
+    def start(cls, folder=None):
         """Write the course into a folder, but nothing over what is there.
+
+        Args:
+            folder: by default the one of the course around the current folder, or ``microtensor-learn`` in it.
 
         Returns:
             The workspace, and the names of the exercises that were written.
         """
+        if folder is None:
+            begun = [place for place in (Path(), *Path().resolve().parents)
+                     if (place / PROGRESS).exists() or any((place / each.path).exists() for each in EXERCISES.values())]
+            folder = begun[0] if begun else DEFAULT
         workspace = cls(folder)
         workspace.folder.mkdir(parents=True, exist_ok=True)
         written = []
@@ -112,8 +119,9 @@ class Workspace:
         """
         with self.changing() as progress:
             entry = progress.of(exercise)
-            if result.written:
+            if result.written and entry.get("last") != result.sha256:       # the same file again is no attempt
                 entry["attempts"] = entry.get("attempts", 0) + 1
+                entry["last"] = result.sha256
             if result.passed:
                 entry["passed"] = result.sha256
                 entry.setdefault("when", time.strftime("%Y-%m-%dT%H:%M:%S"))
@@ -212,8 +220,8 @@ class Progress:
             if not all(isinstance(entry, dict) for entry in data["exercises"].values()):
                 raise ValueError
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise ValueError(f"{path} cannot be read: remove it, and run `microtensor learn start` and `check --all`; "
-                             "your answers are in their own files") from None
+            raise ValueError(f"{path} cannot be read: remove it, and run `microtensor learn start` in the same folder, "
+                             "then `check --all`; your answers are in their own files") from None
         if data.get("schema", SCHEMA) > SCHEMA:
             raise ValueError(f"{path} was written by a later microtensor than this one, {__version__}")
         return cls(data)

@@ -45,7 +45,8 @@ def check(answer, draw):
         why="here another call, in evaluation, lies between forward and backward",
         step_name="gradient training")
     yield gradient(
-        in_mode(answer, False, mean, var), LAYER, f"{LAYER}_backward", [x, gamma, beta], NAMES,
+        in_mode(answer, False, mean, var, between=other), LAYER, f"{LAYER}_backward", [x, gamma, beta], NAMES,
+        why="here another call, in training, lies between forward and backward, and changes running",
         step_name="gradient evaluation")
     yield verdicts(answer)
 
@@ -69,10 +70,10 @@ def in_mode(answer, training, mean, var, between=None):
         if training and len(x) < 2:
             raise ValueError("training takes two rows")     # the checker tries a batch of one, too
         numbers = {"eps": eps[0]} if eps else {}
-        found = answer[LAYER](x, gamma, beta, {"mean": mean.copy(), "var": var.copy()}, training, **numbers)
+        running = {"mean": mean.copy(), "var": var.copy()}
+        found = answer[LAYER](x, gamma, beta, running, training, **numbers)
         if between is not None:
-            other = {"mean": 2 * mean, "var": 2 * var}
-            answer[LAYER](between.copy(), gamma.copy(), beta.copy(), other, not training)
+            answer[LAYER](between.copy(), gamma.copy(), beta.copy(), running, not training)
         return found
 
     bound.module = SimpleNamespace(**{
