@@ -9,13 +9,13 @@ import pytest
 
 from microtensor.gradcheck import check_function
 from microtensor.gradcheck.repair import Source
+from microtensor.learn.corpus import PAIRS
+from microtensor.learn.corpus.pair import KEYS
 from microtensor.ops.sample import Draw
 
-sys.path.insert(0, str(Path(__file__).parent))      # the corpus is a package beside this file
+sys.path.insert(0, str(Path(__file__).parent))      # the mutants are in a package beside this file
 
-from wrong_gradients import pairs as _pairs  # noqa: F401 -- fills PAIRS
 from wrong_gradients.mutants import some_mutants
-from wrong_gradients.pair import KEYS, PAIRS
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")     # NumPy's own, where a slip divides by 0
 SLIPS = [slip for pair in PAIRS for slip in pair.slips]

@@ -6,10 +6,9 @@ from functools import partial
 from multiprocessing import get_context
 
 from microtensor.gradcheck import check_function
+from microtensor.learn.corpus import PAIRS
 from microtensor.ops.sample import Draw
-from wrong_gradients import pairs as _pairs  # noqa: F401 -- fills PAIRS
 from wrong_gradients.mutants import some_mutants
-from wrong_gradients.pair import PAIRS
 from wrong_gradients.peers import available, refuses
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from microtensor.gradcheck.edits import edits
 from microtensor.gradcheck.repair import Source
+from microtensor.learn.corpus.pair import KEYS, Slip, maker, wrong_lines
 from microtensor.ops.sample import Draw
-from wrong_gradients.pair import KEYS, Slip, compiled, wrong_lines
 
 FACTORS = "sign, two, size, ddof, scale, constant, factor, column, power, derivative, upstream, nonlinear, mask, " \
     "zero, sum"
@@ -67,13 +67,9 @@ def mutants(pair, chosen=None):
     for text, (kind, what) in kinds.items():
         named, others = (frozenset(keys.split(", ")) & set(KEYS) for keys in KEYS_OF[kind])
         helpful = (others | set(ANYWHERE.split(", "))) - named
-        found.append(Slip(pair, f"mutant {kind}: {what}", maker(pair, text), named, helpful, wrong_lines(right, text)))
+        make = maker(pair, {**pair.sources, "backward": text})
+        found.append(Slip(pair, f"mutant {kind}: {what}", make, named, helpful, wrong_lines(right, text), text))
     return found
-
-
-def maker(pair, text):
-    """What a Slip's ``make`` is, for a source of backward."""
-    return lambda draw: (pair.forward, compiled(pair.backward, text), list(pair.inputs(draw)), pair.names)
 
 
 def some_mutants(pair, count):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wrong_gradients.pair import Pair
+from microtensor.learn.corpus.pair import Pair
 
 # -- loss of a variational autoencoder: mu and logvar (5, 3), the decoder w (3, 7), binary x (5, 7) -------------------
 

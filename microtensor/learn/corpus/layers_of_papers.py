@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wrong_gradients.pair import Pair
+from microtensor.learn.corpus.pair import Pair
 
 # -- SwiGLU: y = (silu(x w) * (x v)) u, x (5, 3), 7 hidden ------------------------------------------------------------
 

@@ -1,9 +1,10 @@
-"""The second corpus: a right pair of forward and backward, and slips, each an edit of its source.
+"""What the corpus is made of: a right pair of forward and backward, and slips, each an edit of its source.
 
 A slip says in advance which hints are right for it, which are at least helpful, and so which would mislead: all others.
 Pairs are split by their names into a half on which hints are developed and a half that is only measured.
 """
 
+import functools
 import inspect
 import linecache
 import textwrap
@@ -83,6 +84,7 @@ class Slip:
         right: keys of hints that name it.
         helpful: keys of hints that are true of it and lead near it.
         lines: of the wrong backward that differ from the right one, counted from 1; none where forward is edited.
+        source: of the wrong backward.
     """
 
     pair: object
@@ -91,9 +93,11 @@ class Slip:
     right: frozenset
     helpful: frozenset
     lines: frozenset
+    source: str
 
     @property
     def name(self):
+        """That of its pair, and what is wrong."""
         return f"{self.pair.name}: {self.text}"
 
     def worth(self, hint):
@@ -126,6 +130,7 @@ class Pair:
         inputs: takes a Draw and returns the inputs; the sizes of their axes are different primes wherever they can be.
         names: of the inputs.
         slips: the wrong variants.
+        sources: the texts of backward and forward, by these names.
     """
 
     name: str
@@ -137,6 +142,8 @@ class Pair:
     slips: list = field(default_factory=list)
 
     def __post_init__(self):
+        self.sources = {name: textwrap.dedent(inspect.getsource(function))
+                        for name, function in (("backward", self.backward), ("forward", self.forward))}
         PAIRS.append(self)
 
     @property
@@ -161,16 +168,23 @@ class Pair:
         if unknown or not keys[0] or keys[0] & keys[1]:
             raise ValueError(f"{self.name}: {text}: keys {sorted(unknown)} are unknown, or none is right, or one "
                              "is both")
-        sources = {name: textwrap.dedent(inspect.getsource(getattr(self, name))) for name in ("backward", "forward")}
+        sources = dict(self.sources)
         for old, new in edits:
             name = "backward" if old in sources["backward"] else "forward"
             if sources[name].count(old) != 1:
                 raise ValueError(f"{self.name}: {text}: {old!r} does not occur exactly once in {name}")
             sources[name] = sources[name].replace(old, new)
-        wrong = wrong_lines(textwrap.dedent(inspect.getsource(self.backward)), sources["backward"])
-        functions = {name: compiled(getattr(self, name), source) for name, source in sources.items()}
-        self.slips.append(Slip(self, text, lambda draw: (functions["forward"], functions["backward"],
-                                                         list(self.inputs(draw)), self.names), *keys, wrong))
+        wrong = wrong_lines(self.sources["backward"], sources["backward"])
+        self.slips.append(Slip(self, text, maker(self, sources), *keys, wrong, sources["backward"]))
+
+
+def maker(pair, sources):
+    """What a Slip's ``make`` is, for other sources of forward and backward, which are compiled when it is called."""
+    @functools.cache
+    def functions():
+        return [compiled(getattr(pair, name), sources[name]) for name in ("forward", "backward")]
+
+    return lambda draw: (*functions(), list(pair.inputs(draw)), pair.names)
 
 
 def wrong_lines(right, wrong):

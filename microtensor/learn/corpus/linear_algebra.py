@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wrong_gradients.pair import Pair
+from microtensor.learn.corpus.pair import Pair
 
 STEPS = 3
 TERMS = 8

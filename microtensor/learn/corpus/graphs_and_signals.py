@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wrong_gradients.pair import Pair
+from microtensor.learn.corpus.pair import Pair
 
 # -- graph convolution: x (7, 5), seven nodes of a directed graph, rows of its adjacency divided by the degree --------
 

@@ -1,6 +1,6 @@
-"""The pairs of the second corpus, a module for each family."""
+"""The second corpus of wrong gradients, a module for each family: hints are measured on it, and learners hunt in it."""
 
-from wrong_gradients.pairs import (
+from microtensor.learn.corpus import (
     attention,
     convolution,
     einsum,
@@ -18,3 +18,4 @@ from wrong_gradients.pairs import (
     reductions,
     shared_weights,
 )
+from microtensor.learn.corpus.pair import PAIRS

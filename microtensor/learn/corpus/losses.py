@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wrong_gradients.pair import Pair
+from microtensor.learn.corpus.pair import Pair
 
 QUANTILES = np.array([0.1, 0.4, 0.8])
 PENALTY = 0.13

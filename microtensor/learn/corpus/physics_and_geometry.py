@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wrong_gradients.pair import Pair
+from microtensor.learn.corpus.pair import Pair
 
 # -- points of the plane turned by an angle in degrees: p (7, 2); recomputes -----------------------------------------
 

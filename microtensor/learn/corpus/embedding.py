@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from wrong_gradients.pair import Pair
+from microtensor.learn.corpus.pair import Pair
 
 # -- a lookup: a table (7, 3), 11 indices below 6, so that some repeat -----------------------------------------------
 

@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from wrong_gradients.pair import Pair
+from microtensor.learn.corpus.pair import Pair
 
 
 def softmax_rows(s):

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from wrong_gradients.pair import Pair
+from microtensor.learn.corpus.pair import Pair
 
 STRIDE = 2
 PAD = 1

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wrong_gradients.pair import Pair
+from microtensor.learn.corpus.pair import Pair
 
 SHARPNESS = 1.7
 DISCOUNT = 0.8
