@@ -112,6 +112,9 @@ def _add_learn(commands):
     option = add("reset", "write the task again; your file is kept in .backup", "an exercise")
     option("--all", action="store_true", help="all exercises")
     add("list", "show the exercises, and which are done")
+    option = add("hunt", "go on with the bug hunt: a backward pass with one wrong statement, and then the next")
+    option("--seed", type=positive_integer, metavar="N", help="hunt this round; by default the first that is not done")
+    option("--keys", action="store_true", help="list what may be wrong")
     option = add("grade", "for teachers: run the files of submissions again, each in a process with limits, and make a "
                  "table. This runs code that others wrote: the limits are no sandbox")
     option("folders", nargs="+", type=Path, metavar="FOLDER", help="a submission each")

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from microtensor.learn.attempt import attempt
-from microtensor.learn.course import EXERCISES, find
+from microtensor.learn.course import EXERCISES, named, round_of_hunt
 from microtensor.learn.screens import Screen
 from microtensor.learn.workspace import SOLUTION_AFTER, Workspace
 
@@ -48,7 +48,7 @@ def watch(options):
         raise ValueError("watch needs a terminal; `microtensor learn check` checks once")
     workspace = Workspace.find()
     try:
-        watch(workspace, find(options.name) if options.name else workspace.current())
+        watch(workspace, workspace.exercise(options.name))
     finally:
         print()
     return 0
@@ -76,7 +76,7 @@ def check(options):
 def hint(options):
     """Show a hint, by default the next one."""
     workspace = Workspace.find()
-    exercise = find(options.name) if options.name else workspace.current()
+    exercise = workspace.exercise(options.name)
     print("\n".join(Screen().hint(exercise, workspace.next_hint(exercise, options.level))))
     return 0
 
@@ -84,7 +84,7 @@ def hint(options):
 def solution(options):
     """Show a solution to those who have tried."""
     workspace = Workspace.find()
-    exercise = find(options.name) if options.name else workspace.current()
+    exercise = workspace.exercise(options.name)
     if not (options.anyway or workspace.may_see_solution(exercise)):
         print(f"the solution of {exercise.name} opens when you have passed or after {SOLUTION_AFTER} attempts: "
               "`microtensor learn hint` gives a hint, and --anyway opens it now")
@@ -100,7 +100,7 @@ def reset(options):
     workspace = Workspace.find()
     if bool(options.name) == options.all:
         raise ValueError("reset takes the name of an exercise, or --all")
-    for exercise in EXERCISES.values() if options.all else [find(options.name)]:
+    for exercise in EXERCISES.values() if options.all else [workspace.exercise(options.name)]:
         kept = workspace.reset(exercise)
         print(f"wrote {workspace.path(exercise)}" + (f"; your file is now {kept}" if kept else ""))
     return 0
@@ -112,11 +112,26 @@ def show_list(options):
     return 0
 
 
+def hunt(options):
+    """Go on with the hunt, or with a round of it; or list the keys that say what was wrong."""
+    if options.keys:
+        from microtensor.learn.corpus.pair import KEYS
+
+        print("\n".join(f"{key:16} {meaning}" for key, meaning in KEYS.items()))
+        return 0
+    workspace = Workspace.find()
+    exercise = round_of_hunt(options.seed) if options.seed else workspace.next_round()
+    if workspace.begin(exercise):
+        print(f"wrote {workspace.path(exercise)}")
+    options.name, options.seed = exercise.name, None        # the seed of a hunt is its number, and not of its inputs
+    return go_on(options)
+
+
 def grade(options):
     """Grade the files of many learners."""
     from microtensor.learn.submissions import grade_submissions, write_csv, write_json
 
-    names = [find(name).name for name in options.exercise]
+    names = [exercise.name for name in options.exercise for exercise in named(name)]
     graded = []
     for each in grade_submissions(options.folders, names):
         graded.append(each)
@@ -140,7 +155,7 @@ def verify(options):
     from microtensor.learn.verify import verify
 
     failed = False
-    for exercise in [find(options.name)] if options.name else EXERCISES.values():
+    for exercise in named(options.name) if options.name else EXERCISES.values():
         proof = verify(exercise)
         print(f"{exercise.name:14} {proof.right} right, {proof.wrong} wrong answers, {proof.mutants} mutants, "
               f"{proof.equivalent} of them equivalent: {'FAILED' if proof.failures else 'ok'}")
@@ -150,4 +165,4 @@ def verify(options):
 
 
 ACTIONS = {None: go_on, "start": start, "watch": watch, "check": check, "hint": hint, "solution": solution,
-           "reset": reset, "list": show_list, "grade": grade, "verify": verify}
+           "reset": reset, "list": show_list, "hunt": hunt, "grade": grade, "verify": verify}

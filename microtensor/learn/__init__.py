@@ -3,6 +3,7 @@
     learn.check("softmax")              in a notebook or a test: the Result, which shows itself
     learn.check("softmax", strict=True) raises AssertionError unless it passed
     learn.main(__file__)                at the end of an exercise's file
+    learn.inputs("round4")              what a round of the hunt is checked with, to look at its numbers
     %load_ext microtensor.learn         then a cell that begins with %%learn softmax is written into the file and graded
 
 The rest is the command ``microtensor learn``.
@@ -10,7 +11,7 @@ The rest is the command ``microtensor learn``.
 
 import contextlib
 
-__all__ = ["check", "load_ipython_extension", "main"]
+__all__ = ["check", "inputs", "load_ipython_extension", "main"]
 
 
 def check(name, *, seed=None, strict=False):
@@ -50,6 +51,21 @@ def main(path):
     with contextlib.suppress(BrokenPipeError):
         print("\n".join(Screen().result(result)), flush=True)
     raise SystemExit(0 if result.passed else 1)
+
+
+def inputs(name, *, seed=0):
+    """The inputs with which a round of the hunt is checked at a seed, a list of arrays.
+
+    Raises:
+        LookupError: if there is no such round.
+    """
+    from microtensor.learn.course import Round, find
+    from microtensor.learn.hunt import inputs_of
+
+    exercise = find(name)
+    if not isinstance(exercise, Round):
+        raise LookupError(f"{name} is no round of the hunt, such as round4")
+    return list(inputs_of(exercise.number, seed).values())
 
 
 def load_ipython_extension(ipython):

@@ -17,7 +17,7 @@ import threading
 from dataclasses import asdict
 from pathlib import Path
 
-from microtensor.learn.course import EXERCISES
+from microtensor.learn.course import find
 from microtensor.learn.grading import Result, grade
 from microtensor.learn.steps import Step
 
@@ -166,7 +166,7 @@ def main(name, path, report, stack, seconds, *seeds):
             except OSError:
                 os._exit(NO_ROOM)
 
-        grade(EXERCISES[name], path, list(map(int, seeds)) or None, tell)
+        grade(find(name), path, list(map(int, seeds)) or None, tell)
         tell("end", None)
         faulthandler.cancel_dump_traceback_later()
     sys.stdout.flush()

@@ -1,7 +1,8 @@
 """The list of exercises, in order, and where the files of each one are."""
 
 import ast
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,11 @@ class Exercise:
     path: str = ""
 
     @property
+    def title(self):
+        """What it is called where it is shown."""
+        return self.name
+
+    @property
     def folder(self):
         """Its files in the package."""
         return FOLDER / self.name
@@ -53,6 +59,52 @@ class Exercise:
     def hints(self):
         """The texts of the hints, levels 1 to 3: ``hints.md`` has a heading ``## 1``, ``## 2``, ``## 3`` for each."""
         return [text.split("\n", 1)[1].strip("\n") for text in ("\n" + self.read("hints.md")).split("\n## ")[1:]]
+
+
+HUNTS = (
+    ("soft maximum", 2),
+    ("embedding lookup", 0),
+    ("PReLU", 4),
+    ("standard deviation", 0),
+    ("layer norm", 0),
+    ("scaled dot-product attention", 2),
+    ("softmax regression with a penalty", 2),
+    ("conv1d by loops", 1),
+    ("rnn over a sequence", 5),
+    ("gru over a sequence", 0),
+)       # the rounds of the hunt that belong to the course: a pair of the corpus, and which of its slips
+
+
+@dataclass(frozen=True)
+class Round(Exercise):
+    """One round of the hunt: its files are made from the corpus, and there are more rounds than the course lists.
+
+    Attributes:
+        number: counted from 1.
+    """
+
+    number: int = 0
+
+    @property
+    def title(self):
+        """What it is called where it is shown."""
+        return f"hunt {self.number}" + (f" of {len(HUNTS)}" if self.number <= len(HUNTS) else "")
+
+    @property
+    def folder(self):
+        """What all rounds have in the package."""
+        return FOLDER / "hunt"
+
+    def read(self, name):
+        """The text of exercise.py, solution.py or hints.md."""
+        from microtensor.learn.hunt import text_of
+
+        return text_of(self, name)
+
+    @property
+    def asks_for(self):
+        """Nothing: what a learner repairs is there."""
+        return []
 
 
 PARTS = {
@@ -93,6 +145,10 @@ PARTS = {
         Exercise("init", 20, "variance through a layer", "docs/derivations/initialisation.md"),
         Exercise("signal", 40, "how signals and gradients grow or die", "docs/derivations/initialisation.md"),
     ]),
+    "07_hunt": ("Bug hunt", [
+        *(Round(f"round{number}", 5, f"one wrong statement: {pair}", "docs/gradcheck.md", seconds=30, number=number)
+          for number, (pair, _) in enumerate(HUNTS, 1)),
+    ]),
     "08_source": ("The engine's source", [
         Exercise("graph", 30, "what a graph keeps, and how a pass goes through it", "microtensor/core.pyx"),
         Exercise("mutant", 30, "why each check of a gradient exists", "docs/mutation.md"),
@@ -103,10 +159,22 @@ PARTS = {
 def _in_order():
     for part, (_, exercises) in PARTS.items():
         for exercise in exercises:
-            yield exercise.name, Exercise(**{**vars(exercise), "path": f"{part}/{exercise.name}.py"})
+            yield exercise.name, replace(exercise, path=f"{part}/{exercise.name}.py")
 
 
-EXERCISES = dict(_in_order())       # by name
+EXERCISES = dict(_in_order())       # by name; rounds of the hunt beyond those of the course are not in it
+
+
+def round_of_hunt(number):
+    """A round by its number, which is counted from 1."""
+    name, first = f"round{number}", EXERCISES["round1"]
+    return EXERCISES.get(name) or replace(first, name=name, number=number, teaches="one wrong statement",
+                                          path=first.path.replace(first.name, name))
+
+
+def is_round(name):
+    """Whether a name is that of a round of the hunt."""
+    return re.fullmatch(r"round[1-9]\d{0,8}", name) is not None
 
 
 def find(name):
@@ -116,8 +184,29 @@ def find(name):
         LookupError: if there is none.
     """
     wanted = Path(name).stem
+    if is_round(wanted):
+        return round_of_hunt(int(wanted.removeprefix("round")))
     if wanted not in EXERCISES:
         like = get_close_matches(wanted, EXERCISES, 1, 0.5)
         raise LookupError(f"there is no exercise {wanted!r}: " + (f"did you mean {like[0]}?" if like else
                           "`microtensor learn list` shows all that there are"))
     return EXERCISES[wanted]
+
+
+def named(name):
+    """The exercises that a name stands for: one, or all of a part.
+
+    Raises:
+        LookupError: if there is none.
+    """
+    part = [exercise for exercise in EXERCISES.values() if exercise.path.split("/")[0].partition("_")[2] == name]
+    return part if part and name not in EXERCISES else [find(name)]
+
+
+def beside(exercise, step):
+    """The exercise so many places after another, or before it; None at an end. After rounds of the hunt come others."""
+    if exercise.name not in EXERCISES:
+        return round_of_hunt(exercise.number + step)
+    names = list(EXERCISES)
+    place = names.index(exercise.name) + step
+    return EXERCISES[names[place]] if 0 <= place < len(names) else None

@@ -15,7 +15,7 @@ import linecache
 import types
 from dataclasses import asdict, dataclass, field
 
-from microtensor.learn.course import EXERCISES
+from microtensor.learn.course import EXERCISES, find
 from microtensor.learn.screens import Screen
 from microtensor.learn.steps import NOT_WRITTEN, Answer, Wrong, in_words, place_of, step
 from microtensor.ops.sample import Draw
@@ -143,7 +143,7 @@ def _import(answer, content):
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise Wrong(f"line {line} is not UTF-8: save the file in that encoding") from None
-    lines = text.splitlines(keepends=True)
+    answer.source, lines = text, text.splitlines(keepends=True)
     linecache.cache[answer.path] = len(text), None, lines, answer.path
     try:
         tree = ast.parse(text, answer.path)
@@ -152,7 +152,7 @@ def _import(answer, content):
         line = getattr(error, "lineno", None)
         shown = [lines[line - 1].strip()] if line and line <= len(lines) else []
         raise Wrong((f"line {line}: " if line else "") + getattr(error, "msg", str(error)), *shown) from None
-    _refuse_imports(EXERCISES[answer.module.__name__], tree)
+    _refuse_imports(find(answer.module.__name__), tree)
     answer.module.__file__ = answer.path
     try:
         exec(code, vars(answer.module))

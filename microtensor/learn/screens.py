@@ -4,7 +4,7 @@ import os
 import sys
 import textwrap
 
-from microtensor.learn.course import EXERCISES, PARTS
+from microtensor.learn.course import EXERCISES, PARTS, find, is_round
 from microtensor.learn.steps import NOT_WRITTEN
 
 WIDTH = 110         # columns at most
@@ -42,7 +42,8 @@ class Screen:
 
     def result(self, result):
         """A Result: the steps, each with what was found, and where to read on."""
-        heading = [self.paint(result.exercise, "bold"), *([f"attempt {result.attempt}"] if result.attempt else []),
+        exercise = find(result.exercise)
+        heading = [self.paint(exercise.title, "bold"), *([f"attempt {result.attempt}"] if result.attempt else []),
                    os.path.relpath(result.path)]
         yield "   ".join(heading)
         if result.printed:
@@ -67,7 +68,7 @@ class Screen:
                 yield self.paint("  done", "green")
             else:
                 if any(step.name.startswith("gradient") for step in result.steps if not step.passed):
-                    yield f"  the mathematics: {EXERCISES[result.exercise].page} in microtensor's repository"
+                    yield f"  the mathematics: {exercise.page} in microtensor's repository"
                 if result.steps[0].name != "import":
                     yield f"  the same inputs again: --seed {result.seed}"
         for note in result.notes:
@@ -86,7 +87,7 @@ class Screen:
 
     def hint(self, exercise, level):
         """A hint; levels count from 1."""
-        yield self.paint(f"{exercise.name}   hint {level} of {len(exercise.hints)}", "bold")
+        yield self.paint(f"{exercise.title}   hint {level} of {len(exercise.hints)}", "bold")
         yield ""
         for paragraph in exercise.hints[level - 1].split("\n\n"):
             plain = not any(line.startswith(" ") for line in paragraph.split("\n"))
@@ -113,6 +114,9 @@ class Screen:
         done = sum(state == "done" for state in states.values())
         yield f"{done} of {len(states)} done"
         yield from self.wrapped(LEGEND, 2, "  ")
+        if more := [name for name, entry in progress.data["exercises"].items()
+                    if is_round(name) and name not in EXERCISES and "passed" in entry]:
+            yield f"and {len(more)} more rounds of the hunt"
         for name, exercise in EXERCISES.items():
             if workspace.is_outdated(exercise, progress):
                 yield (f"the task of {name} has changed since you began: `microtensor learn reset {name}` writes it, "

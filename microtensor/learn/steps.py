@@ -59,10 +59,11 @@ class Answer:
 
     Attributes:
         seed: of the upstream gradients.
+        source: the text of the file.
     """
 
     def __init__(self, module, path, announce=lambda name: None):
-        self.module, self.path, self.announce, self.seed = module, str(path), announce, 0
+        self.module, self.path, self.announce, self.seed, self.source = module, str(path), announce, 0, ""
 
     def __getitem__(self, name):
         """What the file calls by a name.
@@ -225,7 +226,7 @@ def _number(x):
 # -- gradient ------------------------------------------------------------------------------------------------------
 
 
-def gradient(answer, forward_name, backward_name, inputs, names, *, others=(), between=None, why="",
+def gradient(answer, forward_name, backward_name, inputs, names, *, others=(), between=None, why="", told=None,
              step_name="gradient", **options):
     """Compare the gradients of a backward pass with differences of the learner's own forward pass.
 
@@ -237,6 +238,7 @@ def gradient(answer, forward_name, backward_name, inputs, names, *, others=(), b
         between: arguments of another call of forward between forward and backward, as where a layer is used twice; or
             a function that makes them anew.
         why: what is special about the inputs: a sentence, shown where the answer fails there.
+        told: makes the Wrong of a Report that is no success, and of why; by default ``wrong_by``, which tells all.
         step_name: what the step is called.
         options: of ``check_function``.
     """
@@ -258,12 +260,12 @@ def gradient(answer, forward_name, backward_name, inputs, names, *, others=(), b
                     raise Wrong(CHANGED.format(forward_name))
             return found
 
-        wanted = [f"d{name}" for name, x in zip(names, inputs, strict=True) if x.dtype.kind == "f"]
+        wanted = [f"d{name}" if x.dtype.kind == "f" else None for name, x in zip(names, inputs, strict=True)]
         with explained(why):
             report = check_function(called, watched, inputs, names=names, seed=answer.seed, raise_exception=False,
                                     edits=False, **options)
         if not report:
-            raise wrong_by(report, why)
+            raise (told or wrong_by)(report, why)
         return f"{', '.join(f'd{found.name}' for found in report.inputs)}: " \
                f"{sum(found.checked for found in report.inputs)} elements"
 
@@ -277,12 +279,17 @@ def _made(arguments):
 def _gradients_of(found, name, wanted):
     """What a backward pass returned, if it is one array of floats for each gradient that is wanted.
 
+    Where none is wanted, as of labels, there may be None, or nothing.
+
     Raises:
         Wrong: if it is something else.
     """
     if isinstance(found, dict) and {f"d{name}" for name in found} == set(wanted):
         return found
     gradients = found if isinstance(found, (tuple, list)) else (found,)
+    if len(gradients) == len(wanted):
+        gradients = [d for d, what in zip(gradients, wanted, strict=True) if what or d is not None]
+    wanted = [what for what in wanted if what]
     should = f"should return {' and '.join(wanted)}" if len(wanted) < 3 else f"should return ({', '.join(wanted)})"
     if len(gradients) != len(wanted):
         raise Wrong(f"{name} returns {kind_of(found)}, and {should}")

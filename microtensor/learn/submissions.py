@@ -15,7 +15,7 @@ from pathlib import Path
 
 from microtensor._version import __version__
 from microtensor.learn.child import grade_in_child
-from microtensor.learn.course import EXERCISES
+from microtensor.learn.course import EXERCISES, find
 
 SCHEMA = 1                                      # of the CSV and the JSON
 COLUMNS = ("submission", "exercise", "passed", "step", "text", "hint", "seed", "sha256", "seconds", "path")
@@ -57,8 +57,12 @@ class Graded:
         }
 
 
-def files_of(folder):
+def files_of(folder, names=()):
     """The files of a submission that have the name of an exercise, in the course's order; none in hidden folders.
+
+    Args:
+        folder: the submission.
+        names: of the exercises that count; by default all that the course lists.
 
     Raises:
         NotADirectoryError: if there is no such folder.
@@ -66,9 +70,9 @@ def files_of(folder):
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(20, "there is no such folder", str(folder))
+    names = names or list(EXERCISES)
     found = [path for path in sorted(folder.rglob("*.py"))
-             if path.stem in EXERCISES and not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    names = list(EXERCISES)
+             if path.stem in names and not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     return sorted(found, key=lambda path: names.index(path.stem))
 
 
@@ -77,13 +81,12 @@ def grade_submissions(folders, names=()):
 
     Args:
         folders: one for each submission.
-        names: of the exercises that count; by default all.
+        names: as of ``files_of``.
 
     Raises:
         NotADirectoryError: if one of them is none, before anything is graded.
     """
-    files = [(str(folder), path) for folder in folders for path in files_of(folder)
-             if not names or path.stem in names]
+    files = [(str(folder), path) for folder in folders for path in files_of(folder, names)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             yield from pool.map(_grade, files)
@@ -97,7 +100,7 @@ def _grade(file):
     graded = Graded(submission, path.stem, str(path.relative_to(submission)))
     start = time.monotonic()
     try:
-        graded.result = grade_in_child(EXERCISES[path.stem], path)
+        graded.result = grade_in_child(find(path.stem), path)
     except OSError as error:
         graded.error = f"the file cannot be read: {error.strerror}"
     graded.seconds = time.monotonic() - start

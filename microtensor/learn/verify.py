@@ -13,6 +13,7 @@ import signal
 from dataclasses import dataclass, field
 
 from microtensor.gradcheck.edits import edits, names_in, structure, substitutes
+from microtensor.learn.course import Round
 from microtensor.learn.grading import grade
 from microtensor.learn.steps import NOT_WRITTEN
 
@@ -50,6 +51,8 @@ def verify(exercise, seeds=SEEDS, plants=True):
         seeds: how many the solution must pass.
         plants: whether to grade mutants of the solution, too.
     """
+    if isinstance(exercise, Round):
+        return verify_round(exercise, seeds)
     proof = Proof(exercise.name)
     complain = proof.failures.append
     stub = grade(exercise, exercise.folder / "exercise.py")
@@ -95,6 +98,59 @@ def _hold(name, result, expected, complain):
         if expected[key] is not None and found != expected[key]:
             complain(f"{name}: {key} is {found!r}, and {expected[key]!r} is stated: {shown(result)}")
             return
+
+
+# -- rounds of the hunt --------------------------------------------------------------------------------------------
+
+
+def verify_round(exercise, seeds):
+    """The Proof of a round: as it is given it fails, repaired it passes with the right keys, and nothing else does."""
+    from microtensor.learn.corpus.pair import KEYS
+    from microtensor.learn.hunt import slip_of
+
+    slip, proof = slip_of(exercise.number), Proof(exercise.name)
+    task, solution = exercise.task, exercise.read("solution.py")
+    right = slip.right | slip.helpful
+    wrong = [key for key in KEYS if key not in right]
+
+    def hold(what, text, step=None, at=(0,)):
+        """Complain unless a text fails first at a step; by default, unless it passes."""
+        found = grade(exercise, f"<{what}>", at, text=text)
+        if (None if found.passed else next(each.name for each in found.steps if not each.passed)) != step:
+            proof.failures.append(f"{what}, at seed {found.seed}: {shown(found)}")
+
+    for seed in range(seeds):
+        hold("the task", task, "gradient", [seed])
+    hold("the solution", solution, at=range(seeds))
+    for key in right:
+        proof.right += 1
+        hold(f"the solution with {key}", because(solution, key))
+    cases = [(f"the solution with {key}", because(solution, key), "WHY") for key in wrong[:: len(wrong) // 3]]
+    cases += [(f"the solution and a second edit, of {function.__name__}", begun(solution, function.__name__), "edit")
+              for function in (slip.pair.forward, slip.pair.backward)]
+    cases += [("no repair and the right key", because(task, min(right)), "gradient"),
+              ("no key", because(solution, ""), "WHY")]
+    for case in cases:
+        proof.wrong += 1
+        hold(*case)
+    repaired = set(slip.pair.sources["backward"].splitlines()) - set(slip.sources["backward"].splitlines())
+    for name, text in (("the task", task), ("hint 1", exercise.hints[0]), ("hint 2", exercise.hints[1])):
+        proof.failures += [f"{name} holds a line of the solution: {line}" for line in repaired if line in text]
+        proof.failures += [f"{name} says what is wrong"] if slip.text in text else []
+    return proof
+
+
+def because(text, key):
+    """A file of a round with another WHY."""
+    return re.sub(r'^WHY = ".*"$', f'WHY = "{key}"', text, count=1, flags=re.MULTILINE)
+
+
+def begun(text, name):
+    """A file with a statement more, which does nothing, at the beginning of a function."""
+    function = next(node for node in ast.parse(text).body if getattr(node, "name", "") == name)
+    lines = text.split("\n")
+    lines.insert(function.body[0].lineno - 1, " " * function.body[0].col_offset + "pass")
+    return "\n".join(lines)
 
 
 # -- mutants -------------------------------------------------------------------------------------------------------

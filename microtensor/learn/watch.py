@@ -9,7 +9,7 @@ import sys
 import time
 
 from microtensor.learn.attempt import attempt
-from microtensor.learn.course import EXERCISES
+from microtensor.learn.course import EXERCISES, beside
 from microtensor.learn.screens import Screen
 
 POLL = 0.1              # seconds between looks at the file
@@ -71,10 +71,10 @@ class Watch:
 
     def move(self, step):
         """Go to the next exercise, or back."""
-        names = list(EXERCISES)
-        place = names.index(self.exercise.name) + step
-        if 0 <= place < len(names):
-            self.exercise, self.content = EXERCISES[names[place]], ""
+        found = beside(self.exercise, step)
+        if found is not None:
+            self.workspace.begin(found)
+            self.exercise, self.content = found, ""
         else:
             states = {name: self.workspace.state(exercise) for name, exercise in EXERCISES.items()}
             left = [name for name, state in states.items() if state != "done"]

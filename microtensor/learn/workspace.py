@@ -14,10 +14,11 @@ import json
 import os
 import tempfile
 import time
+from itertools import count
 from pathlib import Path
 
 from microtensor._version import __version__
-from microtensor.learn.course import EXERCISES
+from microtensor.learn.course import EXERCISES, find, round_of_hunt
 
 DEFAULT = "microtensor-learn"
 PROGRESS, BACKUP, LOCK = ".progress.json", ".backup", ".lock"
@@ -79,22 +80,41 @@ class Workspace:
             folder = begun[0] if begun else DEFAULT
         workspace = cls(folder)
         workspace.folder.mkdir(parents=True, exist_ok=True)
-        written = []
+        written = [exercise.name for exercise in EXERCISES.values() if workspace.begin(exercise)]
         with workspace.changing() as progress:
-            for exercise in EXERCISES.values():
-                path = workspace.path(exercise)
-                if not path.exists():
-                    write(path, exercise.task)
-                    progress.of(exercise)["task"] = sha256_of(exercise.task)
-                    written.append(exercise.name)
             progress.data.setdefault("microtensor", __version__)
         if not (workspace.folder / "README.md").exists():
             write(workspace.folder / "README.md", README)
         return workspace, written
 
+    def begin(self, exercise):
+        """Write the task of an exercise, unless its file is there; whether it was written."""
+        path = self.path(exercise)
+        if path.exists():
+            return False
+        with self.changing() as progress:
+            write(path, exercise.task)
+            progress.of(exercise)["task"] = sha256_of(exercise.task)
+        return True
+
     def path(self, exercise):
         """Where the file of an exercise is."""
         return self.folder / exercise.path
+
+    def exercise(self, name=None):
+        """An exercise by its name; "hunt" is the round that comes next, and without a name it is the current one.
+
+        Raises:
+            LookupError: if there is none of that name.
+        """
+        if name is None:
+            return self.current()
+        return self.next_round() if name == "hunt" else find(name)
+
+    def next_round(self):
+        """The first round of the hunt that is not done."""
+        progress = self.progress
+        return next(each for each in map(round_of_hunt, count(1)) if self.state(each, progress) != "done")
 
     # -- progress --------------------------------------------------------------------------------------------------
 
@@ -115,18 +135,19 @@ class Workspace:
         """Write down an attempt.
 
         Returns:
-            Its number; 0 for a file in which nothing is written yet.
+            Its number; 0 for a file in which nothing is written yet, or nothing is changed.
         """
         with self.changing() as progress:
             entry = progress.of(exercise)
-            if result.written and entry.get("last") != result.sha256:       # the same file again is no attempt
+            tried = result.written and result.sha256 != entry.get("task")
+            if tried and result.sha256 != entry.get("last"):            # the same file again is no attempt
                 entry["attempts"] = entry.get("attempts", 0) + 1
                 entry["last"] = result.sha256
             if result.passed:
                 entry["passed"] = result.sha256
                 entry.setdefault("when", time.strftime("%Y-%m-%dT%H:%M:%S"))
             progress.data["current"] = exercise.name
-            return entry.get("attempts", 0) if result.written else 0
+            return entry.get("attempts", 0) if tried else 0
 
     def next_hint(self, exercise, level=None):
         """The level of the hint that comes next, or the one asked for; it is written down as seen."""
@@ -150,7 +171,7 @@ class Workspace:
             return "missing"
         if "passed" in entry:
             return "done" if entry["passed"] == sha256 else "changed"
-        return "begun" if sha256 != entry.get("task", sha256_of(exercise.task)) else ""
+        return "begun" if sha256 != (entry.get("task") or sha256_of(exercise.task)) else ""
 
     def is_outdated(self, exercise, progress=None):
         """Whether the task is another one now than when the file was written."""
@@ -162,6 +183,9 @@ class Workspace:
         progress = self.progress
         names = list(EXERCISES)
         last = progress.data.get("current")
+        with contextlib.suppress(LookupError):
+            if last not in EXERCISES and self.state(find(last or ""), progress) in ("", "begun", "changed"):
+                return find(last)           # a round beyond those of the course
         first = names.index(last) if last in EXERCISES else 0
         for name in names[first:] + names[:first]:
             if self.state(EXERCISES[name], progress) != "done":

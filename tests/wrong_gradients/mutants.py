@@ -67,8 +67,9 @@ def mutants(pair, chosen=None):
     for text, (kind, what) in kinds.items():
         named, others = (frozenset(keys.split(", ")) & set(KEYS) for keys in KEYS_OF[kind])
         helpful = (others | set(ANYWHERE.split(", "))) - named
-        make = maker(pair, {**pair.sources, "backward": text})
-        found.append(Slip(pair, f"mutant {kind}: {what}", make, named, helpful, wrong_lines(right, text), text))
+        sources = {**pair.sources, "backward": text}
+        found.append(Slip(pair, f"mutant {kind}: {what}", maker(pair, sources), named, helpful,
+                          wrong_lines(right, text), sources))
     return found
 
 

@@ -163,7 +163,7 @@ pair = Pair("contrastive loss", "losses", info_nce, info_nce_backward, lambda dr
             ("a", "b"))
 pair.slip("temperature forgotten", (" / TEMPERATURE", ""), right="scale", helpful="factor")
 pair.slip("logits not transposed for b", ("d_logits.T @ a_hat", "d_logits @ a_hat"), right="product")
-pair.slip("norm of a as a constant", (" - a_hat * (a_hat * da_hat).sum(1, keepdims=True)", ""),
+pair.slip("norm of a as a constant", ("(da_hat - a_hat * (a_hat * da_hat).sum(1, keepdims=True))", "da_hat"),
           right="projection, variance", helpful="path, statistics, overwritten")
 pair.slip("divided by the norm of the other", ("keepdims=True)) / norm_b", "keepdims=True)) / norm_a"), right="column")
 pair.slip("projected along the other axis", ("(a_hat * da_hat).sum(1, keepdims=True)", "(a_hat * da_hat).sum(0)"),

@@ -183,7 +183,7 @@ def unit_rows_backward(g, saved):
 
 
 pair = Pair("unit rows", "normalisers", unit_rows, unit_rows_backward, lambda draw: (draw(5, 7),), ("x",))
-pair.slip("norm as a constant", ("- y * (g * y).sum(axis=1, keepdims=True)", ""), right="projection, statistics",
+pair.slip("norm as a constant", ("(g - y * (g * y).sum(axis=1, keepdims=True))", "g"), right="projection, statistics",
           helpful="variance, path, diagonal, overwritten")
 pair.slip("not divided by the norm", (") / norm", ")"), right="column", helpful="scale")
 pair.slip("sum over the wrong axis", ("(g * y).sum(axis=1", "(g * y).sum(axis=0"), right="axis")

@@ -84,7 +84,7 @@ class Slip:
         right: keys of hints that name it.
         helpful: keys of hints that are true of it and lead near it.
         lines: of the wrong backward that differ from the right one, counted from 1; none where forward is edited.
-        source: of the wrong backward.
+        sources: the texts of backward and forward as they are with it, by these names.
     """
 
     pair: object
@@ -93,7 +93,7 @@ class Slip:
     right: frozenset
     helpful: frozenset
     lines: frozenset
-    source: str
+    sources: dict
 
     @property
     def name(self):
@@ -175,7 +175,7 @@ class Pair:
                 raise ValueError(f"{self.name}: {text}: {old!r} does not occur exactly once in {name}")
             sources[name] = sources[name].replace(old, new)
         wrong = wrong_lines(self.sources["backward"], sources["backward"])
-        self.slips.append(Slip(self, text, maker(self, sources), *keys, wrong, sources["backward"]))
+        self.slips.append(Slip(self, text, maker(self, sources), *keys, wrong, sources))
 
 
 def maker(pair, sources):

@@ -50,7 +50,7 @@ def elastic_net_backward(g, w):
 
 
 pair = Pair("elastic net", "penalties", elastic_net, elastic_net_backward, lambda draw: (draw.nonzero(5, 3),), ("w",))
-pair.slip("1 for the sign", ("np.sign(w)", "1"), right="side, offset", helpful="derivative")
+pair.slip("1 for the sign", ("ALPHA * np.sign(w)", "ALPHA"), right="side, offset", helpful="derivative")
 pair.slip("|w| for the sign", ("np.sign(w)", "np.abs(w)"), right="derivative")
 pair.slip("half of the L2 part", ("(1 - ALPHA) * w", "(1 - ALPHA) / 2 * w"), right="decay",
           helpful="derivative, variance")

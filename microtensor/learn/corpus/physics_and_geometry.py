@@ -56,7 +56,7 @@ def quaternion_turn_backward(g, saved):
 
 pair = Pair("turn by a quaternion", "physics_and_geometry", quaternion_turn, quaternion_turn_backward,
             lambda draw: (draw.nonzero(4), draw(5, 3)), ("q", "v"))
-pair.slip("length as a constant", (" - unit * (unit @ dunit)", ""), right="variance, projection",
+pair.slip("length as a constant", ("(dunit - unit * (unit @ dunit))", "dunit"), right="variance, projection",
           helpful="statistics, path, overwritten")
 pair.slip("cross product in the wrong order", ("np.cross(dt, u)", "np.cross(u, dt)"), right="product", helpful="path")
 pair.slip("v itself forgotten", ("dv = g + 2", "dv = 2"), right="path", helpful="overwritten")
