@@ -148,6 +148,8 @@ PARTS = {
     "07_hunt": ("Bug hunt", [
         *(Round(f"round{number}", 5, f"one wrong statement: {pair}", "docs/gradcheck.md", seconds=30, number=number)
           for number, (pair, _) in enumerate(HUNTS, 1)),
+        Exercise("forge", 25, "what each mistake looks like in a report", "docs/gradcheck.md", seconds=30),
+        Exercise("fool", 25, "why upstream gradients are random, and sizes prime", "docs/derivations/index.md"),
     ]),
     "08_source": ("The engine's source", [
         Exercise("graph", 30, "what a graph keeps, and how a pass goes through it", "microtensor/core.pyx"),

@@ -221,14 +221,18 @@ def _look_for_spoilers(exercise, complain):
         complain(f"hints.md has {len(exercise.hints)} levels, and must have 3")
         return
     task = exercise.task
-    tree = ast.parse(exercise.read("solution.py"))
-    lines = {ast.unparse(node).split("\n")[0] for function in tree.body if isinstance(function, ast.FunctionDef)
-             for node in ast.walk(function) if isinstance(node, ast.stmt) and node is not function}
-    for line in sorted(lines):
+    for line in sorted(_lines_of_functions(exercise.read("solution.py")) - _lines_of_functions(task)):
         given = f"    {line}\n"
         for level, text in enumerate([task, *exercise.hints[:2]]):
             if len(line) > 12 and given in text + "\n" and not (level and given in task):
                 complain(f"{f'hint {level}' if level else 'the task'} holds a line of the solution: {line}")
+
+
+def _lines_of_functions(source):
+    """The statements of a module's functions, those that hold others by their first line."""
+    return {ast.unparse(node).split("\n")[0] for function in ast.parse(source).body
+            if isinstance(function, ast.FunctionDef)
+            for node in ast.walk(function) if isinstance(node, ast.stmt) and node is not function}
 
 
 def claims(exercise):
