@@ -50,7 +50,8 @@ def test_docstring_examples_run(name):
     assert runner.summarize(verbose=False).failed == 0
 
 
-@pytest.mark.parametrize("name", MODULES)
+# The pairs of the corpus are what learners read in a hunt: people's code, with comments in place of docstrings.
+@pytest.mark.parametrize("name", [name for name in MODULES if ".corpus." not in name or name.endswith(".pair")])
 def test_public_names_have_docstrings(name):
     internal = ("apply", "check", "keep", "rule", "samples", "needs")
     bare = [qualified for qualified, value in documented(name).items()

@@ -23,10 +23,12 @@ from microtensor.cli import main
 from microtensor.learn import reading
 from microtensor.learn import workspace as workspace_module
 from microtensor.learn.child import grade_in_child
-from microtensor.learn.course import EXERCISES, PARTS
-from microtensor.learn.grading import load_check
+from microtensor.learn.corpus.pair import KEYS
+from microtensor.learn.course import EXERCISES, HUNTS, PARTS, beside, round_of_hunt
+from microtensor.learn.grading import grade, load_check
+from microtensor.learn.hunt import changes, others, slip_of
 from microtensor.learn.steps import NOT_WRITTEN, Answer
-from microtensor.learn.verify import claims, verify
+from microtensor.learn.verify import because, begun, claims, verify
 from microtensor.learn.workspace import PROGRESS, Workspace
 
 sys.path.insert(0, str(Path(__file__).parent))      # the corpus is a package beside this file
@@ -648,3 +650,198 @@ def test_programs_of_the_task_leave_the_engine_as_it_was():
 
     assert all(step.passed for step in steps_for("graph", ANSWERS=answers_of("graph")))
     assert mt.is_grad_enabled() and mt.core.observe(None) is None
+
+
+# -- the hunt ----------------------------------------------------------------------------------------------------------
+
+DDOF = EXERCISES["round4"]      # n for n - 1 in the gradient of a standard deviation, x (7, 3)
+REPAIRED = DDOF.read("solution.py")
+ROUNDS = len(HUNTS) + len(others())         # before one comes again
+
+
+def steps_of(text, exercise=DDOF):
+    return {step.name: step for step in grade(exercise, "<answer>", (0,), text=text).steps}
+
+
+def test_rounds_are_all_different_and_the_same_everywhere():
+    slips = [slip_of(number) for number in range(1, ROUNDS + 1)]
+    assert len({slip.name for slip in slips}) == ROUNDS > 600 and slip_of(ROUNDS + 1) in slips
+    program = ("from microtensor.learn.course import round_of_hunt as of; from hashlib import sha256; "
+               "print(sha256(''.join(of(n).task for n in (1, 7, 57, 1000)).encode()).hexdigest())")
+    hashes = {subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
+                             env={**os.environ, "PYTHONHASHSEED": seed}).stdout for seed in ("1", "2")}
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize("number", range(1, ROUNDS + 1, 30))
+def test_round_stands_alone_and_gives_nothing_away(number):
+    exercise, slip = round_of_hunt(number), slip_of(number)
+    task = exercise.task
+    assert slip.text not in task and "slip" not in task and max(map(len, task.split('"""')[1].split("\n"))) <= 118
+    assert len(changes(task, exercise.read("solution.py"))) == 1
+    names = {}
+    exec(compile(task, "<task>", "exec"), names)
+    assert {value.__name__.split(".")[0] for value in names.values() if isinstance(value, type(os))} == {"numpy"}
+    shapes = [x.shape for x in learn.inputs(exercise.name)]
+    assert shapes == [x.shape for x in learn.inputs(f"somewhere/{exercise.name}.py", seed=1)]
+
+
+@pytest.mark.parametrize("number", range(11, ROUNDS + 1, 90))
+def test_round_beyond_the_course_proves_its_grader(number):
+    proof = verify(round_of_hunt(number), seeds=1)
+    assert not proof.failures, "\n".join(proof.failures)
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+@pytest.mark.parametrize("first", range(1, ROUNDS + 1, 40))         # to be shared out to processes
+def test_round_fails_and_its_repair_passes(first):
+    for exercise in map(round_of_hunt, range(first, min(first + 40, ROUNDS + 1))):
+        planted = steps_of(exercise.task, exercise)
+        assert list(planted) == ["gradient", "edit"] and not planted["gradient"].passed, exercise
+        assert grade(exercise, "<solution>", (0,), text=exercise.read("solution.py")).passed, exercise
+
+
+LOOP = "def f(x):\n    for i in x:\n        a(i)\n        b(i)\n    if x:\n        c(x)\n    return x\n"
+
+
+@pytest.mark.parametrize("after, count", [
+    (LOOP, 0),
+    ('"""Text."""\n# comment\nWHY = "sign"\n' + LOOP, 0),
+    (LOOP.replace("b(i)", "b(-i)"), 1),
+    (LOOP.replace("for i in x", "for i in y"), 1),
+    (LOOP.replace("        b(i)\n", ""), 1),
+    (LOOP.replace("a(i)\n", "a(i)\n        a(i)\n"), 1),
+    (LOOP.replace("a(i)", "a(-i)").replace("return x", "return y"), 2),
+    (LOOP.replace("b(i)", "b(i); d(i)").replace("a(i)", "e(i)"), 2),
+    (LOOP.replace("        a(i)\n        b(i)", "        b(i)\n        a(i)"), 2),
+    (LOOP.replace("        b(i)", "    b(i)"), 1),                            # out of the loop
+    (LOOP.replace("    if x:\n", "    if x:\n        pass\n    else:\n"), 2),
+    ("WHY = f(0)\n" + LOOP, 1),
+])
+def test_changes_are_counted_on_statements(after, count):
+    assert len(changes(LOOP, after)) == count
+
+
+def test_round_as_it_is_given_tells_where_it_is_wrong_and_not_how(course, capsys):
+    code, text = said(capsys, "check", "round4")
+    assert code == 1 and text.startswith("hunt 4 of 10   07_hunt")
+    assert "dx (7, 3): 21 of 21 wrong" in text and "edit      -     not written yet" in text and "WHY" not in text
+    assert not any(word in text for word in ("ratio", "->", "yours", "0.857", "6/7"))
+    assert course.state(DDOF) == "" and "attempts" not in course.progress.of(DDOF)      # it was only looked at
+
+
+EDITS = {
+    "a second edit of backward": (begun(REPAIRED, "sample_std_backward"), "2 statements are changed", "pass"),
+    "a second edit of forward": (begun(REPAIRED, "sample_std"), "2 statements are changed", "pass"),
+    "a constant": (REPAIRED.replace('WHY = "ddof"', 'WHY = "ddof"\n\nN = 7'), "2 statements are changed", "N = 7"),
+    "forward in place of backward": (DDOF.task.replace("(len(x) - 1)", "len(x)"), "not in sample_std_backward",
+                                     "centred).sum(0) / len(x))"),
+    "a WHY that computes": (REPAIRED.replace('"ddof"', '"dd" + "of"'), "2 statements are changed", 'WHY = "dd" + "of"'),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_edit_of_more_than_a_statement_is_refused_with_its_line(name):
+    text, expected, line = EDITS[name]
+    found = steps_of(text)
+    assert found["gradient"].passed and not found["edit"].passed and "WHY" not in found
+    assert expected in found["edit"].text and any(line in shown for shown in found["edit"].lines), found
+
+
+def test_repair_that_is_another_than_the_solution_is_right():
+    """The mean over n - 1 in g; and a statement more, where the planted one stays."""
+    for old, new in (("(std * len(centred))", "std / 6"), ("    centred, std = saved\n",
+                     "    centred, std = saved\n    g = g * len(g) if len(g) < 0 else g * 7 / 6\n")):
+        text = because(DDOF.task.replace(old, new), "ddof")
+        found = steps_of(text)
+        assert found["gradient"].passed and found["edit"].passed and found["WHY"].passed, found
+
+
+def test_key_that_is_not_true_is_refused_with_the_numbers():
+    found = steps_of(because(REPAIRED, "size"))["WHY"]
+    assert 'you say "size"' in found.text and "the sizes here are 3 and 7" in found.lines[0], found
+    assert "dx: yours / right is 6/7 = 0.857143 at every element" in found.lines, found
+    found = steps_of(because(REPAIRED, "mean"))["WHY"]
+    assert "all elements are wrong by one factor" in found.lines[0], found
+    assert steps_of(because(REPAIRED, " DDOF "))["WHY"].passed
+    helpful = steps_of(because(REPAIRED, "factor"))["WHY"]
+    assert helpful.passed and '"ddof" says more' in helpful.text
+    assert "do you mean 'ddof'?" in steps_of(because(REPAIRED, "dof"))["WHY"].text
+    assert "of type int" in steps_of(REPAIRED.replace('"ddof"', "1"))["WHY"].text
+    assert "defines no WHY" in steps_of(REPAIRED.replace('WHY = "ddof"', ""))["WHY"].text
+    assert steps_of(because(REPAIRED, ""))["WHY"].text == "not written yet"
+
+
+def test_hints_of_a_round_come_from_its_numbers():
+    where, numbers, line = DDOF.hints
+    assert "21 of 21 wrong" in where and "6/7" not in where
+    assert "6/7 = 0.857143 at every element" in numbers and "return" not in numbers
+    assert "Line 38 is wrong" in line and DDOF.task.splitlines()[37].strip() in line
+    missing = next(exercise for exercise in map(round_of_hunt, range(1, ROUNDS))
+                   if changes(exercise.task, exercise.read("solution.py"))[0][0] is None)
+    assert "A statement is missing: it would be line" in missing.hints[2]
+    assert "What holds another number after a call" in EXERCISES["round7"].hints[0]
+
+
+def test_hunt_goes_on_with_the_next_round(course, capsys):
+    for number in range(1, 11):
+        with course.changing() as progress:
+            exercise = round_of_hunt(number)
+            write(course, exercise.read("solution.py"), exercise)
+            progress.of(exercise)["passed"] = workspace_module.sha256_of(exercise.read("solution.py"))
+    code, text = said(capsys, "hunt")
+    assert code == 1 and "wrote" in text and "hunt 11   07_hunt" in text
+    eleven = round_of_hunt(11)
+    write(course, eleven.read("solution.py"), eleven)
+    code, text = said(capsys, "check", "hunt")
+    assert code == 0 and "hunt 11   attempt 1" in text and course.next_round() == round_of_hunt(12)
+    assert "and 1 more rounds of the hunt" in said(capsys, "list")[1]
+    code, text = said(capsys, "hunt", "--seed", 57)
+    assert code == 1 and "hunt 57" in text and course.current() == round_of_hunt(57)
+    assert said(capsys, "hint")[1].startswith("hunt 57   hint 1 of 3")
+    assert said(capsys, "solution", "round57", "--anyway")[1] == round_of_hunt(57).read("solution.py")
+    write(course, "# nothing\n", round_of_hunt(57))
+    assert said(capsys, "reset", "round57")[0] == 0 and course.state(round_of_hunt(57)) == ""
+    assert said(capsys, "hunt", "--keys")[1].count("\n") == len(KEYS)
+
+
+def test_neighbours_of_rounds():
+    assert beside(EXERCISES["round10"], 1) is EXERCISES["forge"] and beside(EXERCISES["verdicts"], -1) is None
+    assert beside(round_of_hunt(57), 1) == round_of_hunt(58) and beside(round_of_hunt(11), -1) is EXERCISES["round10"]
+
+
+@POSIX
+def test_hunt_in_a_terminal_watches_and_goes_on(course):
+    terminal = Terminal(course.folder, "hunt", "--seed", "57")
+    try:
+        assert "hunt 57" in terminal.wait_for("q quit")
+        terminal.press("n")
+        assert "hunt 58" in terminal.wait_for("q quit") and course.path(round_of_hunt(58)).exists()
+        terminal.press("q")
+        assert terminal.process.wait(10) == 0
+    finally:
+        terminal.close()
+
+
+def test_rounds_that_a_teacher_sets_are_graded(tmp_path, capsys):
+    for name, text in (("round4", REPAIRED), ("round57", round_of_hunt(57).task)):
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    assert "1 of 1 exercises passed, 1 files" in said(capsys, "grade", tmp_path, "--exercise", "round4")[1]
+    assert "0 of 1 exercises passed, 1 files" in said(capsys, "grade", tmp_path, "--exercise", "round57")[1]
+    assert "1 of 12 exercises passed, 1 files" in said(capsys, "grade", tmp_path, "--exercise", "hunt")[1]
+
+
+def test_inputs_are_those_of_a_round():
+    x, = learn.inputs("round4", seed=3)
+    assert x.shape == (7, 3)
+    with pytest.raises(LookupError, match="no round of the hunt"):
+        learn.inputs("sigmoid")
+
+
+def test_functions_that_a_task_gives_are_not_asked_for():
+    from microtensor.learn.given import relu, softmax
+
+    assert EXERCISES["verdicts"].asks_for == [] and "layer" not in EXERCISES["forge"].asks_for
+    assert relu.__code__.co_filename.endswith(os.path.join("rectifiers", "solution.py"))
+    assert softmax.__code__.co_filename.endswith(os.path.join("softmax", "solution.py"))

@@ -96,7 +96,7 @@ def _add_learn(commands):
             action.add_argument("name", nargs="?", metavar="NAME", help=named)
         return action.add_argument
 
-    current = "an exercise; by default the one that comes next"
+    current = "an exercise, or \"hunt\" for the round to hunt next; by default the one that comes next"
     option = add("start", "write the exercises into a folder, over nothing that is there")
     option("folder", nargs="?", type=Path, metavar="FOLDER", help="where to; by default into the course around the "
            "current folder, or into microtensor-learn")
@@ -122,4 +122,4 @@ def _add_learn(commands):
     option("--csv", type=Path, metavar="FILE", help="write a row for each file")
     option("--json", type=Path, metavar="FILE", help="write all that was found")
     add("verify", "for authors: prove the graders by right and wrong answers and by mutants of the solutions",
-        "an exercise; by default all")
+        "an exercise or a part of the course, such as hunt; by default all")

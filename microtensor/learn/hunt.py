@@ -86,8 +86,8 @@ TASK = '''\
 {rule}
     - Set WHY to the key of what was wrong. `microtensor learn hunt --keys` lists the keys, and what each one means.
 
-A check tells which gradients are wrong, and at how many elements. How they are wrong you find out yourself, by reading
-or by numbers. For numbers start Python in the folder of this file:
+A check tells which gradients are wrong, and at how many elements. How they are wrong you find out yourself, by
+reading or by numbers. For numbers start Python in the folder of this file:
 
     import {name}
     from microtensor import learn

@@ -33,6 +33,7 @@ You write the backward pass of one thing after another by hand, and a checker te
     microtensor learn               go on where you were: watches the file, checks whenever you save
     microtensor learn list          the exercises, and which are done
     microtensor learn hint          a hint: a question, then the mathematics, then a skeleton
+    microtensor learn hunt          a backward pass with one wrong statement to be found, and then the next: endless
     microtensor learn --help        the rest
 
 Each file holds its task. `python 01_elementwise/sigmoid.py` checks that one.
