@@ -67,7 +67,8 @@ class Screen:
             if result.passed:
                 yield self.paint("  done", "green")
             else:
-                if any(step.name.startswith("gradient") for step in result.steps if not step.passed):
+                is_derived = exercise.page.startswith("docs/derivations/")
+                if is_derived and any(step.name.startswith("gradient") for step in result.steps if not step.passed):
                     yield f"  the mathematics: {exercise.page} in microtensor's repository"
                 if result.steps[0].name != "import":
                     yield f"  the same inputs again: --seed {result.seed}"
