@@ -22,7 +22,7 @@ def fool_square(g, x):
 def fool_positive(g, x):
     dx = np.empty(x.shape)
     for place in np.ndindex(x.shape):
-        dx[place] = g[place] if x[place] > -0.5 else 0.1 * g[place]
+        dx[place] = g[place] if x[place] > 0 else 0.5 * g[place]
     return dx
 
 
