@@ -12,6 +12,7 @@ import html
 import importlib.util
 import io
 import linecache
+import sys
 import types
 from dataclasses import asdict, dataclass, field
 
@@ -103,6 +104,7 @@ def grade(exercise, path, seeds=None, tell=lambda event, value: None, text=None,
     result = Result(exercise.name, str(path), hashlib.sha256(content).hexdigest())
     tell("sha256", result.sha256)
     answer = Answer(types.ModuleType(exercise.name), path, lambda name: tell("begin", name))
+    limit = sys.getrecursionlimit()
     imported = step(answer, "import", lambda: _import(answer, content))
     if not imported.passed:
         result.add(imported)
@@ -119,6 +121,7 @@ def grade(exercise, path, seeds=None, tell=lambda event, value: None, text=None,
                 break
         if not result.passed:
             break
+    sys.setrecursionlimit(limit)        # the file may have raised it
     return result
 
 

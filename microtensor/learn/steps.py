@@ -64,6 +64,7 @@ class Answer:
 
     def __init__(self, module, path, announce=lambda name: None):
         self.module, self.path, self.announce, self.seed, self.source = module, str(path), announce, 0, ""
+        self.known = {}         # steps that need no seed, by name: see once
 
     def __getitem__(self, name):
         """What the file calls by a name.
@@ -90,6 +91,13 @@ def step(answer, name, run):
     except (Exception, SystemExit) as error:
         why = getattr(error, "why", "")
         return Step(name, False, in_words(error), [*place_of(error, answer.path), *([why] if why else [])])
+
+
+def once(answer, name, run):
+    """As ``step``, for what does not depend on the seed: it runs at the first one, and is yielded again at others."""
+    if name not in answer.known:
+        answer.known[name] = step(answer, name, run)
+    return answer.known[name]
 
 
 NOT_WRITTEN = "not written yet"
