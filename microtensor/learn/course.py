@@ -155,6 +155,9 @@ PARTS = {
         Exercise("graph", 30, "what a graph keeps, and how a pass goes through it", "microtensor/core.pyx"),
         Exercise("mutant", 30, "why each check of a gradient exists", "docs/mutation.md"),
     ]),
+    "09_capstone": ("Capstone", [
+        Exercise("engine", 120, "topological order, and sums over all uses", "docs/derivations/index.md", 30),
+    ]),
 }       # by folder in a workspace: the title of a part, and its exercises
 
 
