@@ -157,6 +157,7 @@ PARTS = {
     ]),
     "09_capstone": ("Capstone", [
         Exercise("engine", 120, "topological order, and sums over all uses", "docs/derivations/index.md", 30),
+        Exercise("train", 90, "layers, an optimiser, a loop: all of it together", "docs/derivations/index.md", 120),
     ]),
 }       # by folder in a workspace: the title of a part, and its exercises
 
