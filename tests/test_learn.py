@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,13 +22,14 @@ import pytest
 from microtensor import learn
 from microtensor.cli import main
 from microtensor.learn import reading
+from microtensor.learn import verify as verify_module
 from microtensor.learn import workspace as workspace_module
 from microtensor.learn.child import grade_in_child
 from microtensor.learn.corpus.pair import KEYS
 from microtensor.learn.course import EXERCISES, HUNTS, PARTS, beside, round_of_hunt
 from microtensor.learn.grading import grade, load_check
 from microtensor.learn.hunt import changes, others, slip_of
-from microtensor.learn.steps import NOT_WRITTEN, Answer
+from microtensor.learn.steps import NOT_WRITTEN, Answer, once
 from microtensor.learn.verify import because, begun, claims, verify
 from microtensor.learn.workspace import PROGRESS, Workspace
 
@@ -377,6 +379,14 @@ def test_given_functions_are_those_of_the_solutions():
     assert abs(sigmoid_backward(1.0, saved) - y * (1 - y)) < 1e-15
     with pytest.raises(ImportError):
         from microtensor.learn.given import nothing  # noqa: F401
+
+
+def test_given_functions_are_those_that_a_task_leaves_open():
+    """A task may hold functions that are written already, as verdicts does, and of the same names as others ask for."""
+    from microtensor.learn.given import relu
+
+    assert relu(-1.0)[0] == 0
+    assert EXERCISES["verdicts"].asks_for == [] and "ReLU" not in EXERCISES["train"].asks_for
 
 
 def test_course_is_loaded_when_it_is_asked_for():
@@ -845,3 +855,77 @@ def test_functions_that_a_task_gives_are_not_asked_for():
     assert EXERCISES["verdicts"].asks_for == [] and "layer" not in EXERCISES["forge"].asks_for
     assert relu.__code__.co_filename.endswith(os.path.join("rectifiers", "solution.py"))
     assert softmax.__code__.co_filename.endswith(os.path.join("softmax", "solution.py"))
+
+
+# -- the capstone ------------------------------------------------------------------------------------------------------
+
+
+def test_step_that_needs_no_seed_runs_once():
+    answer, calls = Answer(None, "path"), []
+    answer.seed = 0
+    first = once(answer, "slow", lambda: calls.append(answer.seed))
+    answer.seed = 1
+    assert once(answer, "slow", lambda: calls.append(answer.seed)) is first and calls == [0]
+    once(answer, "other", lambda: calls.append(answer.seed))
+    assert calls == [0, 1]
+
+
+def test_recursion_limit_of_a_file_ends_with_it():
+    before = sys.getrecursionlimit()
+    grade(SIGMOID, "raised.py", text=f"{ANSWER}\nimport sys\nsys.setrecursionlimit(10**6)\n")
+    assert sys.getrecursionlimit() == before
+
+
+def test_engine_of_a_million_tensors_in_a_row_works_and_is_freed(no_gc):
+    """The solution: neither the pass nor the end of the graph overflows the stack."""
+    tensor = runpy.run_path(str(EXERCISES["engine"].folder / "solution.py"))["Tensor"]
+    x = y = tensor(1.0)
+    for _ in range(1_000_000):
+        y = y + x
+    y.backward()
+    assert x.grad == 1_000_001
+    watch = weakref.ref(y)
+    del y
+    assert watch() is None
+
+
+def answer_of_op(tmp_path, checkout, number=-4.0):
+    path = tmp_path / "op.py"
+    path.write_text(f"CHECKOUT = {checkout!r}\nJUMP = {number!r}\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("checkout, expected", [
+    ("nowhere", "there is no folder"), (".", "is no checkout of microtensor: it has no setup.py"),
+    (3, "CHECKOUT is int, and should be the path of a folder"),
+])
+def test_op_without_a_checkout_is_told_so(tmp_path, checkout, expected):
+    text = " ".join(str(grade_in_child(EXERCISES["op"], answer_of_op(tmp_path, checkout))).split())
+    assert expected in text and "JUMP ok" in text
+
+
+@POSIX
+def test_op_without_a_compiler_is_told_so(tmp_path, monkeypatch):
+    pytest.importorskip("Cython")
+    monkeypatch.setenv("CC", "nonexistent")
+    path = answer_of_op(tmp_path, str(Path(__file__).parents[1]), 4)
+    text = " ".join(str(grade_in_child(EXERCISES["op"], path)).split())
+    assert "nonexistent cannot compile for this Python" in text and "JUMP has the wrong sign" in text, text
+
+
+def test_solution_of_op_is_a_patch(course, capsys):
+    code, text = said(capsys, "solution", "op", "--anyway")
+    assert code == 0 and "JUMP = -4.0" in text and "\n+cdef void softsign_backward(" in text
+
+
+def test_patches_are_left_out_without_a_checkout(tmp_path, monkeypatch):
+    monkeypatch.setattr(verify_module, "ROOT", tmp_path)
+    proof = verify(EXERCISES["op"])
+    assert not proof.failures and "takes git and a checkout" in proof.left_out
+
+
+def test_patch_that_is_stale_is_noticed(tmp_path, monkeypatch):
+    (tmp_path / "setup.py").touch()
+    monkeypatch.setattr(verify_module, "ROOT", tmp_path)
+    proof = verify(EXERCISES["op"], plants=False)
+    assert "solution.patch does not apply" in proof.failures[-1] and len(proof.failures) == proof.wrong + 1

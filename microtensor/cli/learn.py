@@ -91,7 +91,7 @@ def solution(options):
         return 1
     with workspace.changing() as progress:
         progress.of(exercise)["solution"] = True
-    print(exercise.read("solution.py"), end="")
+    print(exercise.solution, end="")
     return 0
 
 
@@ -158,7 +158,7 @@ def verify(options):
     for exercise in named(options.name) if options.name else EXERCISES.values():
         proof = verify(exercise)
         print(f"{exercise.name:14} {proof.right} right, {proof.wrong} wrong answers, {proof.mutants} mutants, "
-              f"{proof.equivalent} of them equivalent: {'FAILED' if proof.failures else 'ok'}")
+              f"{proof.equivalent} of them equivalent: {'FAILED' if proof.failures else proof.left_out or 'ok'}")
         print("".join(f"    {failure}\n" for failure in proof.failures), end="", flush=True)
         failed |= bool(proof.failures)
     return 1 if failed else 0

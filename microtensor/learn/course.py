@@ -40,6 +40,17 @@ class Exercise:
         """Its files in the package."""
         return FOLDER / self.name
 
+    @property
+    def patch(self):
+        """The file with the changes to microtensor's own source that solve it; None for most exercises."""
+        path = self.folder / "solution.patch"
+        return path if path.exists() else None
+
+    @property
+    def solution(self):
+        """The text of the solution, and of the patch that belongs to it if there is one."""
+        return self.read("solution.py") + (f"\n\n{self.patch.read_text(encoding='utf-8')}" if self.patch else "")
+
     def read(self, name):
         """The text of one of its files, such as "solution.py"."""
         return (self.folder / name).read_text(encoding="utf-8")
@@ -158,6 +169,7 @@ PARTS = {
     "09_capstone": ("Capstone", [
         Exercise("engine", 120, "topological order, and sums over all uses", "docs/derivations/index.md", 30),
         Exercise("train", 90, "layers, an optimiser, a loop: all of it together", "docs/derivations/index.md", 120),
+        Exercise("op", 60, "a new op in microtensor's own source", "CONTRIBUTING.md", 600),
     ]),
 }       # by folder in a workspace: the title of a part, and its exercises
 

@@ -4,15 +4,25 @@ For an exercise: its stub is not written yet; its solution passes a hundred seed
 written differently pass; at least four wrong ones fail at the step, the input and with the hint that their first line
 states; every single edit of the solution fails, or is listed as equivalent with a reason; and the first two hints give
 no line of the solution away.
+
+An exercise that is done in microtensor's own source has patches in place of answers: the solution, and wrong ones.
+They are graded in a copy of the checkout, which takes a compiler, and a minute.
 """
 
 import ast
 import contextlib
+import os
 import re
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from microtensor.gradcheck.edits import edits, names_in, structure, substitutes
+from microtensor.learn.child import grade_in_child
 from microtensor.learn.course import Round
 from microtensor.learn.grading import grade
 from microtensor.learn.steps import NOT_WRITTEN
@@ -33,6 +43,7 @@ class Proof:
         right, wrong, mutants: how many were graded.
         equivalent: how many mutants are right, and are listed.
         failures: a sentence for everything that is not as it should be.
+        left_out: why something could not be tried here.
     """
 
     exercise: str
@@ -41,6 +52,7 @@ class Proof:
     mutants: int = 0
     equivalent: int = 0
     failures: list = field(default_factory=list)
+    left_out: str = ""
 
 
 def verify(exercise, seeds=SEEDS, plants=True):
@@ -49,7 +61,7 @@ def verify(exercise, seeds=SEEDS, plants=True):
     Args:
         exercise: the Exercise.
         seeds: how many the solution must pass.
-        plants: whether to grade mutants of the solution, too.
+        plants: whether to grade mutants of the solution, too; or patches, and not only see whether they apply.
     """
     if isinstance(exercise, Round):
         return verify_round(exercise, seeds)
@@ -58,6 +70,10 @@ def verify(exercise, seeds=SEEDS, plants=True):
     stub = grade(exercise, exercise.folder / "exercise.py")
     if not stub.steps or any(step.passed or step.text != NOT_WRITTEN for step in stub.steps):
         complain(f"the stub is not 'not written yet' at every step: {shown(stub)}")
+    _look_for_spoilers(exercise, complain)
+    if exercise.patch:
+        _try_patches(exercise, proof, plants)
+        return proof
     solution = grade(exercise, exercise.folder / "solution.py", range(seeds))
     if not solution.passed:
         complain(f"the solution fails at seed {solution.seed}: {shown(solution)}")
@@ -68,17 +84,11 @@ def verify(exercise, seeds=SEEDS, plants=True):
             complain(f"right/{path.name} fails at seed {found.seed}: {shown(found)}")
     for path in sorted((exercise.folder / "wrong").glob("*.py")):
         proof.wrong += 1
-        source = path.read_text(encoding="utf-8")
-        expected = EXPECT.match(source.split("\n", 1)[0])
-        if expected is None:
-            complain(f"wrong/{path.name} does not begin with '# expect: step=... [input=...] [hint=...]'")
-            continue
-        _hold(f"wrong/{path.name}", grade(exercise, path, all_steps=False), expected.groupdict(), complain)
+        _hold(path, lambda path=path: grade(exercise, path, all_steps=False), complain)
     if proof.right < RIGHT or proof.wrong < WRONG:
         complain(f"{proof.right} right and {proof.wrong} wrong answers, and {RIGHT} and {WRONG} are asked for")
     if plants:
         _plant(exercise, proof)
-    _look_for_spoilers(exercise, complain)
     return proof
 
 
@@ -88,15 +98,21 @@ def shown(result):
                      or ["passed"])
 
 
-def _hold(name, result, expected, complain):
-    """Complain if a wrong answer does not fail first at the step, the input and the hint that it states."""
-    first = next((step for step in result.steps if not step.passed), None)
+def _hold(path, run, complain):
+    """Complain if a wrong answer does not fail first at the step, the input and the hint that its first line states."""
+    name = f"wrong/{path.name}"
+    expected = EXPECT.match(path.read_text(encoding="utf-8").split("\n", 1)[0])
+    if expected is None:
+        complain(f"{name} does not begin with '# expect: step=... [input=...] [hint=...]'")
+        return
+    found = run()
+    first = next((step for step in found.steps if not step.passed), None)
     if first is None:
         complain(f"{name} passes")
         return
-    for key, found in (("step", first.name), ("input", first.input), ("hint", first.hint)):
-        if expected[key] is not None and found != expected[key]:
-            complain(f"{name}: {key} is {found!r}, and {expected[key]!r} is stated: {shown(result)}")
+    for key, value in (("step", first.name), ("input", first.input), ("hint", first.hint)):
+        if expected[key] is not None and value != expected[key]:
+            complain(f"{name}: {key} is {value!r}, and {expected[key]!r} is stated: {shown(found)}")
             return
 
 
@@ -151,6 +167,50 @@ def begun(text, name):
     lines = text.split("\n")
     lines.insert(function.body[0].lineno - 1, " " * function.body[0].col_offset + "pass")
     return "\n".join(lines)
+
+
+# -- patches -------------------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[2]
+AFTERWARDS = (["setup.py", "-q", "build_ext", "--inplace"],        # as CONTRIBUTING.md says
+              ["-m", "microtensor", "gradcheck", "--write", "docs/ledger.md"])
+
+
+def _try_patches(exercise, proof, graded):
+    """Apply each patch to a copy of the checkout, and grade it there; or else only see whether it applies."""
+    if not (ROOT / "setup.py").exists() or shutil.which("git") is None:
+        proof.left_out = f"left out, as it takes git and a checkout of microtensor: {ROOT} is none, or there is no git"
+        return
+    complain = proof.failures.append
+    wrong = sorted((exercise.folder / "wrong").glob("*.patch"))
+    proof.wrong = len(wrong)
+    if not wrong:
+        complain("there is no wrong/*.patch")
+    stale = [patch for patch in [*wrong, exercise.patch] if _run(["git", "apply", "-C1", "--check", str(patch)], ROOT)]
+    for patch in stale:
+        complain(f"{patch.name} does not apply: microtensor has changed since it was written")
+    if stale or not graded:
+        return
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        checkout, answer = Path(folder, "microtensor"), Path(folder, f"{exercise.name}.py")
+        answer.write_text(exercise.read("solution.py"), encoding="utf-8")
+        shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(".*", "__pycache__", "runs"))
+        for patch in wrong:
+            _run(["git", "apply", "-C1", str(patch)], checkout)
+            _hold(patch, lambda: grade_in_child(exercise, answer), complain)
+            _run(["git", "apply", "-C1", "-R", str(patch)], checkout)
+        _run(["git", "apply", "-C1", str(exercise.patch)], checkout)
+        for arguments in AFTERWARDS:
+            _run([sys.executable, *arguments], checkout)
+        solution = grade_in_child(exercise, answer)
+        if not solution.passed:
+            complain(f"the solution fails: {shown(solution)}")
+
+
+def _run(command, folder):
+    """The exit code of a program, which prints nowhere."""
+    return subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)},
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
 
 
 # -- mutants -------------------------------------------------------------------------------------------------------
@@ -229,8 +289,8 @@ def _look_for_spoilers(exercise, complain):
 
 
 def _lines_of_functions(source):
-    """The statements of a module's functions, those that hold others by their first line."""
-    return {ast.unparse(node).split("\n")[0] for function in ast.parse(source).body
+    """The statements of a module's functions and methods, those that hold others by their first line."""
+    return {ast.unparse(node).split("\n")[0] for function in ast.walk(ast.parse(source))
             if isinstance(function, ast.FunctionDef)
             for node in ast.walk(function) if isinstance(node, ast.stmt) and node is not function}
 
