@@ -105,7 +105,7 @@ def dictionary(layer, what, title, names):
 
 
 def is_close(found, right):
-    return np.shape(found) == np.shape(right) and \
+    return np.asarray(found).dtype.kind in "fiu" and np.shape(found) == np.shape(right) and \
         bool(np.all(np.abs(found - right) <= CLOSE * np.max(np.abs(right), initial=0)))
 
 
@@ -277,6 +277,7 @@ def sgd(answer, draw):
                 kept = [{name: g.copy() for name, g in layer.grads.items()} for layer in made]
                 optimizer.step()
                 for k, layer in enumerate(made):
+                    dictionary(layer, "params", "layer after step()", names[k])
                     what = f"lr is {options[0]}, momentum is {momentum} and weight_decay is {decay} here"
                     for name, g in kept[k].items():
                         theta, v = right[k][name]
@@ -285,7 +286,7 @@ def sgd(answer, draw):
                         place = f'layers[{k}].params["{name}"]'
                         if not np.array_equal(layer.grads[name], g):
                             raise Wrong(f'step() changes layers[{k}].grads["{name}"]', what, hint="unchanged")
-                        if not is_close(layer.params.get(name), right[k][name][0]):
+                        if not is_close(layer.params[name], right[k][name][0]):
                             raise Wrong(f"{place} is wrong after step {number}", *([] if alone else [
                                 "with one array of parameters it is right: does each one have a velocity of its own, "
                                 "also where another layer has one of the same name?"]), what, input="theta",
@@ -379,7 +380,7 @@ def train(answer, draw):
                     f"as there are {EPOCHS} epochs of {len(x)} rows in batches of {BATCH}")
     off = [k for k, (loss, value) in enumerate(zip(losses, right, strict=True)) if not is_close(loss, value)]
     if off:
-        raise Wrong(f"loss {off[0]} that train returns is {losses[off[0]]}, should be {right[off[0]]:.10g}")
+        raise Wrong(f"loss {off[0]} that train returns is {losses[off[0]]!r}, should be {right[off[0]]:.10g}")
     if run(answer.seed)[1][0] != rows:
         raise Wrong("two runs with equal generators take the rows in different orders: draw from rng, and from nothing "
                     "else")
