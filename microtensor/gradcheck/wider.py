@@ -189,11 +189,9 @@ def _elsewhere(run, shuffled):
     subject = run.subject
     if any(is_symmetric(x) for x in subject.points):
         return []
-    found = [_disagreement(run, _moved(run, shuffled)) for _ in range(2)]
-    if not all(found):              # one may lie at a kink
-        return []
-    return [Fault("elsewhere", "", f"at other inputs of the same shapes the gradient is wrong: {found[0]}; something "
-                                   "is kept from the first call, or holds at the given inputs alone")]
+    found = _disagrees_twice(run, lambda: _moved(run, shuffled))
+    return [Fault("elsewhere", "", f"at other inputs of the same shapes the gradient is wrong: {found}; something is "
+                                   "kept from the first call, or holds at the given inputs alone")] if found else []
 
 
 def _batch_of_one(run):
@@ -203,9 +201,9 @@ def _batch_of_one(run):
     if length < 2 or any(shape[:1] != (length,) for shape in subject.shapes):
         return []
     shapes = [(1, *shape[1:]) for shape in subject.shapes]
-    found = [_disagreement(run, [x[:1].copy() if x.ndim and len(x) == length else x for x in _moved(run)], shapes)
-             for _ in range(2)]
-    return [Fault("batch", "", f"for a batch of one the gradient is wrong: {found[0]}")] if all(found) else []
+    found = _disagrees_twice(run, lambda: [x[:1].copy() if x.ndim and len(x) == length else x for x in _moved(run)],
+                             shapes)
+    return [Fault("batch", "", f"for a batch of one the gradient is wrong: {found}")] if found else []
 
 
 def _moved(run, shuffled=False):
@@ -220,6 +218,12 @@ def _moved(run, shuffled=False):
         return x * run.random.uniform(0.5, 1.5, x.shape) + away
 
     return [other(x) if id(x) in points else x.copy() for x in run.subject.inputs]
+
+
+def _disagrees_twice(run, draw, shapes=None):
+    """As ``_disagreement``, if it is so at inputs that are drawn a second time, too: the first may lie at a kink."""
+    found = _disagreement(run, draw(), shapes)
+    return found if found and _disagreement(run, draw(), shapes) else ""
 
 
 def _disagreement(run, inputs, shapes=None):
