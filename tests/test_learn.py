@@ -26,11 +26,11 @@ from microtensor.learn import verify as verify_module
 from microtensor.learn import workspace as workspace_module
 from microtensor.learn.child import grade_in_child
 from microtensor.learn.corpus.pair import KEYS
-from microtensor.learn.course import EXERCISES, HUNTS, PARTS, beside, round_of_hunt
+from microtensor.learn.course import EXERCISES, HUNTS, PARTS, Round, beside, round_of_hunt
 from microtensor.learn.grading import grade, load_check
 from microtensor.learn.hunt import changes, others, slip_of
 from microtensor.learn.steps import NOT_WRITTEN, Answer, once
-from microtensor.learn.verify import because, begun, claims, verify
+from microtensor.learn.verify import Proof, because, begun, claims, equivalents, mutants, page, verify
 from microtensor.learn.workspace import PROGRESS, Workspace
 
 sys.path.insert(0, str(Path(__file__).parent))      # the corpus is a package beside this file
@@ -79,6 +79,33 @@ def test_exercise_stub_solution_and_answers_are_graded_as_stated(name):
 def test_exercise_proves_its_grader(name):
     proof = verify(EXERCISES[name])
     assert not proof.failures, "\n".join(proof.failures)
+
+
+def test_page_of_the_graders_is_up_to_date():
+    """All that takes no grading: which exercises, how many answers and mutants, and the list with its reasons."""
+    text = (Path(__file__).parents[1] / "docs" / "graders.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| ([\d |]+) \|$", text, re.MULTILINE)
+    rows = {name: tuple(map(int, numbers.split(" | "))) for name, numbers in rows}
+    total = rows.pop("all")
+    assert list(rows) == list(EXERCISES) and total == tuple(map(sum, zip(*rows.values(), strict=True)))
+    proofs = [Proof(name, *row) for name, row in rows.items()]
+    assert page(proofs) == text, "run microtensor learn verify --write docs/graders.md"
+    for name, (right, wrong, planted, equivalent) in rows.items():
+        exercise = EXERCISES[name]
+        if not isinstance(exercise, Round):
+            answers = tuple(sum(path.suffix != ".pyc" for path in (exercise.folder / kind).glob("*.*"))
+                            for kind in ("right", "wrong"))
+            assert (right, wrong) == answers and equivalent == len(equivalents(exercise)), name
+            assert exercise.patch or planted == len(list(mutants(exercise.read("solution.py")))), name
+
+
+def test_verify_writes_a_page(tmp_path, capsys):
+    code, text = said(capsys, "verify", "verdicts", "--write", tmp_path / "page.md")
+    assert code == 0 and "wrote" in text
+    written = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "| verdicts | 3 | 10 | 0 | 0 |\n| all | 3 | 10 | 0 | 0 |" in written
+    code, text = said(capsys, "verify", "verdicts", "--write", tmp_path / "nowhere" / "page.md")
+    assert code == 2 and "nowhere" in text
 
 
 def test_wrong_gradients_of_the_corpus_are_claimed_once():

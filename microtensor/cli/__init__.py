@@ -121,5 +121,6 @@ def _add_learn(commands):
     option("--exercise", action="append", metavar="NAME", default=[], help="only this one (may be repeated)")
     option("--csv", type=Path, metavar="FILE", help="write a row for each file")
     option("--json", type=Path, metavar="FILE", help="write all that was found")
-    add("verify", "for authors: prove the graders by right and wrong answers and by mutants of the solutions",
-        "an exercise or a part of the course, such as hunt; by default all")
+    option = add("verify", "for authors: prove the graders by right and wrong answers and by mutants of the solutions",
+                 "an exercise or a part of the course, such as hunt; by default all")
+    option("--write", type=Path, metavar="FILE", help="write what was found as a page")

@@ -152,16 +152,21 @@ def grade(options):
 
 def verify(options):
     """Let the graders prove themselves."""
-    from microtensor.learn.verify import verify
+    from microtensor.learn.verify import page, verify
 
-    failed = False
+    proofs = []
     for exercise in named(options.name) if options.name else EXERCISES.values():
         proof = verify(exercise)
         print(f"{exercise.name:14} {proof.right} right, {proof.wrong} wrong answers, {proof.mutants} mutants, "
               f"{proof.equivalent} of them equivalent: {'FAILED' if proof.failures else proof.left_out or 'ok'}")
         print("".join(f"    {failure}\n" for failure in proof.failures), end="", flush=True)
-        failed |= bool(proof.failures)
-    return 1 if failed else 0
+        proofs.append(proof)
+    if any(proof.failures for proof in proofs):
+        return 1
+    if options.write:
+        options.write.write_text(page(proofs), encoding="utf-8")
+        print(f"wrote {options.write}")
+    return 0
 
 
 ACTIONS = {None: go_on, "start": start, "watch": watch, "check": check, "hint": hint, "solution": solution,

@@ -23,11 +23,12 @@ from pathlib import Path
 
 from microtensor.gradcheck.edits import edits, names_in, structure, substitutes
 from microtensor.learn.child import grade_in_child
-from microtensor.learn.course import Round
+from microtensor.learn.course import EXERCISES, Round
 from microtensor.learn.grading import grade
 from microtensor.learn.steps import NOT_WRITTEN
 
 SEEDS = 100         # that a solution must pass
+PLANTED = 10        # that a round of the hunt must fail at, which takes longer, as hints are sought
 RIGHT, WRONG = 3, 4     # answers, at least
 PATIENCE = 10       # seconds for one mutant, which may never end
 EXPECT = re.compile(r"# expect: step=(?P<step>[\w ]+?)(?: input=(?P<input>\w+))?(?: hint=(?P<hint>[\w ]+))?$")
@@ -135,7 +136,7 @@ def verify_round(exercise, seeds):
         if (None if found.passed else next(each.name for each in found.steps if not each.passed)) != step:
             proof.failures.append(f"{what}, at seed {found.seed}: {shown(found)}")
 
-    for seed in range(seeds):
+    for seed in range(min(seeds, PLANTED)):
         hold("the task", task, "gradient", [seed])
     hold("the solution", solution, at=range(seeds))
     for key in right:
@@ -299,3 +300,41 @@ def claims(exercise):
     """The wrong gradients of the first corpus that its wrong answers are, by name."""
     return [name for path in sorted((exercise.folder / "wrong").glob("*.py"))
             for name in CORPUS.findall(path.read_text(encoding="utf-8"))]
+
+
+# -- a page --------------------------------------------------------------------------------------------------------
+
+PAGE = """\
+# What proves the graders of the course
+
+Written by `microtensor learn verify --write docs/graders.md`; do not edit. [teaching.md](teaching.md)
+says what grading does.
+
+- **right**: answers that look different, and pass. **wrong**: those that fail at the step and with the hint that each
+  states. Of a round of the hunt: the keys that are true, and edits and keys that must be refused.
+- **mutants**: single edits of the solution, all of which are rejected but those that are **equivalent**: right answers,
+  too, which are listed below with the reason.
+
+| exercise | right | wrong | mutants | equivalent |
+|---|---|---|---|---|
+{rows}
+
+## Mutants that are right answers
+{listed}"""
+
+
+def page(proofs):
+    """What was found, in Markdown.
+
+    Args:
+        proofs: a Proof for each exercise of the page, in order.
+    """
+    rows = [(proof.exercise, proof.right, proof.wrong, proof.mutants, proof.equivalent) for proof in proofs]
+    rows.append(("all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))
+    lines = []
+    for proof in proofs:
+        if proof.equivalent:
+            listed = equivalents(EXERCISES[proof.exercise])
+            lines += [f"\n### {proof.exercise}\n", *(f"- `{what}`: {why}" for what, why in listed.items())]
+    return PAGE.format(rows="\n".join(f"| {' | '.join(map(str, row))} |" for row in rows),
+                       listed="\n".join([*lines, ""]))
