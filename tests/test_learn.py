@@ -30,7 +30,18 @@ from microtensor.learn.course import EXERCISES, HUNTS, PARTS, Round, beside, rou
 from microtensor.learn.grading import grade, load_check
 from microtensor.learn.hunt import changes, others, slip_of
 from microtensor.learn.steps import NOT_WRITTEN, Answer, once
-from microtensor.learn.verify import Proof, because, begun, claims, equivalents, mutants, page, verify
+from microtensor.learn.verify import (
+    Proof,
+    because,
+    begun,
+    claims,
+    edited,
+    equivalents,
+    mutants,
+    page,
+    verify,
+    wrong_answers,
+)
 from microtensor.learn.workspace import PROGRESS, Workspace
 
 sys.path.insert(0, str(Path(__file__).parent))      # the corpus is a package beside this file
@@ -98,6 +109,16 @@ def test_page_of_the_graders_is_up_to_date():
                             for kind in ("right", "wrong"))
             assert (right, wrong) == answers and equivalent == len(equivalents(exercise)), name
             assert exercise.patch or planted == len(list(mutants(exercise.read("solution.py")))), name
+
+
+def test_edits_of_a_source():
+    source = "a\nb\n    b\nc\n"
+    for diff, expected in (("# b is lost.\n\n-b\n", "a\n    b\nc\n"), ("-a\n-b\n+d\n+    b\n", "d\n    b\n    b\nc\n"),
+                           ("-c\n+d\n\n-a\n+\n+e\n", "\ne\nb\n    b\nd\n")):
+        assert edited(source, diff) == expected
+    for diff in ("-d\n+e\n", "-a\n-c\n", "-b\n+a\n\n-a\n+b\n"):
+        with pytest.raises(ValueError, match=r"stand [02] times in the source, and must stand once"):
+            edited(source, diff)
 
 
 def test_verify_writes_a_page(tmp_path, capsys):
@@ -432,9 +453,9 @@ def test_json_holds_the_whole_result(course, capsys):
 
 
 def test_readme_shows_what_is_printed(course, capsys):
-    """Of the answer wrong/no_mean.py, at its first attempt."""
+    """Of the answer wrong/no_mean, at its first attempt."""
     exercise = EXERCISES["batchnorm"]
-    write(course, exercise.read("wrong/no_mean.py"), exercise)
+    write(course, next(source for path, source in wrong_answers(exercise) if path.stem == "no_mean"), exercise)
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     assert f"```\n{said(capsys, 'check', 'batchnorm')[1]}```" in readme
 

@@ -11,6 +11,7 @@ They are graded in a copy of the checkout, which takes a compiler, and a minute.
 
 import ast
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -83,9 +84,9 @@ def verify(exercise, seeds=SEEDS, plants=True):
         found = grade(exercise, path)
         if not found.passed:
             complain(f"right/{path.name} fails at seed {found.seed}: {shown(found)}")
-    for path in sorted((exercise.folder / "wrong").glob("*.py")):
+    for path, source in wrong_answers(exercise):
         proof.wrong += 1
-        _hold(path, lambda path=path: grade(exercise, path, all_steps=False), complain)
+        _hold(path, functools.partial(grade, exercise, path, text=source, all_steps=False), complain)
     if proof.right < RIGHT or proof.wrong < WRONG:
         complain(f"{proof.right} right and {proof.wrong} wrong answers, and {RIGHT} and {WRONG} are asked for")
     if plants:
@@ -97,6 +98,29 @@ def shown(result):
     """The steps of a Result that are not passed, on a line."""
     return "; ".join([f"{step.name}: {' '.join([step.text, *step.lines])}" for step in result.steps if not step.passed]
                      or ["passed"])
+
+
+def wrong_answers(exercise):
+    """Pairs of a path and a source: of a file in Python, or of a ``.diff``, which holds edits of the solution."""
+    for path in sorted((exercise.folder / "wrong").glob("*")):
+        if path.suffix in (".py", ".diff"):
+            text = path.read_text(encoding="utf-8")
+            yield path, edited(exercise.read("solution.py"), text) if path.suffix == ".diff" else text
+
+
+def edited(source, diff):
+    """A source after the edits of a text, in which lines that begin with - give way to those with + below them.
+
+    Raises:
+        ValueError: if the lines that give way do not stand exactly once in the source.
+    """
+    for old, new in re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)*)", diff, re.MULTILINE):
+        old, new = (re.sub("^.", "", lines, flags=re.MULTILINE) for lines in (old, new))
+        before, *after = re.split(f"^{re.escape(old)}", source, flags=re.MULTILINE)
+        if len(after) != 1:
+            raise ValueError(f"these lines stand {len(after)} times in the source, and must stand once:\n{old}")
+        source = before + new + after[0]
+    return source
 
 
 def _hold(path, run, complain):
@@ -298,7 +322,7 @@ def _lines_of_functions(source):
 
 def claims(exercise):
     """The wrong gradients of the first corpus that its wrong answers are, by name."""
-    return [name for path in sorted((exercise.folder / "wrong").glob("*.py"))
+    return [name for path, _ in wrong_answers(exercise)
             for name in CORPUS.findall(path.read_text(encoding="utf-8"))]
 
 

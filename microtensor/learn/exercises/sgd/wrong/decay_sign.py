@@ -1,9 +1,0 @@
-# expect: step=weight decay input=theta hint=decay sign
-"""Weight decay that makes parameters grow."""
-
-
-def step(theta, g, state, lr, momentum, weight_decay, nesterov):
-    d = g - weight_decay * theta
-    v = momentum * state.get("v", 0) + d            # a new array: g will hold the next gradient
-    state["v"] = v
-    return theta - lr * (d + momentum * v if nesterov else v)
