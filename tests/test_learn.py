@@ -8,6 +8,7 @@ import re
 import runpy
 import select
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -507,6 +508,21 @@ def terminal(course):
     terminal = Terminal(course.folder, "watch", "sigmoid")
     yield terminal
     terminal.close()
+
+
+@POSIX
+def test_watch_follows_the_size_of_the_window(course, terminal):
+    import fcntl
+    import termios
+
+    write(course, ANSWER.replace("g * y", "-g * y"))
+    terminal.wait_for("the sign is wrong")
+    terminal.press("l")
+    terminal.wait_for("q quit")
+    for columns in (60, 90):
+        fcntl.ioctl(terminal.handle, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        lines = re.sub("\033\\[[0-9;]*[A-Za-z]", "", terminal.wait_for("q quit")).splitlines()
+        assert columns - 20 < max(map(len, lines)) <= columns and "checking ..." not in lines, lines
 
 
 @POSIX

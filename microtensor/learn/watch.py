@@ -35,7 +35,7 @@ class Watch:
     def __init__(self, workspace, exercise, keys):
         self.workspace, self.exercise, self.keys = workspace, exercise, keys
         self.content = None     # the hash of what was graded last
-        self.screen = Screen()
+        self.screen, self.lines = Screen(), None
 
     def wait(self):
         """Wait for a key or a save, and do what it asks for; False to stop."""
@@ -45,29 +45,37 @@ class Watch:
             if content == content_of(self.workspace.path(self.exercise)):
                 self.content = content
                 self.grade()
+        if self.lines and self.screen.width != Screen().width:
+            self.show(self.lines)
         key = self.keys.read(POLL)
         act = {"n": lambda: self.move(1), "b": lambda: self.move(-1), "h": self.hint, "l": self.course, "x": self.reset,
                "q": lambda: False, "\x04": lambda: False}.get(key)
         return act() is not False if act else True
 
     def show(self, lines):
-        """Show lines on an empty screen, and what the keys do below."""
+        """Show the lines that a function gives for a Screen, and what the keys do; again if the window is resized."""
+        self.screen, self.lines = Screen(), lines
         if self.screen.colours:
             print("\033[2J\033[H", end="")
-        print("\n".join(lines))
+        print("\n".join(lines(self.screen)))
         print(self.screen.paint(f"\n{KEYS}" if self.keys.work else "\nCtrl-C stops", "grey"), flush=True)
+
+    def say(self, text):
+        """Show a sentence."""
+        self.show(lambda screen: screen.wrapped(text, 0))
 
     def grade(self):
         """Check the file, and show the result."""
-        self.screen = Screen()                          # the window may have another size now
         if self.content is None:
-            self.show([f"{self.workspace.path(self.exercise)} is missing: save it again, or x writes the task there"])
+            self.say(f"{self.workspace.path(self.exercise)} is missing: save it again, or x writes the task there")
             return
         print(self.screen.paint("checking ...", "grey"), flush=True)
         try:
-            self.show(self.screen.result(attempt(self.exercise.name, workspace=self.workspace)))
+            result = attempt(self.exercise.name, workspace=self.workspace)
         except OSError as error:
-            self.show([f"{error}: save it again"])
+            self.say(f"{error}: save it again")
+        else:
+            self.show(lambda screen: screen.result(result))
 
     def move(self, step):
         """Go to the next exercise, or back."""
@@ -79,19 +87,20 @@ class Watch:
             states = {name: self.workspace.state(exercise) for name, exercise in EXERCISES.items()}
             left = [name for name, state in states.items() if state != "done"]
             still = f"; not done yet: {', '.join(left)}" if left else ""
-            self.show([f"this is the {'last' if step > 0 else 'first'} exercise{still}"])
+            self.say(f"this is the {'last' if step > 0 else 'first'} exercise{still}")
 
     def hint(self):
         """Show the next hint."""
-        self.show(self.screen.hint(self.exercise, self.workspace.next_hint(self.exercise)))
+        exercise, level = self.exercise, self.workspace.next_hint(self.exercise)
+        self.show(lambda screen: screen.hint(exercise, level))
 
     def course(self):
         """Show the list."""
-        self.show(self.screen.course(self.workspace))
+        self.show(lambda screen: screen.course(self.workspace))
 
     def reset(self):
         """Write the task again, if the learner means it."""
-        self.show([f"write the task of {self.exercise.name} again? Your file is kept in .backup   (y/n)"])
+        self.say(f"write the task of {self.exercise.name} again? Your file is kept in .backup   (y/n)")
         while (key := self.keys.read(POLL)) is None:
             pass
         if key == "y":
