@@ -85,12 +85,11 @@ def step(answer, name, run):
         with np.errstate(all="ignore"):
             return Step(name, True, run() or "")
     except Wrong as wrong:
-        return Step(name, False, str(wrong), wrong.lines, wrong.input, wrong.hint)
+        return Step(name, False, str(wrong), [*wrong.lines, *why_of(wrong)], wrong.input, wrong.hint)
     except NotImplementedError as error:
         return Step(name, False, NOT_WRITTEN, [str(error)] if str(error) else [])
     except (Exception, SystemExit) as error:
-        why = getattr(error, "why", "")
-        return Step(name, False, in_words(error), [*place_of(error, answer.path), *([why] if why else [])])
+        return Step(name, False, in_words(error), [*place_of(error, answer.path), *why_of(error)])
 
 
 def once(answer, name, run):
@@ -113,6 +112,12 @@ def explained(why):
     except Exception as error:
         error.why = why
         raise
+
+
+def why_of(error):
+    """What ``explained`` tells with an exception, in a list; an empty one if nothing, or if it is said already."""
+    why = getattr(error, "why", "")
+    return [why] if why and why not in getattr(error, "lines", ()) else []
 
 
 def in_words(error):
@@ -161,15 +166,8 @@ def forward(answer, name, reference, *cases, saves=True, step_name="forward"):
     def run():
         outputs = []
         for case in cases:
-            given = [_copy(x) for x in case.inputs]
             with explained(case.why):
-                found = answer[name](*given)
-            y = output_of(found, name, saves)
-            for x, before in zip(given, case.inputs, strict=True):
-                if isinstance(x, np.ndarray) and not np.array_equal(x, before, equal_nan=x.dtype.kind == "f"):
-                    raise Wrong(f"{name} changes its input in place: work on a new array")
-            _compare(name, y, reference(*map(_copy, case.inputs)), case)
-            outputs.append((y, y.copy()))
+                outputs.append(_output(answer, name, reference, case.inputs, saves))
         answer[name](*(np.flip(x).copy() if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
                        for x in cases[0].inputs))
         if not all(np.array_equal(y, before, equal_nan=True) for y, before in outputs):
@@ -177,6 +175,21 @@ def forward(answer, name, reference, *cases, saves=True, step_name="forward"):
         return f"{len(cases)} check{'s' * (len(cases) > 1)}"
 
     return step(answer, step_name, run)
+
+
+def _output(answer, name, reference, inputs, saves):
+    """What a function returns for some inputs, and a copy of it.
+
+    Raises:
+        Wrong: if it is not what the reference returns, or if an input is changed.
+    """
+    given = [_copy(x) for x in inputs]
+    y = output_of(answer[name](*given), name, saves)
+    for x, before in zip(given, inputs, strict=True):
+        if isinstance(x, np.ndarray) and not np.array_equal(x, before, equal_nan=x.dtype.kind == "f"):
+            raise Wrong(f"{name} changes its input in place: work on a new array")
+    _compare(name, y, reference(*map(_copy, inputs)), inputs)
+    return y, y.copy()
 
 
 def _copy(x):
@@ -209,11 +222,10 @@ def kind_of(value):
     return f"a tuple of {len(value)}" if isinstance(value, tuple) else f"{type(value).__name__}"
 
 
-def _compare(name, y, right, case):
+def _compare(name, y, right, inputs):
     right = np.asarray(right)
-    why = [case.why] if case.why else []
     if y.shape != right.shape:
-        raise Wrong(f"{name} returns shape {y.shape}, should be {right.shape}", *why)
+        raise Wrong(f"{name} returns shape {y.shape}, should be {right.shape}")
     finite = np.isfinite(right)
     largest = np.max(np.abs(right[finite]), initial=0)
     with np.errstate(all="ignore"):
@@ -222,9 +234,9 @@ def _compare(name, y, right, case):
         return
     place = tuple(map(int, np.argwhere(~good)[0]))
     where = f"[{', '.join(map(str, place))}]" if place else ""
-    arrays = [x for x in case.inputs if isinstance(x, np.ndarray)]
+    arrays = [x for x in inputs if isinstance(x, np.ndarray)]
     at = f" at x = {arrays[0][place]:.6g}" if len(arrays) == 1 and arrays[0].shape == y.shape else ""
-    raise Wrong(f"{name}: y{where} = {_number(y[place])}{at}, should be {_number(right[place])}", *why)
+    raise Wrong(f"{name}: y{where} = {_number(y[place])}{at}, should be {_number(right[place])}")
 
 
 def _number(x):
