@@ -12,7 +12,9 @@ import numpy as np
 
 from microtensor.gradcheck.case import Hint
 from microtensor.gradcheck.relations import (
+    EPS,
     axes_in_words,
+    cancels,
     is_diagonal,
     of_axes,
     of_jacobian,
@@ -472,12 +474,18 @@ def _labels(case):
 
 
 def of_offsets(case):
-    """a - n takes one value besides 0: an index slip; or is a multiple of the input: decay."""
+    """a - n takes one value besides 0: an index slip; or is a multiple of the input: decay, or the term of a length.
+
+    What does not depend on the length of x has a gradient n with sum(n x) = 0; what has a penalty on it has not.
+    """
     error = np.where(case.wrong, case.a - case.n, 0)
     scale = np.sum(error * case.x) / np.sum(case.x**2)
     if case.x.size > 2 and abs(scale) > 0 and case.equals(case.a, case.n + scale * case.x) is not None:
-        yield Hint("decay", f"the error is {scale:.6g} times {case.name} itself: a penalty on its squares, as of "
-                            "weight decay, is wrong, missing, or not wanted", f"a - n = c {case.name}", 0.0, 0.6)
+        is_scaled = cancels(case.n * case.x, tuple(range(case.x.ndim)), EPS)
+        said = "the term of its length, which was taken for a constant, is lost or wrong" if is_scaled else \
+            "a penalty on its squares, as of weight decay, is wrong, missing, or not wanted"
+        yield Hint("variance" if is_scaled else "decay", f"the error is {scale:.6g} times {case.name} itself: {said}",
+                   f"a - n = c {case.name}", 0.0, 0.6)
         return
     if not np.any(~case.wrong & case.known):
         return
