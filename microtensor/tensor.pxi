@@ -277,7 +277,7 @@ cdef class Tensor:
     cdef int before_write(self) except -1:
         """Every in-place write starts here: refuse it where it cannot be, or would be lost on the graph.
 
-        It ends by adding 1 to the version, taken together with the array: whoever saved the memory will notice.
+        The write itself ends with count_write, which adds 1 to the version: whoever saved the memory will notice.
         """
         if recording and self.needs_gradient:
             raise RuntimeError(

@@ -117,7 +117,8 @@ def hunt(options):
     if options.keys:
         from microtensor.learn.corpus.pair import KEYS
 
-        print("\n".join(f"{key:16} {meaning}" for key, meaning in KEYS.items()))
+        for key, meaning in KEYS.items():
+            print("\n".join(Screen().wrapped(meaning, 17, f"{key:16} ")))
         return 0
     workspace = Workspace.find()
     exercise = round_of_hunt(options.seed) if options.seed else workspace.next_round()

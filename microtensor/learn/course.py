@@ -192,7 +192,7 @@ def round_of_hunt(number):
 
 def is_round(name):
     """Whether a name is that of a round of the hunt."""
-    return re.fullmatch(r"round[1-9]\d{0,8}", name) is not None
+    return re.fullmatch(r"round[1-9]\d*", name) is not None
 
 
 def find(name):

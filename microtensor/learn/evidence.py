@@ -133,10 +133,12 @@ def ratios_in_words(ratios):
         counts = [f"{fraction(value)} at {np.sum(np.abs(known - value) <= near)}" for value in different]
         return f"{in_words(counts)} elements"
     span = f"from {known.min():.4g} to {known.max():.4g}"
+    if len(different) <= known.size // FEW:
+        span += f", {len(different)} numbers in all"
     for axis in range(ratios.ndim):
         if ratios.shape[axis] > 1 and is_same(ratios, axis):
             return f"the same all along axis {axis}, and another on the next line: {span}"
-    return f"another number at each element, {span}"
+    return f"not one number, but {span}"
 
 
 def fraction(number):

@@ -57,15 +57,20 @@ def others():
     return [slip for pair in PAIRS for slip in pair.slips if can_be_hunted(slip) and slip.name not in listed]
 
 
+def draw_of(number, seed):
+    """The Draw of a round at a seed: not that of the seed alone, from which a learner may draw an upstream gradient."""
+    return Draw((number << 32) + seed)
+
+
 def inputs_of(number, seed):
     """The inputs of a round at a seed, by name."""
     pair = slip_of(number).pair
-    return dict(zip(pair.names, pair.inputs(Draw(seed)), strict=True))
+    return dict(zip(pair.names, pair.inputs(draw_of(number, seed)), strict=True))
 
 
 def report_of(number, seed):
     """What the checker says of a round before its repair, and what is to be seen of its gradients, in lines."""
-    forward, backward, inputs, names = slip_of(number).make(Draw(seed))
+    forward, backward, inputs, names = slip_of(number).make(draw_of(number, seed))
     report = check_function(forward, backward, inputs, names=names, seed=seed, raise_exception=False, edits=False)
     output = forward(*inputs)
     return report, evidence(report, dict(zip(names, inputs, strict=True)),
@@ -89,10 +94,15 @@ TASK = '''\
 A check tells which gradients are wrong, and at how many elements. How they are wrong you find out yourself, by
 reading or by numbers. For numbers start Python in the folder of this file:
 
-    import {name}
+    import numpy, {name}
     from microtensor import learn
-    from microtensor.learn.given import numeric         # numeric(f, x, g, h), as in the exercise "differences"
+    from microtensor.learn.given import numeric     # numeric(f, x, g, h), as in the exercise "differences"
     {inputs} = learn.inputs("{name}")
+    {output} = {name}.{call}
+    {g} = numpy.random.default_rng().standard_normal(numpy.shape(output))
+
+The check draws other upstream gradients, and counts an element as wrong if it is so for one of them. Of numeric, f
+returns the output alone, an array.
 """'''
 
 END = '''\
@@ -208,7 +218,9 @@ def task_of(exercise, slip):
     return TASK.format(title=title.ljust(TITLE - len(minutes)) + minutes, what=heading_of(pair),
                        broken=textwrap.fill(broken, WIDTH), calls=textwrap.fill(calls, WIDTH),
                        rule=textwrap.fill(rule, WIDTH, initial_indent=4 * " ", subsequent_indent=6 * " "),
-                       name=exercise.name, inputs=", ".join(inputs) + "," * (len(inputs) == 1))
+                       name=exercise.name, inputs=", ".join(inputs) + "," * (len(inputs) == 1), g=g,
+                       output="output" if is_given_inputs else "output, saved",
+                       call=f"{forward}({', '.join(inputs)})")
 
 
 def heading_of(pair):
@@ -276,11 +288,11 @@ def statements(tree, inside=()):
 
 
 def is_free(node, inside):
-    """Whether a learner may change a statement without its being counted: a docstring, and WHY."""
+    """Whether a learner may change a statement without it being counted: a docstring; and WHY, if nothing is called."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant)
     return not inside and isinstance(node, ast.Assign) and source_of(node.targets[0]) == "WHY" and \
-        isinstance(node.value, ast.Constant)
+        not any(isinstance(part, (ast.Call, ast.NamedExpr)) for part in ast.walk(node.value))
 
 
 def changes(before, after):
@@ -312,12 +324,12 @@ def one_change(answer, exercise):
     """
     found = changes(exercise.task, answer.source)
     if not found:
-        raise NotImplementedError
+        raise NotImplementedError("backward is as it was given")
     lines = [f"line {new.line}: {line_of(answer.source, new)}" if new else
              f"removed: {line_of(exercise.task, old)}" for old, new in found]
     if len(found) > 1:
-        raise Wrong(f"{len(found)} statements are changed, and one is wrong: go back to the file as it was given "
-                    f"(`microtensor learn reset {exercise.name}`) and change one", *lines[:LISTED])
+        raise Wrong(f"{len(found)} statements differ from the file as it was given, and one is enough: undo the others, "
+                    f"or begin anew with `microtensor learn reset {exercise.name}`", *dict.fromkeys(lines[:LISTED]))
     (old, new), = found
     backward = slip_of(exercise.number).pair.backward.__name__
     if backward not in (new or old).inside:

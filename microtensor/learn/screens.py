@@ -71,7 +71,7 @@ class Screen:
                 if is_derived and any(step.name.startswith("gradient") for step in result.steps if not step.passed):
                     yield f"  the mathematics: {exercise.page} in microtensor's repository"
                 if result.steps[0].name != "import":
-                    yield f"  the same inputs again: --seed {result.seed}"
+                    yield f"  the same inputs again: microtensor learn check {exercise.name} --seed {result.seed}"
         for note in result.notes:
             yield from self.wrapped(note, 2)
 
@@ -94,6 +94,8 @@ class Screen:
             plain = not any(line.startswith(" ") for line in paragraph.split("\n"))
             yield from self.wrapped(paragraph, 0) if plain else paragraph.split("\n")
             yield ""
+        if "docs/" in exercise.hints[level - 1]:
+            yield "docs/ lies in microtensor's repository"
         if level == len(exercise.hints):
             yield f"this is the last hint; `microtensor learn solution {exercise.name}` shows the solution"
 

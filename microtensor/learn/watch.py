@@ -69,7 +69,7 @@ class Watch:
         if self.content is None:
             self.say(f"{self.workspace.path(self.exercise)} is missing: save it again, or x writes the task there")
             return
-        print(self.screen.paint("checking ...", "grey"), flush=True)
+        print(self.screen.paint(f"checking ... (at most {self.exercise.seconds:g} s)", "grey"), flush=True)
         try:
             result = attempt(self.exercise.name, workspace=self.workspace)
         except OSError as error:

@@ -38,7 +38,7 @@ KEYS = {
     "unexpanded": "not repeated over what was reduced",
     "axis": "a reduction over the wrong axis, or over all",
     "transposed": "right numbers, transposed or with two axes exchanged",
-    "flipped": "right numbers in reversed order along an axis",
+    "flipped": "right numbers in reversed order along an axis, or those of a factor",
     "shifted": "right numbers moved along an axis by some places",
     "permuted": "right numbers in another order",
     "lines": "wrong only at some rows, columns or channels, which are named",
@@ -51,7 +51,7 @@ KEYS = {
     # a term
     "mean": "the error is constant along an axis: a term like - mean(g) is lost or wrong",
     "variance": "the error is a multiple of the (centred) input along an axis: a term like x-hat mean(g x-hat)",
-    "projection": "the error is a multiple of the output along an axis: a term like - y sum(g y)",
+    "projection": "the error, or that of a part, is a multiple of its output along an axis: a term like - y sum(g y)",
     "statistics": "mean and variance were treated as constants",
     "eval": "the formula of training where the statistics are constants",
     "decay": "the error is a multiple of the input: a penalty, forgotten or not wanted",
@@ -68,7 +68,7 @@ KEYS = {
     "nonlinear": "not linear in the upstream gradient: a condition looks at it",
     # what is done besides
     "repeat": "a second backward gives another gradient",
-    "unchanged": "backward writes into what it is given",
+    "unchanged": "what backward is given is not unchanged: it writes into it",
     "precision": "right to a few digits only: float32, rounding, a tolerance, differences",
 }
 

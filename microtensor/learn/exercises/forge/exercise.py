@@ -7,12 +7,12 @@ kind of hint has a key. Here you make the mistakes: who knows what each of them 
 Below are a layer, batch normalisation, and its backward pass, which is right. Write six backward passes that are
 wrong, one for each key, such that the report has hints of this key and no others:
 
-    forge_ddof          "ddof"          somewhere N stands for N - 1, or the other way round
+    forge_ddof          "ddof"          in what the variance gives, N stands for N - 1, or the other way round
     forge_mean          "mean"          the error is the same number all along an axis: a term like - mean(g) is lost
                                         or wrong
     forge_column        "column"        a factor is wrong that is the same along an axis, and another one for the next
                                         column (or row)
-    forge_axis          "axis"          a sum or a mean goes over the wrong axis, or over everything
+    forge_axis          "axis"          a sum, or both means, go over everything, and not over the rows alone
     forge_nonlinear     "nonlinear"     the gradient is not linear in g: what is done depends on the values in g
     forge_repeat        "repeat"        a second backward pass gives another gradient than the first
 

@@ -24,7 +24,7 @@ declare a class, a method and a variable. `<Op>edge` is edge, which is known to 
 
 Each program below is a function of mt, which is microtensor: `import microtensor as mt` comes before. Write into
 ANSWERS, at the end, what it does. Spaces, commas, capital and small letters make no difference, and a list is as
-good as a string. Predict first. Afterwards you may run a program, in the folder of this file:
+good as a string. Predict first. Afterwards you may run a program that returns something, in the folder of this file:
 
     python -c "import microtensor as mt, graph; print(graph.retained(mt))"
 

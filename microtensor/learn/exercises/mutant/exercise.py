@@ -13,8 +13,8 @@ g = dL/dy:
                 again, so the rule is run where somebody wants the gradient of a gradient.
 
 The command `microtensor gradcheck --op Tanh` verifies both. It draws inputs and g at random, in several shapes. All
-inputs require a gradient, and no input lies at a kink. It prints four figures, each the largest relative difference
-that was found, or inf where a gradient is refused altogether:
+inputs require a gradient, and no input lies at a kink. Among what it prints are four figures, each the largest
+relative difference that was found, or inf where it is no rounding error any more:
 
     kernel      dx of the loops, against differences of the forward pass; in float64
     rule        dx of the rule, against dx of the loops; in float64
