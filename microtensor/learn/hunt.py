@@ -328,8 +328,8 @@ def one_change(answer, exercise):
     lines = [f"line {new.line}: {line_of(answer.source, new)}" if new else
              f"removed: {line_of(exercise.task, old)}" for old, new in found]
     if len(found) > 1:
-        raise Wrong(f"{len(found)} statements differ from the file as it was given, and one is enough: undo the others, "
-                    f"or begin anew with `microtensor learn reset {exercise.name}`", *dict.fromkeys(lines[:LISTED]))
+        raise Wrong(f"{len(found)} statements are not as they were given, and one is enough: undo the others, or begin "
+                    f"anew with `microtensor learn reset {exercise.name}`", *dict.fromkeys(lines[:LISTED]))
     (old, new), = found
     backward = slip_of(exercise.number).pair.backward.__name__
     if backward not in (new or old).inside:
