@@ -328,6 +328,9 @@ cdef class Op:
     cdef object apply_rule(self, object g):
         """rule, for the engine. An operator of a subclass of Tensor may write: what the rule read is checked again."""
         gradients = self.rule(g)
+        if not isinstance(gradients, tuple):
+            raise TypeError(f"{type(self).__name__}.rule must return a tuple with a gradient for each input, got "
+                            f"{type(gradients).__name__}")
         self.check_saved()
         return gradients
 

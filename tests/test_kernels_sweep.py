@@ -10,6 +10,8 @@ import mmap
 import os
 import subprocess
 import sys
+from functools import reduce
+from operator import mul
 from types import SimpleNamespace
 
 import numpy as np
@@ -128,6 +130,9 @@ class Rounded:
 
     def __rtruediv__(self, other):
         return self.lift(other) / self
+
+    def __pow__(self, power):
+        return reduce(mul, [self] * power)
 
     __radd__, __rmul__ = __add__, __mul__
 

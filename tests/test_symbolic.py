@@ -11,7 +11,9 @@ is evaluated to 30 digits at float64 points, and compared with
 
 import re
 from dataclasses import dataclass
+from functools import reduce
 from itertools import chain
+from operator import mul
 from types import SimpleNamespace
 
 import mpmath
@@ -68,6 +70,9 @@ class Rounded:
 
     def __rtruediv__(self, other):
         return exactly(other) / self
+
+    def __pow__(self, power):
+        return reduce(mul, [self] * power)
 
     def __gt__(self, other):
         return self.value > exactly(other).value

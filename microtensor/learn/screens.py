@@ -97,7 +97,8 @@ class Screen:
         if "docs/" in exercise.hints[level - 1]:
             yield "docs/ lies in microtensor's repository"
         if level == len(exercise.hints):
-            yield f"this is the last hint; `microtensor learn solution {exercise.name}` shows the solution"
+            yield from self.wrapped("this is the last hint; when you have passed or tried three times, `microtensor "
+                                    f"learn solution {exercise.name}` shows the solution", 0)
 
     def course(self, workspace):
         """The list of exercises, and what is done."""

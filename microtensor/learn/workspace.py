@@ -141,7 +141,8 @@ class Workspace:
         with self.changing() as progress:
             entry = progress.of(exercise)
             tried = result.written and result.sha256 != entry.get("task")
-            if tried and result.sha256 != entry.get("last"):            # the same file again is no attempt
+            # The same file again is no attempt, but where the answer is elsewhere, in microtensor's source.
+            if tried and (result.sha256 != entry.get("last") or exercise.patch):
                 entry["attempts"] = entry.get("attempts", 0) + 1
                 entry["last"] = result.sha256
             if result.passed:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import numbers
 import os
 import re
 import subprocess
@@ -18,12 +19,15 @@ NEEDED = {"Cython": "cython", "setuptools": "setuptools", "pytest": "pytest", "s
 FILES = "setup.py", "CONTRIBUTING.md", "microtensor/ops/activation.pyx", "tests/test_ops.py"
 TESTS = "test_ops", "test_symbolic", "test_kernels_sweep", "test_docs", "test_gradcheck_report"
 CONCERNS = "softsign or help_has or ledger_page or (docstring and (activation or functional or microtensor.ops]))"
-POINTS = 0.0, 0.5, -0.5, 3.0, -3.0, 1000.0, -1000.0
+POINTS = 0.0, 0.5, -0.5, 3.0, -3.0, 1000.0, -1000.0, 1e30, -1e30        # the square of the last overflows in float32
 
-# Run in the checkout: where microtensor is, what it exports, and the values and gradients of softsign at some points.
+# Run in the checkout: where microtensor is, what it exports, the values and gradients of softsign at some points, and
+# what its samples say.
 PROGRAM = f"""
 import json, numpy, microtensor as mt
 from microtensor import nn
+from microtensor.ops.registry import registered_ops
+from microtensor.ops.sample import Draw
 ways = {{"mt.softsign": lambda: mt.softsign, "nn.functional.softsign": lambda: nn.functional.softsign,
         "nn.Softsign()": lambda: nn.Softsign()}}
 found = {{"file": mt.__file__, "lacks": [], "numbers": []}}
@@ -38,8 +42,13 @@ for name, way in ways.items():
         y = function(x)
         y.backward(mt.ones(*x.shape, dtype=dtype) * 3)
         found["numbers"].append([name, str(x.dtype), y.detach().numpy().tolist(), x.grad.numpy().tolist()])
+samples = [sample for seed in range(5) for sample in registered_ops()["Softsign"].samples(Draw(seed))]
+found["nearest"] = min(float(numpy.min(numpy.abs(x), initial=1)) for sample in samples for x in sample.inputs)
+found["kinks"] = sorted({{sample.kinks for sample in samples}})
+found["example"] = ">>>" in (mt.softsign.__doc__ or "")
 print(json.dumps(found))
 """
+NEAREST = 0.05          # samples come no nearer to 0; draw.nonzero leaves 0.1
 
 
 def check(answer, draw):
@@ -57,7 +66,7 @@ def jump(answer):
     said = answer["JUMP"]
     if said is None:
         raise NotImplementedError
-    if isinstance(said, bool) or not isinstance(said, (int, float)):
+    if isinstance(said, bool) or not isinstance(said, numbers.Real):
         raise Wrong(f"JUMP is {type(said).__name__}, and should be a number")
     if abs(said + JUMP) < ROOM:
         raise Wrong("JUMP has the wrong sign: it is the limit of y'' from the right minus the one from the left")
@@ -119,9 +128,13 @@ def build(folder):
 def gradcheck(folder):
     """Let the checkout's own checker judge."""
     done = run(folder, "-m", "microtensor", "gradcheck", "--op", "Softsign")
-    rows = [line for line in done.stdout.splitlines() if line.startswith("Softsign")]
-    if done.returncode or not rows:
+    if "nothing is called" in done.stdout:
+        raise Wrong("microtensor has nothing that is called Softsign yet")
+    if done.returncode:
         raise Wrong("microtensor gradcheck --op Softsign fails", *last(done.stdout, 6))
+    if sum(line.startswith("Softsign") for line in done.stdout.splitlines()) < 2:
+        raise Wrong("microtensor gradcheck --op Softsign finds one thing of that name, and should find two: the op in "
+                    "ops/activation.pyx, and the layer in nn/activation.py", *last(done.stdout, 3))
     return last(done.stdout, 1)[0]
 
 
@@ -137,15 +150,20 @@ def values(folder):
         raise Wrong(f"there is no {' and no '.join(found['lacks'])}: see step 3 of CONTRIBUTING.md")
     x = np.array(POINTS)
     for name, dtype, *both in found["numbers"]:
-        room = 1e-14 if "64" in dtype else 1e-6
-        for what, numbers, right in zip(("y", "dx"), both, (x / (1 + abs(x)), 3 / (1 + abs(x)) ** 2), strict=True):
-            off = ~(np.abs(np.array(numbers, float) - right) <= room * np.abs(right))
+        room, least = (1e-14, 0) if "64" in dtype else (1e-6, np.finfo(np.float32).tiny)
+        for what, found_there, right in zip(("y", "dx"), both, (x / (1 + abs(x)), 3 / (1 + abs(x)) ** 2), strict=True):
+            off = ~(np.abs(np.array(found_there, float) - right) <= room * np.abs(right) + least)
             if np.any(off):
                 k = int(np.argmax(off))
-                raise Wrong(f"{what} of {name} is {numbers[k]:.9g} at x = {x[k]:g} in {dtype}, should be "
-                            f"{right[k]:.9g}",
-                            *(["g is 3 here"] if what == "dx" else []),
-                            *(["y is so near to 1 there that 1 - |y| has few digits"] if abs(x[k]) > 100 else []))
+                raise Wrong(f"{what} of {name} is {found_there[k]:.15g} at x = {x[k]:g} in {dtype}, should be "
+                            f"{right[k]:.15g}", *(["g is 3 here"] if what == "dx" else []),
+                            *(["y is so near to 1 there that 1 - |y| has few digits"] if abs(x[k]) == 1000 else []),
+                            *(["the square of x is too large for float32"] if abs(x[k]) > 1000 else []))
+    if found["nearest"] < NEAREST or found["kinks"] != ["0"]:
+        raise Wrong(f"samples come as near to 0 as {found['nearest']:.2g}, and say kinks={found['kinks'][0]!r}: "
+                    "y'' jumps at 0, so they should stay away from there, and say so")
+    if not found["example"]:
+        raise Wrong("the docstring of softsign has no example, a line that begins with >>>")
     if "softsign" not in (folder / "CHANGELOG.md").read_text(encoding="utf-8").lower():
         raise Wrong("CHANGELOG.md does not mention softsign")
     return f"{len(found['numbers'])} calls at {len(x)} points"
@@ -154,10 +172,10 @@ def values(folder):
 def tests(folder):
     """Run the tests that concern an activation; without the options of pyproject.toml, which need pytest-xdist."""
     files = [f"tests/{name}.py" for name in TESTS]
-    done = run(folder, "-m", "pytest", "-q", "-o", "addopts=--import-mode=importlib", "-p", "no:cacheprovider",
-               *files, "-k", CONCERNS)
+    done = run(folder, "-m", "pytest", "-q", "--tb=line", "-o", "addopts=--import-mode=importlib", "-p",
+               "no:cacheprovider", *files, "-k", CONCERNS)
     if done.returncode:
-        failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+        failed = [line for line in done.stdout.splitlines() if line.startswith((str(folder), "FAILED", "ERROR"))]
         if "ledger_page" in str(failed):
             failed.insert(0, "microtensor gradcheck --write docs/ledger.md writes the page that is not up to date")
         raise Wrong(f"pytest fails: {last(done.stdout, 1)[0].strip('= ')}", *(failed[:5] or last(done.stdout)))

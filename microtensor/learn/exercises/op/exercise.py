@@ -31,9 +31,13 @@ Then do what "Add an op in five steps" in the checkout's CONTRIBUTING.md says. I
             microtensor gradcheck --op Softsign
             microtensor gradcheck --write docs/ledger.md
 
+       From the export until the build no command of microtensor starts, not even this course: softsign cannot be
+       imported yet.
+
     5. Run the tests, of which the grader runs those that concern softsign.
 
-When you think that it is right, fill in the two values below, and let this file be checked. It takes about a minute.
+When you think that it is right, fill in the two values below, and let this file be checked: `microtensor learn check
+op`, again after each change of the source. It takes about a minute, the first time some more, as it builds all.
 
 CHECKOUT is the path of the checkout's folder, a string. If it is relative, it is relative to this file's folder.
 
