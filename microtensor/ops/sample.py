@@ -21,8 +21,8 @@ class Stated:
     The text has the order of the kernel's own steps: sums, products, quotients, whole powers, ``<``, ``>``, and
     functions of f, which is NUMPY or stands for it. So it is the op's bound on rounding too, as each step adds the
     rounding of its result. tests/test_symbolic.py asks SymPy whether it is the docstring's formula and the derivative
-    of that, and holds kernel and rule to the bound in float64; tests/test_kernels_sweep.py holds the kernel to it in all
-    dtypes and layouts.
+    of that, and holds kernel and rule to the bound in float64; tests/test_kernels_sweep.py holds the kernel to it in
+    all dtypes and layouts.
 
     Attributes:
         value: y, called with the inputs, f and the numbers.
