@@ -58,8 +58,7 @@ def _compare(answer, letter):
     if unknown:
         raise Wrong(f"{' '.join(unknown)[:40]!r} is no check: there are {', '.join(words)}")
     right = right_for(letter)
-    if set(said) == set(right):
-        return " ".join(right)
-    figures = ", ".join(f"{column} {MUTANTS[letter]['figures'][column]} (limit {limit:.0e})"
-                        for column, limit in LIMITS.items())
-    raise Wrong(f"you say {' '.join(said)}, the checks say {' '.join(right)}", figures, place_of(letter), WHY[letter])
+    if set(said) != set(right):
+        raise Wrong(f"you say {' '.join(said)}, the checks do not", f"read around {place_of(letter)}")
+    figures = ", ".join(f"{column} {MUTANTS[letter]['figures'][column]}" for column in LIMITS)
+    return f"{' '.join(right)}. {WHY[letter]} Measured: {figures}"
