@@ -253,3 +253,20 @@ def test_length_of_a_window_is_named(rng):
 def test_ratio_of_a_count_names_both_readings(rng):
     keys, report = keys_of(lambda x: x**2, lambda g, x: 2 * g * x * 1.25, [rng.standard_normal((3, 7))])
     assert keys == ["factor"] and report.hints[0].others == ("ddof",), report
+
+
+def test_length_taken_for_a_constant_is_no_penalty(rng):
+    """Of p / |p| the term of |p| is a multiple of p, as the gradient of a penalty is."""
+    x, p = rng.standard_normal((7, 5)), rng.standard_normal(5)
+    keys, report = keys_of(lambda p: np.tanh(x @ p / np.linalg.norm(p)),
+                           lambda g, p: (g * (1 - np.tanh(x @ p / np.linalg.norm(p)) ** 2)) @ x / np.linalg.norm(p), [p])
+    assert keys == ["variance"] and "its length" in report.hints[0].text, report
+    keys, report = keys_of(lambda p: np.asarray(np.tanh(x @ p).sum() + 0.3 * p @ p),
+                           lambda g, p: g * ((1 - np.tanh(x @ p) ** 2) @ x), [p])
+    assert keys == ["decay"], report
+
+
+def test_multiple_of_a_gradient_that_is_one_of_the_input_is_no_penalty(rng):
+    keys, report = keys_of(lambda x: np.asarray(np.mean(x * x)), lambda g, x: 1.01 * 2 * g * x / x.size,
+                           [rng.standard_normal((5, 3))])
+    assert "decay" not in keys and keys, report

@@ -16,6 +16,7 @@ from microtensor.gradcheck.relations import (
     axes_in_words,
     cancels,
     is_diagonal,
+    is_one_multiple,
     of_axes,
     of_jacobian,
     of_other_inputs,
@@ -480,7 +481,8 @@ def of_offsets(case):
     """
     error = np.where(case.wrong, case.a - case.n, 0)
     scale = np.sum(error * case.x) / np.sum(case.x**2)
-    if case.x.size > 2 and abs(scale) > 0 and case.equals(case.a, case.n + scale * case.x) is not None:
+    if case.x.size > 2 and abs(scale) > 0 and case.equals(case.a, case.n + scale * case.x) is not None and \
+            not is_one_multiple(case.n, case.x):        # or else a is a multiple of n, which says more
         is_scaled = cancels(case.n * case.x, tuple(range(case.x.ndim)), EPS)
         said = "the term of its length, which was taken for a constant, is lost or wrong" if is_scaled else \
             "a penalty on its squares, as of weight decay, is wrong, missing, or not wanted"

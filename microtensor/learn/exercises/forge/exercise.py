@@ -7,7 +7,7 @@ kind of hint has a key. Here you make the mistakes: who knows what each of them 
 Below are a layer, batch normalisation, and its backward pass, which is right. Write six backward passes that are
 wrong, one for each key, such that the report has hints of this key and no others:
 
-    forge_ddof          "ddof"          in what the variance gives, N stands for N - 1, or the other way round
+    forge_ddof          "ddof"          where the variance is differentiated, N stands for N - 1, or the other way round
     forge_mean          "mean"          the error is the same number all along an axis: a term like - mean(g) is lost
                                         or wrong
     forge_column        "column"        a factor is wrong that is the same along an axis, and another one for the next
