@@ -258,8 +258,9 @@ def test_ratio_of_a_count_names_both_readings(rng):
 def test_length_taken_for_a_constant_is_no_penalty(rng):
     """Of p / |p| the term of |p| is a multiple of p, as the gradient of a penalty is."""
     x, p = rng.standard_normal((7, 5)), rng.standard_normal(5)
-    keys, report = keys_of(lambda p: np.tanh(x @ p / np.linalg.norm(p)),
-                           lambda g, p: (g * (1 - np.tanh(x @ p / np.linalg.norm(p)) ** 2)) @ x / np.linalg.norm(p), [p])
+    size = np.linalg.norm
+    keys, report = keys_of(lambda p: np.tanh(x @ p / size(p)),
+                           lambda g, p: (g * (1 - np.tanh(x @ p / size(p)) ** 2)) @ x / size(p), [p])
     assert keys == ["variance"] and "its length" in report.hints[0].text, report
     keys, report = keys_of(lambda p: np.asarray(np.tanh(x @ p).sum() + 0.3 * p @ p),
                            lambda g, p: g * ((1 - np.tanh(x @ p) ** 2) @ x), [p])
