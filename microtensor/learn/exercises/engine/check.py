@@ -1,7 +1,9 @@
 """The steps of engine."""
 
+import gc
 import itertools
 import sys
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,6 +29,7 @@ DEPTH = 1000        # calls inside of one another, as many as Python allows by d
 DOUBLINGS = 40      # of x = x + x: there are 2^40 paths then
 CALLS = 1000        # for each tensor: far more than a pass makes that goes to each one once
 ALONE = 1000        # tensors that have nothing to do with y
+GRAPHS = 10         # which have ALONE tensors together; the last graph may be kept
 GOES_ON = "backward has made {calls:,} calls, and goes on"
 ROOM = 1e-9         # relative, for sums that may be added up in any order
 
@@ -41,7 +44,10 @@ def check(answer, draw):
     if right:                       # what fails now is about the order
         yield from order(answer, draw)
         yield at_random(answer, draw)
-    yield step(answer, "passes", lambda: passes(answer, draw))
+    found = step(answer, "passes", lambda: passes(answer, draw, inputs if right else ()))
+    if found.lines and not right:
+        found.lines.append("a gradient above is wrong by itself: put that right first")
+    yield found
     yield step(answer, "memory", lambda: memory(answer, draw))
     yield once(answer, "work", lambda: work(answer))
     yield once(answer, "chain", lambda: chain(answer))
@@ -113,9 +119,7 @@ def of_formula(answer, text, formula):
         return formula(*tensors), tensors
 
     def backward(g, *xs):
-        y, tensors = computed(*xs)          # each pass has a graph of its own
-        y.backward(g)
-        return tuple(grad_of(tensor, name) for tensor, name in zip(tensors, names_of(tensors), strict=True))
+        return pulled_back(*computed(*xs), g)           # each pass has a graph of its own
 
     pair = SimpleNamespace(**{text: lambda *xs: data_of(computed(*xs)[0], text), "backward": backward})
     bound = Answer(pair, answer.path, answer.announce)
@@ -139,6 +143,17 @@ def grad_of(tensor, name, after="y.backward(g)"):
     if not isinstance(tensor.grad, (np.ndarray, float)) or np.asarray(tensor.grad).dtype.kind != "f":
         raise Wrong(f"{name}.grad is {kind(tensor.grad)} after {after}, and should be an array of floats", input=name)
     return np.asarray(tensor.grad)
+
+
+def pulled_back(y, tensors, g, after="y.backward(g)"):
+    """The .grad of some Tensors after a pass from y, which changes no data: of those that can be seen here."""
+    named = dict(zip(names_of(tensors), tensors, strict=True))
+    before = [(name, tensor, data_of(tensor, name).copy()) for name, tensor in {**named, "y": y}.items()]
+    y.backward(g)
+    for name, tensor, data in before:
+        if not np.array_equal(tensor.data, data):
+            raise Wrong(f"{name}.data is changed by {after}: make a new array", input=name, hint="unchanged")
+    return tuple(grad_of(tensor, name, after) for name, tensor in named.items())
 
 
 def kind(value):
@@ -272,19 +287,22 @@ class RandomGraph:
 # -- what else an engine does --------------------------------------------------------------------------------------
 
 
-def passes(answer, draw):
+def passes(answer, draw, inputs):
     """Several backward passes add up, whatever the first one left in the tensors in between."""
     x, w, g, k = (draw(2, 3) for _ in range(4))
     a, b = answer["Tensor"](x), answer["Tensor"](w)
     h = a * b
     y, z = h.exp(), h * b
-    why = ("here h = a * b, y = h.exp() and z = h * b, so that both passes go through h: what the first one left there "
-           "must not be passed on again")
+    why = "here h = a * b, y = h.exp() and z = h * b, so that both passes go through h"
     y.backward(g.copy())
     expect(a, "a", g * np.exp(x * w) * w, "y.backward(g)", why)
     z.backward(k.copy())
-    expect(a, "a", g * np.exp(x * w) * w + k * w * w, "y.backward(g) and z.backward(k)", why, hint="accumulation")
-    expect(b, "b", g * np.exp(x * w) * x + 2 * k * x * w, "y.backward(g) and z.backward(k)", why, hint="accumulation")
+    for tensor, name, first, second in ((a, "a", g * np.exp(x * w) * w, k * w * w),
+                                        (b, "b", g * np.exp(x * w) * x, 2 * k * x * w)):
+        expect(tensor, name, first + second, "y.backward(g) and z.backward(k)", why, hint="accumulation", known=(
+            (second, "that is the gradient of the last pass alone: it replaces the one of the first pass, and should "
+                     "be added to it"),
+            (2 * first + second, "what the first pass left in h is passed on again by the second one")))
     a.grad = None
     with explained("here a.grad = None was written before this pass, to begin anew"):
         z.backward(k.copy())
@@ -296,17 +314,43 @@ def passes(answer, draw):
     expect(a, "a", 2 * x, "y.backward()", why)
     a.backward(g.copy())
     expect(a, "a", 2 * x + g, "y.backward() and a.backward(g)", "the gradient of a with respect to a is g")
+    t = answer["Tensor"](2.0)
+    t.backward()
+    expect(t, "t", 1.0, "t = Tensor(2.0) and t.backward()", hint="shape")
+    for name, *xs in inputs:
+        with explained(f"here y = {in_words(name, names_of(xs))}"):
+            twice(answer, OPERATIONS[name][1], xs, draw)
     return "gradients of several passes add up"
 
 
-def expect(tensor, name, right, after, *why, hint=""):
-    """Raise Wrong unless the .grad of a Tensor is right."""
+def twice(answer, formula, xs, draw):
+    """Another pass from the same y gives the same gradients."""
+    tensors = [answer["Tensor"](x) for x in xs]
+    y = formula(*tensors)
+    g = draw(*np.shape(y.data))
+    first = [d.copy() for d in pulled_back(y, tensors, g.copy())]
+    for tensor in tensors:
+        tensor.grad = None
+    pulled_back(y, tensors, g.copy(), "another y.backward(g)")
+    for tensor, name, d in zip(tensors, names_of(xs), first, strict=True):
+        expect(tensor, name, d, "another y.backward(g)",
+               f"that is what the first pass gave, and {name}.grad = None was written in between: does backward change "
+               "what the forward pass saved?", hint="twice")
+
+
+def expect(tensor, name, right, after, *why, hint="", known=()):
+    """Raise Wrong unless the .grad of a Tensor is right; known are pairs: another value, and what it tells."""
     found, right = grad_of(tensor, name, after), np.asarray(right)
     if found.shape != right.shape:
-        raise Wrong(f"{name}.grad has shape {found.shape} after {after}, should be {right.shape}", *why, input=name)
-    off = ~(np.abs(found - right) <= ROOM * np.max(np.abs(right)))
-    if np.any(off):
-        place = tuple(map(int, np.argwhere(off)[0]))
+        raise Wrong(f"{name}.grad has shape {found.shape} after {after}, should be {right.shape}", *why, input=name,
+                    hint=hint)
+
+    def off(value):
+        return ~(np.abs(found - value) <= ROOM * np.max(np.abs(value)))
+
+    if np.any(off(right)):
+        why = [*(text for value, text in known if not np.any(off(value))), *why]
+        place = tuple(map(int, np.argwhere(off(right))[0]))
         where = f"[{', '.join(map(str, place))}]" if place else ""
         raise Wrong(f"{name}.grad{where} = {found[place]:.10g} after {after}, should be {right[place]:.10g}", *why,
                     input=name, hint=hint)
@@ -352,7 +396,33 @@ def work(answer):
              f"there are {DOUBLINGS + 1} Tensors and 2^{DOUBLINGS} paths: pass the gradient of a Tensor on once, when "
              "all of its uses have added their part", hint="paths")
     expect(x, "x", 2.0**DOUBLINGS, f"x = x + x, {DOUBLINGS} times, and backward")
+    freed(answer)
     return f"{DOUBLINGS + 1} tensors with 2^{DOUBLINGS} paths"
+
+
+def freed(answer):
+    """Tensors that nobody uses any more are freed, but perhaps those of the last graph."""
+    references = []
+    for _ in range(GRAPHS):
+        x = y = answer["Tensor"](np.ones(3))
+        for _ in range(ALONE // GRAPHS):
+            y = y + x
+            references.append(reference_to(y))
+        y.backward(np.ones(3))
+    gc.collect()
+    left = sum(reference() is not None for reference in references)
+    if left > ALONE // 2:
+        raise Wrong(f"of {ALONE:,} Tensors that were computed and are used no more, {left:,} are still there",
+                    "is there a list, or a dictionary, of all that were ever made? Then none of them can be freed",
+                    hint="freed")
+
+
+def reference_to(tensor):
+    """A weak reference to a Tensor; to its data if it has slots, and allows none."""
+    try:
+        return weakref.ref(tensor)
+    except TypeError:
+        return weakref.ref(tensor.data)
 
 
 def calls_of(backward, most, what, *why, hint=""):

@@ -28,7 +28,8 @@ Here g = dL/dy is the upstream gradient, an array of the shape of y: the derivat
 respect to every element of y. If y is a single number, g may be left out: then L is y, and g is 1. For every Tensor t
 that was made by Tensor(data), and that y was computed from, backward adds dL/dt to t.grad:
 
-    - t.grad is an array of floats of the shape of t.data. If it was None, dL/dt takes its place.
+    - t.grad is an array of floats of the shape of t.data; if that is (), a float will do. If it was None, dL/dt takes
+      its place.
     - If t.grad is an array already, from a pass before, dL/dt is added to it. So after y.backward(g) and z.backward(h)
       it is the sum of both. Who wants to begin anew writes t.grad = None, as the grader does.
     - Each t.grad is an array of its own. It shares no memory with g, with any data, or with another .grad, because
