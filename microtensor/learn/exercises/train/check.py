@@ -2,6 +2,7 @@
 
 import itertools
 import runpy
+from functools import partial
 from math import sqrt
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,10 +39,16 @@ def layers(answer, draw):
         yield gradient(of_layer(answer, "Dropout", lambda: answer["Dropout"](0.3, np.random.default_rng(7)),
                                 training=training), "Dropout", "backward", [draw.nonzero(3, 5)], ("x",),
                        why=f"training is {training} here", step_name="gradient Dropout")
-    yield from cross_entropy(answer, draw)
+    loss_is_right = True
+    for found in cross_entropy(answer, draw):
+        yield found
+        loss_is_right &= found.passed
     yield step(answer, "SGD", lambda: sgd(answer, draw))
     yield step(answer, "predict", lambda: predict(answer, draw))
-    yield step(answer, "train", lambda: train(answer, draw))
+    found = step(answer, "train", lambda: train(answer, draw))
+    if found.hint == "loss" and not loss_is_right:
+        found.lines = ["CrossEntropy is wrong by itself: put that right first"]
+    yield found
 
 
 # -- layers --------------------------------------------------------------------------------------------------------
@@ -144,16 +151,35 @@ def start(answer):
 def linear(answer, draw):
     """Forward and gradients of Linear."""
     inputs = draw(7, 3), draw(5, 3), draw(5)
+
+    def bound(alone):
+        return of_layer(answer, "Linear", lambda: answer["Linear"](3, 5, np.random.default_rng(0)), ("w", "b"),
+                        alone=alone)
+
     for alone, why in ((True, "other arrays were put into params than those of __init__"),
                        (False, OTHERS.format("Linear"))):
-        bound = of_layer(answer, "Linear", lambda: answer["Linear"](3, 5, np.random.default_rng(0)), ("w", "b"),
-                         alone=alone)
-        found = forward(bound, "Linear", lambda x, w, b: x @ w.T + b, Case(*inputs, why=why),
+        found = forward(bound(alone), "Linear", lambda x, w, b: x @ w.T + b, Case(*inputs, why=why),
                         step_name="forward Linear")
         yield found
         if not found.passed:
             return
-    yield gradient(bound, "Linear", "backward", list(inputs), ("x", "w", "b"), why=why, step_name="gradient Linear")
+    yield gradient_beside(bound, "Linear", list(inputs), ("x", "w", "b"))
+
+
+def gradient_beside(bound, title, inputs, names, *why):
+    """The step of a layer's gradients while another layer is used: it is told of where they are right without it.
+
+    Args:
+        bound: makes the Answer, from whether the layer is alone.
+    """
+
+    def compared(alone, *why):
+        return gradient(bound(alone), title, "backward", inputs, names, why="; ".join(why),
+                        step_name=f"gradient {title}")
+
+    beside = compared(False, *why, OTHERS.format(title))
+    single = beside if beside.passed else compared(True, *why)
+    return beside if single.passed else single
 
 
 def batchnorm(answer, draw):
@@ -179,17 +205,16 @@ def batchnorm(answer, draw):
             (False, after[:1], True, "training is False here, and was True in one call before"),
             (False, after, True, "training is False here, was True in two calls before, and then False in one, which "
                                  "changes no running average"),
-            (True, (), False, f"training is True here; {OTHERS.format('BatchNorm')}"),
-            (False, after, False, f"training is False here; {OTHERS.format('BatchNorm')}")):
-        bound = of_layer(answer, "BatchNorm", make, ("gamma", "beta"), training, before, alone)
-        found = forward(bound, "BatchNorm", normalised(training, before), Case(x, gamma, beta, why=why),
+            (True, (), False, "training is True here"), (False, after, False, "training is False here")):
+        bound = partial(of_layer, answer, "BatchNorm", make, ("gamma", "beta"), training, before)
+        found = forward(bound(alone), "BatchNorm", normalised(training, before),
+                        Case(x, gamma, beta, why=why if alone else f"{why}; {OTHERS.format('BatchNorm')}"),
                         step_name="forward BatchNorm")
         yield found
         if not found.passed:
             return
         if not alone:
-            yield gradient(bound, "BatchNorm", "backward", [x, gamma, beta], ("x", "gamma", "beta"), why=why,
-                           step_name="gradient BatchNorm")
+            yield gradient_beside(bound, "BatchNorm", [x, gamma, beta], ("x", "gamma", "beta"), why)
 
 
 def normalised(training, before):
@@ -217,7 +242,12 @@ def dropout(answer, draw):
         for found in (y, second):
             if found.shape != x.shape or not np.all((found == 0) | (np.abs(found * (1 - p) / x - 1) <= CLOSE)):
                 raise Wrong(f"each y should be 0, or x / (1 - p), where training is True and p is {p}")
-            share = np.mean(found == 0)
+            dropped = found == 0
+            share = np.mean(dropped)
+            for axis, what in enumerate(("columns", "rows")):
+                if 0 < share < 1 and np.array_equal(dropped.any(axis), dropped.all(axis)):
+                    raise Wrong(f"whole {what} are dropped together where training is True and p is {p}: draw for each "
+                                "element by itself", hint="together")
             if abs(share - p) > SIGMA * sqrt(p * (1 - p) / x.size):
                 raise Wrong(f"{share:.1%} of {x.size:,} elements are dropped where training is True and p is {p}")
         if np.array_equal(y, second):
@@ -263,35 +293,52 @@ def mean_of_logarithms(x, t):
 
 
 def sgd(answer, draw):
-    """Four steps of one array of parameters, and then of several ones."""
+    """One array of parameters of some name and shape, and then several ones: names and shapes decide nothing."""
+    single = [[{name: shape}] for name in ("w", "b", "gamma", "beta") for shape in ((2, 3), (5,))]
+    several = [{"w": (2, 3), "b": (5,)}, {}, {"w": (2, 3), "b": (5,)}]
     for options in ((0.1,), (0.1, 0.9), (0.03, 0.0, 0.05), (0.1, 0.9, 0.05)):
-        momentum, decay = (*options[1:], 0.0, 0.0)[:2]
-        for names in ([["w"]], [["w", "b"], [], ["w", "b"]]):
-            alone = len(names) == 1
-            made = [SimpleNamespace(params={name: draw(2, 3) for name in own}, grads={}) for own in names]
-            right = [{name: (theta.copy(), 0.0) for name, theta in layer.params.items()} for layer in made]
-            optimizer = answer["SGD"](made, *options)
-            for number in range(1, 5):
-                for layer in made:
-                    layer.grads = {name: draw(2, 3) for name in layer.params}
-                kept = [{name: g.copy() for name, g in layer.grads.items()} for layer in made]
-                optimizer.step()
-                for k, layer in enumerate(made):
-                    dictionary(layer, "params", "layer after step()", names[k])
-                    what = f"lr is {options[0]}, momentum is {momentum} and weight_decay is {decay} here"
-                    for name, g in kept[k].items():
-                        theta, v = right[k][name]
-                        v = momentum * v + g + decay * theta
-                        right[k][name] = theta - options[0] * v, v
-                        place = f'layers[{k}].params["{name}"]'
-                        if not np.array_equal(layer.grads[name], g):
-                            raise Wrong(f'step() changes layers[{k}].grads["{name}"]', what, hint="unchanged")
-                        if not is_close(layer.params[name], right[k][name][0]):
-                            raise Wrong(f"{place} is wrong after step {number}", *([] if alone else [
-                                "with one array of parameters it is right: does each one have a velocity of its own, "
-                                "also where another layer has one of the same name?"]), what, input="theta",
-                                hint="" if alone else "velocity")
+        for shapes in (*single, several):
+            steps_of_sgd(answer, draw, shapes, options)
     return "four steps, of one and of several layers"
+
+
+def steps_of_sgd(answer, draw, shapes, options):
+    """Four steps, of parameters of these shapes: a dictionary for each layer."""
+    lr, momentum, decay = (*options, 0.0, 0.0)[:3]
+    what = f"lr is {lr}, momentum is {momentum} and weight_decay is {decay} here"
+    layers = [SimpleNamespace(params={name: draw(*shape) for name, shape in own.items()}, grads={}) for own in shapes]
+    right = [{name: (theta.copy(), 0.0) for name, theta in layer.params.items()} for layer in layers]
+    optimizer = answer["SGD"](layers, *options)
+    for number in range(1, 5):
+        for layer, own in zip(layers, shapes, strict=True):
+            layer.grads = {name: draw(*shape) for name, shape in own.items()}
+        kept = [{name: g.copy() for name, g in layer.grads.items()} for layer in layers]
+        optimizer.step()
+        for k, layer in enumerate(layers):
+            dictionary(layer, "params", "layer after step()", shapes[k])
+            for name, g in kept[k].items():
+                if not np.array_equal(layer.grads[name], g):
+                    raise Wrong(f'step() changes layers[{k}].grads["{name}"]', what, hint="unchanged")
+                theta, v = right[k][name]
+                v = momentum * v + g + decay * theta
+                theta = theta - lr * v
+                right[k][name] = theta, v
+                if not is_close(layer.params[name], theta):
+                    why, hint = (), ""
+                    if len(layers) > 1:
+                        why, hint = ["with one array of parameters it is right: does each one have a velocity of its "
+                                     "own, also where another layer has one of the same name?"], "velocity"
+                    raise Wrong(off_by(f'layers[{k}].params["{name}"]', layer.params[name], theta,
+                                       f"after step {number}"), *why, what, input="theta", hint=hint)
+
+
+def off_by(place, found, right, when):
+    """In words, how an array differs from the right one."""
+    if np.asarray(found).dtype.kind not in "fiu" or np.shape(found) != right.shape:
+        return f"{place} is {type(found).__name__} of shape {np.shape(found)} {when}, should be an array of floats, " \
+               f"of shape {right.shape}"
+    worst = tuple(map(int, np.unravel_index(np.argmax(np.abs(found - right)), right.shape)))
+    return f"{place}[{', '.join(map(str, worst))}] = {found[worst]:.10g} {when}, should be {right[worst]:.10g}"
 
 
 class Probe:
@@ -380,7 +427,8 @@ def train(answer, draw):
                     f"as there are {EPOCHS} epochs of {len(x)} rows in batches of {BATCH}")
     off = [k for k, (loss, value) in enumerate(zip(losses, right, strict=True)) if not is_close(loss, value)]
     if off:
-        raise Wrong(f"loss {off[0]} that train returns is {losses[off[0]]!r}, should be {right[off[0]]:.10g}")
+        raise Wrong(f"loss {off[0]} that train returns is {losses[off[0]]!r}, should be {right[off[0]]:.10g}",
+                    hint="loss")
     if run(answer.seed)[1][0] != rows:
         raise Wrong("two runs with equal generators take the rows in different orders: draw from rng, and from nothing "
                     "else")
@@ -514,7 +562,7 @@ def accuracy(answer, name, task):
     text = (f"the median accuracy of {len(SEEDS)} seeds is {np.median(found):.1%}, from {found[0]:.1%} to "
             f"{found[-1]:.1%}; at least {task.bound:.1%} is asked for")
     if np.median(found) < task.bound:
-        raise Wrong(text, "each part was right by itself, so this is about how they work together in many batches")
+        raise Wrong(text, "each part passed its own check, which takes few rows and steps: what is different here?")
     return text
 
 

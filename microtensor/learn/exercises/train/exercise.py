@@ -5,8 +5,8 @@ optimiser, and the loop that trains. The grader then trains your network on two 
 
 A layer is an object with two dictionaries and two methods:
 
-    params      its parameters, arrays by name, such as {"w": ..., "b": ...}; empty if it has none. The optimiser puts
-                new arrays in, and so does the grader: forward must use what is in there when it is called.
+    params      its parameters, arrays by name, such as {"w": ..., "b": ...}; empty if it has none. The optimiser may
+                put new arrays in, and the grader does: forward must use what is in there when it is called.
     grads       dL/d(parameter), arrays by the same names; L is the loss, one number. Each backward pass replaces them.
     forward(x, training) -> y
                 computes the output, and keeps what backward will need; training is True or False
@@ -23,6 +23,9 @@ done. The functions of earlier exercises are given: import them in the same way 
     dropout(x, p, training, rng) -> (y, saved)                      dropout_backward(g, saved) -> dx
     cross_entropy(x, t) -> (y, saved)                               cross_entropy_backward(g, saved) -> dx
     step(theta, g, state, lr, momentum, weight_decay, nesterov) -> the new theta
+
+running is a dictionary {"mean": ..., "var": ...} of two arrays of shape (D,); batchnorm_layer updates it in training.
+state is a dictionary in which step keeps the velocity: {} at first, and another one for each array of parameters.
 
 What you must write yourself:
 
@@ -48,7 +51,8 @@ What you must write yourself:
     backward() -> dx            dL/dx for the last forward pass
 
 3. SGD(layers, lr, momentum=0.0, weight_decay=0.0), the optimiser. step() goes through all parameters theta of all
-   layers and replaces layer.params[name], using layer.grads[name]. Each of them has its own velocity v, 0 at first:
+   layers, using layer.grads[name], and puts the new theta into layer.params[name]: a new array, or the old one,
+   changed in place. Each of them has its own velocity v, 0 at first:
 
         v = momentum * v + (gradient + weight_decay * theta)            theta = theta - lr * v
 
