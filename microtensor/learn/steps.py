@@ -236,7 +236,8 @@ def _compare(name, y, right, inputs):
     where = f"[{', '.join(map(str, place))}]" if place else ""
     arrays = [x for x in inputs if isinstance(x, np.ndarray)]
     at = f" at x = {arrays[0][place]:.6g}" if len(arrays) == 1 and arrays[0].shape == y.shape else ""
-    raise Wrong(f"{name}: y{where} = {_number(y[place])}{at}, should be {_number(right[place])}")
+    raise Wrong(f"{name}: y{where} = {_number(y[place])}{at}, should be {_number(right[place])}", *(
+        [f"y is an array of {y.dtype}, which has fewer digits than float64"] if y.dtype.itemsize < 8 else []))
 
 
 def _number(x):

@@ -4,6 +4,8 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from microtensor.gradcheck import check_function
 from microtensor.learn.steps import Wrong, in_words, output_of, place_of, step
 
@@ -26,13 +28,25 @@ def task():
     return module
 
 
+def furthest_off(dx, right):
+    """In words, on a line, where a gradient is furthest off; nothing if it has another shape."""
+    if dx.shape != right.shape:
+        return []
+    place = tuple(map(int, np.unravel_index(np.argmax(np.abs(dx - right)), dx.shape)))
+    return [f"dx[{', '.join(map(str, place))}] = {dx[place]:.6g} is furthest off: {right[place]:.6g} is right there"]
+
+
 def _fooled(answer, checker, draw):
     name, layer = f"fool_{checker}", getattr(task(), LAYERS[checker])
+    dx = right = None
 
     def backward(g, saved):
-        return output_of(answer[name](g, saved), name, saves=False)
+        nonlocal dx, right
+        right = getattr(task(), f"{LAYERS[checker]}_backward")(g.copy(), saved.copy())
+        dx = output_of(answer[name](g, saved), name, saves=False)
+        return dx
 
-    for _ in range(DRAWS):
+    for number in range(1, DRAWS + 1):
         try:
             accepted = getattr(task(), checker)(layer, backward, draw.stream)
         except (IndexError, ValueError) as error:
@@ -40,7 +54,7 @@ def _fooled(answer, checker, draw):
                 raise Wrong(in_words(error), *place) from None
             raise Wrong(f"{checker} cannot compare it: {error}") from None
         if not accepted:
-            raise Wrong(f"{checker} rejects it")
+            raise Wrong(f"{checker} rejects it, at draw {number} of {DRAWS}", *furthest_off(dx, right))
     report = check_function(layer, backward, [draw(5, 3)], names=["x"], seed=answer.seed, raise_exception=False,
                             edits=False)
     if report:
