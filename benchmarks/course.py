@@ -63,6 +63,8 @@ def main():
     options = parser.parse_args()
     print("a check of the solution, from the start of its process, median:")
     for exercise in EXERCISES.values():
+        if exercise.patch:
+            continue                # it builds microtensor
         print(f"  {exercise.name:16} {check_seconds(exercise, options.repeats):.2f} s")
     with tempfile.TemporaryDirectory() as folder:
         workspace, _ = Workspace.start(folder)
