@@ -71,7 +71,7 @@ def train_in_numpy(parameters):
             for g in gradients:
                 g *= factor
 
-        # SGD with momentum, in place: optim/sgd.py, SGD.step; foreach.pyx, sgd_step and sgd_loop.
+        # SGD with momentum, in place: optim/optimizer.py, Optimizer.step; foreach.pyx, sgd_step and sgd_loop.
 
         for i, (parameter, g) in enumerate(zip(parameters, gradients, strict=True)):
             velocities[i] = g if velocities[i] is None else MOMENTUM * velocities[i] + g

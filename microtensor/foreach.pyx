@@ -1,4 +1,4 @@
-"""Loops over all parameters at once, in place and without temporaries: the step of SGD, norms, scaling, clamping.
+"""Loops over all parameters at once, in place and without temporaries: steps of optimisers, norms, scaling, clamping.
 
 No gradient flows through these; they write where the graph must not look, and count each write in the tensor's version.
 Everything is checked before anything is changed.
@@ -7,6 +7,7 @@ Everything is checked before anything is changed.
 cimport cython
 cimport numpy as cnp
 from libc.stdlib cimport free, realloc
+from libc.string cimport memset
 from numpy cimport ndarray
 
 from microtensor.core cimport (
@@ -19,10 +20,15 @@ from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, MAX_PARTS, UNIT, p
 
 cnp.import_array()
 
-# A loop over n elements of one piece: x, and for SGD its gradient and velocity. Returns what a norm adds up, or 0.
-ctypedef double (*piece_loop_float)(float* x, const float* g, float* v, bint first, Py_ssize_t n,
+cdef enum:
+    STATES = 3          # arrays that an optimiser keeps for a parameter, at most
+    NUMBERS = 2         # and numbers of the parameter alone, such as what depends on how many steps it has taken
+
+# A loop over n elements of one piece: x, and for an optimiser its gradient, its state (NULL for what is not kept) and
+# its numbers; then the options of all pieces. Returns what a norm adds up, or 0.
+ctypedef double (*piece_loop_float)(float* x, const float* g, float** state, const double* numbers, Py_ssize_t n,
                                     const double* options) noexcept nogil
-ctypedef double (*piece_loop_double)(double* x, const double* g, double* v, bint first, Py_ssize_t n,
+ctypedef double (*piece_loop_double)(double* x, const double* g, double** state, const double* numbers, Py_ssize_t n,
                                      const double* options) noexcept nogil
 
 cdef struct PieceLoops:
@@ -31,11 +37,11 @@ cdef struct PieceLoops:
 
 
 cdef struct Piece:
-    char* x             # the parameter or gradient
-    const char* g       # for SGD: its gradient,
-    char* v             # and its velocity, NULL without momentum
-    bint first          # whether v is empty yet
-    bint single         # float32, not float64
+    char* x                     # the parameter or gradient
+    const char* g               # for an optimiser: its gradient,
+    char* state[STATES]         # and what it keeps
+    double numbers[NUMBERS]
+    bint single                 # float32, not float64
     Py_ssize_t n
 
 
@@ -53,12 +59,17 @@ cdef void piece_part(void* job_pointer, Py_ssize_t number, Py_ssize_t first, Py_
     cdef Py_ssize_t start = first * (4 if piece.single else 8)
     cdef char* x = piece.x + start
     cdef const char* g = piece.g + start if piece.g != NULL else NULL
-    cdef char* v = piece.v + start if piece.v != NULL else NULL
+    cdef char* state[STATES]
+    cdef Py_ssize_t k
     cdef double result
+    for k in range(STATES):
+        state[k] = piece.state[k] + start if piece.state[k] != NULL else NULL
     if piece.single:
-        result = job.loops.loop_float(<float*>x, <const float*>g, <float*>v, piece.first, last - first, job.options)
+        result = job.loops.loop_float(<float*>x, <const float*>g, <float**>state, piece.numbers, last - first,
+                                      job.options)
     else:
-        result = job.loops.loop_double(<double*>x, <const double*>g, <double*>v, piece.first, last - first, job.options)
+        result = job.loops.loop_double(<double*>x, <const double*>g, <double**>state, piece.numbers, last - first,
+                                       job.options)
     job.results[number] = larger(job.results[number], result) if job.largest else job.results[number] + result
 
 
@@ -111,9 +122,8 @@ cdef class Update:
             self.pieces = pieces
         cdef Piece* piece = self.pieces + self.count
         self.count += 1
+        memset(piece, 0, sizeof(Piece))
         piece.x = self.address(x, written)
-        piece.g = piece.v = NULL
-        piece.first = False
         piece.single = is_single(x)
         piece.n = cnp.PyArray_SIZE(x)
         self.longest = max(self.longest, piece.n)
@@ -195,6 +205,101 @@ def gradients(list parameters not None):
     return result
 
 
+# -- optimisers ---------------------------------------------------------------------------------------------------
+
+@cython.final
+@cython.no_gc
+cdef class Step:
+    """One step of an optimiser: every parameter with a gradient, and what is kept for it, checked and then updated."""
+
+    cdef str name               # of the optimiser, in messages
+    cdef dict state             # by parameter, {name: tensor or number}; what is new is added once the step is done
+    cdef list updates           # one for each group
+    cdef list written           # the versions of what is written
+    cdef list new               # (parameter, name, tensor or number) for state
+    cdef Tensor parameter       # the current one
+    cdef dict own               # and what is kept for it, None before its first step
+    cdef Update update
+    cdef Py_ssize_t place       # of its piece
+
+    def __cinit__(self):
+        self.updates, self.written, self.new = [], [], []
+
+    cdef Update begin(self, const PieceLoops* loops):
+        """Go on to a group, whose options are to be filled in."""
+        self.update = update_with(loops)
+        self.updates.append(self.update)
+        return self.update
+
+    cdef bint take(self, object item, bint keeps=True) except -1:
+        """Go on to a parameter; False if it has no gradient. Whether anything is kept for it is said at once."""
+        cdef Tensor p = checked(self.name, item)
+        # First: a subclass's hash may run code, and after the checks nothing may change.
+        self.own = self.state.get(p) if keeps else None
+        self.parameter = p
+        if p.gradient is None:
+            return False
+        check_float(self.name, p)
+        # Read once, as a copy of one may let another thread run, which may replace them.
+        cdef ndarray x = p.array, g = p.gradient.array
+        check_writeable(self.name, x)
+        if not alike(x, g):
+            raise ValueError(f"{self.name}: a parameter is {p.shape} {p.dtype}, its gradient {p.gradient.shape} "
+                             f"{p.gradient.dtype}")
+        self.place = self.update.count
+        self.update.add(x)
+        self.update.pieces[self.place].g = self.update.address(g, False)
+        self.written.append(p.get_version())
+        return True
+
+    cdef bint keep(self, Py_ssize_t k, str name, str what, bint zeros=True) except -1:
+        """Let an array of the state be written, too; whether it is a new one, which holds zeros, or else nothing."""
+        cdef Tensor p = self.parameter, kept = None if self.own is None else self.own.get(name)
+        cdef ndarray x = p.array, array
+        cdef bint is_new = kept is None
+        if is_new:
+            kept = wrap(array := empty_like(x))
+            if zeros:
+                cnp.PyArray_FILLWBYTE(array, 0)
+            self.new.append((p, name, kept))
+        else:
+            array = kept.array
+            if not alike(x, array):
+                raise ValueError(f"{self.name}: a parameter is {p.shape} {p.dtype}, its {what} {kept.shape} "
+                                 f"{kept.dtype}: it changed since the last step; make a new optimizer")
+            check_writeable(self.name, array)
+        self.update.pieces[self.place].state[k] = self.update.address(array, True)
+        self.written.append(kept.get_version())
+        return is_new
+
+    cdef long long count(self) except -1:
+        """Which step of the parameter this is, counted from 1."""
+        cdef long long number = 1 if self.own is None else self.own.get("step", 0) + 1
+        self.new.append((self.parameter, "step", number))
+        return number
+
+    cdef double* numbers(self) noexcept:
+        """The numbers of the parameter's piece."""
+        return self.update.pieces[self.place].numbers
+
+    cdef bint run(self) except -1:
+        """Update everything; False if there is nothing."""
+        cdef Update update
+        for update in self.updates:
+            update.run()
+        count_writes(self.written)
+        for p, name, value in self.new:
+            self.state.setdefault(p, {})[name] = value
+        return len(self.written) > 0
+
+
+cdef Step step_of(str name, dict state):
+    """A Step of the optimiser of this name, with no group yet."""
+    cdef Step step = Step.__new__(Step)
+    step.name, step.state = name, state
+    return step
+
+
 # -- SGD ----------------------------------------------------------------------------------------------------------
 # For a parameter p with gradient g, velocity v, learning rate lr, momentum mu, dampening d, weight decay w:
 #     g <- g + w p                                    (-g first, to maximize)
@@ -202,16 +307,18 @@ def gradients(list parameters not None):
 #     p <- p - lr v;   with Nesterov's lookahead  p <- p - lr (g + mu v);   without momentum  p <- p - lr g
 # Source: PyTorch's convention, Sutskever et al. 2013, with lr outside the velocity.
 
-cdef double sgd_loop(real* p, const real* g, real* v, bint first, Py_ssize_t n, const double* options) noexcept nogil:
+cdef double sgd_loop(real* p, const real* g, real** state, const double* numbers, Py_ssize_t n,
+                     const double* options) noexcept nogil:
     """options: lr, momentum, undampened = 1 - dampening, weight decay, sign (-1 to maximize), whether Nesterov's."""
     cdef Py_ssize_t i
     cdef real lr = <real>options[0], mu = <real>options[1], undampened = <real>options[2], decay = <real>options[3]
     cdef real sign = <real>options[4], step
+    cdef real* v = state[0]
     cdef bint nesterov = options[5] != 0
     if v == NULL:
         for i in range(n):
             p[i] -= lr * (sign * g[i] + decay * p[i])
-    elif first:                             # v holds nothing yet: the first velocity is the gradient, undampened
+    elif numbers[0] != 0:                   # v holds nothing yet: the first velocity is the gradient, undampened
         for i in range(n):
             step = sign * g[i] + decay * p[i]
             v[i] = step
@@ -227,20 +334,6 @@ cdef double sgd_loop(real* p, const real* g, real* v, bint first, Py_ssize_t n, 
 cdef PieceLoops SGD_LOOPS = PieceLoops(sgd_loop[float], sgd_loop[double])
 
 
-cdef Tensor velocity(dict state, Tensor p):
-    """The parameter's momentum buffer, None before the first step."""
-    cdef dict own = state.get(p)
-    return None if own is None else own.get("momentum_buffer")
-
-
-cdef Update sgd_update(dict group):
-    """The update of a group, with its options and no pieces yet."""
-    cdef Update update = update_with(&SGD_LOOPS)
-    update.options = [group["lr"], group["momentum"], 1 - <double>group["dampening"], group["weight_decay"],
-                      -1 if group["maximize"] else 1, group["nesterov"], 0, 0]
-    return update
-
-
 def sgd_step(list groups not None, dict state not None):
     """One step of stochastic gradient descent on every parameter that has a gradient, in place.
 
@@ -254,56 +347,172 @@ def sgd_step(list groups not None, dict state not None):
     Raises:
         ValueError: if a parameter, its gradient and its velocity differ in shape or dtype; nothing is changed then.
     """
-    cdef Tensor p, v
-    cdef ndarray x, g, w        # read once, as a copy of one may let another thread run, which may replace them
-    cdef Update update
-    cdef Piece* piece
-    cdef list updates = [], new = []
-    cdef list written = []      # the versions of what is written
+    cdef Step step = step_of("SGD", state)
+    cdef bint keeps
     for group in groups:
-        update = sgd_update(group)
-        updates.append(update)
+        step.begin(&SGD_LOOPS).options = [
+            group["lr"], group["momentum"], 1 - <double>group["dampening"], group["weight_decay"],
+            -1 if group["maximize"] else 1, group["nesterov"], 0, 0]
+        keeps = step.update.options[1] != 0         # without momentum there is no velocity
         for item in group["params"]:
-            p = checked("SGD", item)
-            # First: a subclass's hash may run code, and after the checks nothing may change.
-            v = velocity(state, p) if update.options[1] != 0 else None
-            if p.gradient is None:
+            if step.take(item, keeps) and keeps:
+                step.numbers()[0] = step.keep(0, "momentum_buffer", "momentum buffer", zeros=False)
+    return step.run()
+
+
+# -- Adam and AdamW -----------------------------------------------------------------------------------------------
+# For a parameter p with gradient g, in its step t = 1, 2, ..., with m = v = 0 before the first:
+#     g <- g + w p  (Adam)         p <- (1 - lr w) p  (AdamW, decoupled)               (-g first, to maximize)
+#     m <- m + (1 - beta1) (g - m)
+#     v <- beta2 v + (1 - beta2) g^2                 amsgrad: u <- max(u, v), and u in place of v from here
+#     p <- p - lr / (1 - beta1^t)  m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+# E m = (1 - beta1^t) E g if E g does not change, as the weights (1 - beta1) beta1^k of the t gradients sum to that.
+# Source: Kingma and Ba 2015, arXiv:1412.6980; Loshchilov and Hutter 2019, arXiv:1711.05101; Reddi et al. 2018,
+# arXiv:1904.09237; in PyTorch's order of operations.
+
+cdef double adam_loop(real* p, const real* g, real** state, const double* numbers, Py_ssize_t n,
+                      const double* options) noexcept nogil:
+    """options: 1 - beta1, beta2, 1 - beta2, eps, weight decay of g, factor of p (decoupled), sign, 0.
+
+    numbers: lr / (1 - beta1^t), sqrt(1 - beta2^t).
+    """
+    cdef Py_ssize_t i
+    cdef real enter1 = <real>options[0], keep2 = <real>options[1], enter2 = <real>options[2], eps = <real>options[3]
+    cdef real decay = <real>options[4], shrink = <real>options[5], sign = <real>options[6]
+    cdef real size = <real>numbers[0], correction = <real>numbers[1], step
+    cdef real* m = state[0]
+    cdef real* v = state[1]
+    cdef real* u = state[2]
+    if u == NULL:
+        for i in range(n):
+            step = sign * g[i] + decay * p[i]
+            m[i] += enter1 * (step - m[i])
+            v[i] = keep2 * v[i] + enter2 * step * step
+            p[i] = shrink * p[i] - size * m[i] / (simd.sqrt(v[i]) / correction + eps)
+    else:
+        for i in range(n):
+            step = sign * g[i] + decay * p[i]
+            m[i] += enter1 * (step - m[i])
+            v[i] = keep2 * v[i] + enter2 * step * step
+            u[i] = larger(u[i], v[i])
+            p[i] = shrink * p[i] - size * m[i] / (simd.sqrt(u[i]) / correction + eps)
+    return 0
+
+
+cdef PieceLoops ADAM_LOOPS = PieceLoops(adam_loop[float], adam_loop[double])
+
+
+def adam_step(list groups not None, dict state not None):
+    """One step of Adam on every parameter that has a gradient, in place.
+
+    Args:
+        groups: parameter groups as ``optim.Adam`` keeps them: "params" and the options.
+        state: by parameter, {"step", "exp_avg", "exp_avg_sq" and for amsgrad "max_exp_avg_sq"}; new ones are added.
+
+    Returns:
+        Whether any parameter has a gradient.
+
+    Raises:
+        ValueError: if a parameter, its gradient and its state differ in shape or dtype; nothing is changed then.
+    """
+    return adam_or_adamw_step("Adam", groups, state, False)
+
+
+def adamw_step(list groups not None, dict state not None):
+    """As ``adam_step``, but weight decay is taken off the parameter, and not added to the gradient."""
+    return adam_or_adamw_step("AdamW", groups, state, True)
+
+
+cdef bint adam_or_adamw_step(str name, list groups, dict state, bint decoupled) except -1:
+    cdef Step step = step_of(name, state)
+    cdef double lr, beta1, beta2, decay
+    cdef long long t
+    for group in groups:
+        lr, decay = group["lr"], group["weight_decay"]
+        beta1, beta2 = group["betas"]
+        step.begin(&ADAM_LOOPS).options = [
+            1 - beta1, beta2, 1 - beta2, group["eps"], 0 if decoupled else decay, 1 - lr * decay if decoupled else 1,
+            -1 if group["maximize"] else 1, 0]
+        for item in group["params"]:
+            if not step.take(item):
                 continue
-            check_float("SGD", p)
-            x, g = p.array, p.gradient.array
-            check_writeable("SGD", x)
-            if not alike(x, g):
-                raise ValueError(f"SGD: a parameter is {p.shape} {p.dtype}, its gradient {p.gradient.shape} "
-                                 f"{p.gradient.dtype}")
-            w = None if v is None else v.array
-            if w is not None and not alike(x, w):
-                raise ValueError(f"SGD: a parameter is {p.shape} {p.dtype}, its momentum buffer {v.shape} {v.dtype}: "
-                                 "it changed since the last step; make a new optimizer")
-            if w is not None:
-                check_writeable("SGD", w)
-            piece = update.add(x)
-            piece.g = update.address(g, False)
-            written.append(p.get_version())
-            if update.options[1] == 0:              # no momentum, and so no velocity
+            t = step.count()
+            step.numbers()[0], step.numbers()[1] = lr / (1 - beta1**t), (1 - beta2**t) ** 0.5
+            step.keep(0, "exp_avg", "first moment")
+            step.keep(1, "exp_avg_sq", "second moment")
+            if group["amsgrad"]:
+                step.keep(2, "max_exp_avg_sq", "largest second moment")
+    return step.run()
+
+
+# -- RMSprop ------------------------------------------------------------------------------------------------------
+# For a parameter p with gradient g, with v = a = b = 0 before the first step:
+#     g <- g + w p                                                                     (-g first, to maximize)
+#     v <- alpha v + (1 - alpha) g^2
+#     r = sqrt(v) + eps;   centered:  a <- a + (1 - alpha) (g - a),  r = sqrt(v - a^2) + eps
+#     p <- p - lr g / r;   with momentum  b <- mu b + g / r,  p <- p - lr b
+# Source: Hinton 2012, lecture 6e; Graves 2013, arXiv:1308.0850, for the centred form; PyTorch's order of operations.
+
+cdef double rmsprop_loop(real* p, const real* g, real** state, const double* numbers, Py_ssize_t n,
+                         const double* options) noexcept nogil:
+    """options: lr, alpha, 1 - alpha, eps, weight decay, momentum, sign, 0."""
+    cdef Py_ssize_t i
+    cdef real lr = <real>options[0], keep = <real>options[1], enter = <real>options[2], eps = <real>options[3]
+    cdef real decay = <real>options[4], mu = <real>options[5], sign = <real>options[6], step, square
+    cdef real* v = state[0]
+    cdef real* a = state[1]
+    cdef real* b = state[2]
+    for i in range(n):
+        step = sign * g[i] + decay * p[i]
+        v[i] = keep * v[i] + enter * step * step
+        square = v[i]
+        if a != NULL:
+            a[i] += enter * (step - a[i])
+            square = v[i] - a[i] * a[i]
+        step = step / (simd.sqrt(square) + eps)
+        if b != NULL:
+            b[i] = mu * b[i] + step
+            step = b[i]
+        p[i] -= lr * step
+    return 0
+
+
+cdef PieceLoops RMSPROP_LOOPS = PieceLoops(rmsprop_loop[float], rmsprop_loop[double])
+
+
+def rmsprop_step(list groups not None, dict state not None):
+    """One step of RMSprop on every parameter that has a gradient, in place.
+
+    Args:
+        groups: parameter groups as ``optim.RMSprop`` keeps them: "params" and the options.
+        state: by parameter, {"square_avg", if centered "grad_avg", with momentum "momentum_buffer"}; new ones come in.
+
+    Returns:
+        Whether any parameter has a gradient.
+
+    Raises:
+        ValueError: if a parameter, its gradient and its state differ in shape or dtype; nothing is changed then.
+    """
+    cdef Step step = step_of("RMSprop", state)
+    for group in groups:
+        step.begin(&RMSPROP_LOOPS).options = [
+            group["lr"], group["alpha"], 1 - <double>group["alpha"], group["eps"], group["weight_decay"],
+            group["momentum"], -1 if group["maximize"] else 1, 0]
+        for item in group["params"]:
+            if not step.take(item):
                 continue
-            if w is None:
-                v = wrap(w := empty_like(x))
-                new.append((p, v))
-                piece.first = True
-            piece.v = update.address(w, True)
-            written.append(v.get_version())
-    for update in updates:
-        update.run()
-    count_writes(written)
-    for p, v in new:
-        state.setdefault(p, {})["momentum_buffer"] = v
-    return len(written) > 0
+            step.keep(0, "square_avg", "mean square")
+            if group["centered"]:
+                step.keep(1, "grad_avg", "mean gradient")
+            if step.update.options[5] != 0:
+                step.keep(2, "momentum_buffer", "momentum buffer")
+    return step.run()
 
 
 # -- norms --------------------------------------------------------------------------------------------------------
 # |x|_q = (sum |x_i|^q)^(1/q);  |x|_inf = max |x_i|;  |x|_0 = the number of elements that are not 0
 
-cdef double largest_loop(real* x, const real* g, real* v, bint first, Py_ssize_t n,
+cdef double largest_loop(real* x, const real* g, real** state, const double* numbers, Py_ssize_t n,
                          const double* options) noexcept nogil:
     cdef Py_ssize_t i
     cdef real m = 0
@@ -312,12 +521,12 @@ cdef double largest_loop(real* x, const real* g, real* v, bint first, Py_ssize_t
     return m
 
 
-cdef double squares_loop(real* x, const real* g, real* v, bint first, Py_ssize_t n,
+cdef double squares_loop(real* x, const real* g, real** state, const double* numbers, Py_ssize_t n,
                          const double* options) noexcept nogil:
     return sum_squares_run(x, 0, n)
 
 
-cdef double powers_loop(real* x, const real* g, real* v, bint first, Py_ssize_t n,
+cdef double powers_loop(real* x, const real* g, real** state, const double* numbers, Py_ssize_t n,
                         const double* options) noexcept nogil:
     """The sum of |x|^q, q the first option."""
     cdef Py_ssize_t i
@@ -371,7 +580,8 @@ def number_like(double number, Tensor like not None):
 
 # -- in place -----------------------------------------------------------------------------------------------------
 
-cdef double scale_loop(real* x, const real* g, real* v, bint first, Py_ssize_t n, const double* options) noexcept nogil:
+cdef double scale_loop(real* x, const real* g, real** state, const double* numbers, Py_ssize_t n,
+                       const double* options) noexcept nogil:
     cdef Py_ssize_t i
     cdef real factor = <real>options[0]
     for i in range(n):
@@ -379,7 +589,8 @@ cdef double scale_loop(real* x, const real* g, real* v, bint first, Py_ssize_t n
     return 0
 
 
-cdef double clamp_loop(real* x, const real* g, real* v, bint first, Py_ssize_t n, const double* options) noexcept nogil:
+cdef double clamp_loop(real* x, const real* g, real** state, const double* numbers, Py_ssize_t n,
+                       const double* options) noexcept nogil:
     cdef Py_ssize_t i
     cdef real limit = <real>options[0]
     for i in range(n):

@@ -258,9 +258,9 @@ def test_second_order_finds_what_the_first_does_not(rng):
 # -- optimisers ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", ledger.OPTIMISERS.values(), ids=ledger.OPTIMISERS)
-def test_sgd_follows_its_recurrence(options):
-    assert check_optimizer(lambda params: mt.optim.SGD(params, lr=0.1, **options))
+@pytest.mark.parametrize("kind, options", ledger.OPTIMISERS.values(), ids=ledger.OPTIMISERS)
+def test_optimiser_of_the_ledger_follows_its_recurrence(kind, options):
+    assert check_optimizer(lambda params: kind(params, lr=0.1, **options))
 
 
 def test_optimiser_report_says_from_which_step_on(rng):

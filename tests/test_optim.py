@@ -1,4 +1,4 @@
-"""SGD against the recurrence written in NumPy; groups, state, and learning-rate schedules."""
+"""Optimisers against recurrences of single numbers; groups, state, and learning-rate schedules."""
 
 import itertools
 import math
@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import microtensor as mt
-from microtensor.optim import SGD
+from microtensor.gradcheck import check_optimizer
+from microtensor.gradcheck.optimizer import RECURRENCES
+from microtensor.optim import SGD, Adam, AdamW, RMSprop
 from microtensor.optim.lr_scheduler import CosineAnnealingLR, LinearLR, StepLR
 
 SHAPES = [(3, 2), (4,), ()]
@@ -248,6 +250,144 @@ def test_repr_lists_options(rng):
     text = repr(SGD(make(rng), lr=0.1))
     assert text.startswith("SGD (\nParameter Group 0\n    dampening: 0\n    lr: 0.1\n")
     assert text.endswith("\n)")
+
+
+# -- Adam, AdamW and RMSprop
+
+
+SETS = {
+    Adam: [{}, {"betas": (0.8, 0.95), "eps": 1e-3}, {"weight_decay": 0.1}, {"amsgrad": True}, {"maximize": True},
+           {"betas": (0.0, 0.0)}, {"amsgrad": True, "maximize": True, "weight_decay": 0.1}],
+    RMSprop: [{}, {"alpha": 0.9, "eps": 1e-3}, {"weight_decay": 0.1}, {"momentum": 0.9}, {"centered": True},
+              {"maximize": True}, {"alpha": 0.9, "momentum": 0.5, "centered": True, "weight_decay": 0.1}],
+}
+SETS[AdamW] = [*SETS[Adam], {"weight_decay": 0}]
+CASES = [(kind, options) for kind, sets in SETS.items() for options in sets]
+each_case = pytest.mark.parametrize("kind, options", CASES, ids=lambda value: getattr(value, "__name__", str(value)))
+
+
+@each_case
+def test_optimiser_follows_its_recurrence(kind, options):
+    for seed in range(3):
+        report = check_optimizer(lambda params: kind(params, lr=0.1, **options), seed=seed)
+        assert report.notes == [f"compared with the recurrence of {kind.__name__}"]
+
+
+@each_case
+def test_optimiser_in_float32_follows_its_recurrence(rng, kind, options):
+    """To what float32 shows: a step of these is at most some lr, and its relative error some roundings of its root.
+
+    Where a variance is all but 0, the root cancels; such steps are kept small by eps.
+    """
+    params, rates = make(rng, mt.float32), [0.1, 0.2, 0.05, 0.1]
+    optimizer = kind(params, lr=0.1, **{"eps": 0.1, **options})
+    thetas, grads = [[param.detach().numpy().astype(float)] for param in params], [[] for _ in params]
+    for lr in rates:
+        set_grads(rng, params)
+        for grad, param in zip(grads, params, strict=True):
+            grad.append(param.grad.numpy().astype(float))
+        optimizer.param_groups[0]["lr"] = lr
+        optimizer.step()
+    group = optimizer.param_groups[0]
+    for param, (start,), grad in zip(params, thetas, grads, strict=True):
+        expected = [RECURRENCES[kind.__name__](x, list(g), rates, group)[-1]
+                    for x, g in zip(start.ravel(), np.array(grad).reshape(len(rates), -1).T, strict=True)]
+        found = param.detach().numpy()
+        assert found.dtype == mt.float32
+        np.testing.assert_allclose(found.ravel(), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", SETS, ids=lambda kind: kind.__name__)
+def test_parameter_whose_first_gradient_comes_late_takes_its_own_first_step(rng, kind):
+    params = make(rng)
+    optimizer = kind(params, lr=0.1)
+    set_grads(rng, params)
+    params[1].grad = None
+    before = params[1].detach().numpy().copy()
+    optimizer.step()
+    assert params[1] not in optimizer.state
+    np.testing.assert_array_equal(params[1].detach().numpy(), before)
+    set_grads(rng, params)
+    grad = params[1].grad.numpy().copy()
+    optimizer.step()
+    twin = mt.nn.Parameter(mt.from_numpy(before))
+    twin.grad = mt.from_numpy(grad)
+    kind([twin], lr=0.1).step()
+    np.testing.assert_array_equal(params[1].detach().numpy(), twin.detach().numpy())
+    if kind is not RMSprop:
+        assert [optimizer.state[param]["step"] for param in params] == [2, 1, 2]
+
+
+@pytest.mark.parametrize("kind", SETS, ids=lambda kind: kind.__name__)
+def test_resuming_is_exact_with_all_that_is_kept(rng, kind):
+    options = SETS[kind][-1] if kind is RMSprop else {"amsgrad": True}
+    params = make(rng)
+    optimizer = kind(params, lr=0.1, **options)
+    twins = [mt.nn.Parameter(param.detach().clone()) for param in params]
+    other = kind(twins)
+    for number in range(6):
+        if number == 3:
+            other.load_state_dict(pickle.loads(pickle.dumps(optimizer.state_dict())))
+            for twin, param in zip(twins, params, strict=True):
+                with mt.no_grad():
+                    twin.copy_(param)
+        set_grads(rng, params)
+        for twin, param in zip(twins, params, strict=True):
+            twin.grad = param.grad.clone()
+        optimizer.step()
+        if number >= 3:
+            other.step()
+    for twin, param in zip(twins, params, strict=True):
+        np.testing.assert_array_equal(twin.detach().numpy(), param.detach().numpy())
+
+
+def test_options_that_an_older_version_did_not_have_are_the_defaults(rng):
+    params = make(rng)
+    state = Adam(params, lr=0.3).state_dict()
+    del state["param_groups"][0]["amsgrad"]
+    optimizer = Adam(params, amsgrad=False)
+    optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0]["amsgrad"] is False and optimizer.param_groups[0]["lr"] == 0.3
+
+
+def test_state_that_is_neither_tensor_nor_number_is_refused(rng):
+    optimizer = Adam(make(rng))
+    state = optimizer.state_dict()
+    state["state"] = {0: {"step": "3"}}
+    with pytest.raises(TypeError, match="step 0 must be a tensor or a number, got str"):
+        optimizer.load_state_dict(state)
+    assert not optimizer.state
+
+
+@pytest.mark.parametrize("kind, options, message", [
+    (Adam, {"lr": -1}, "lr must be at least 0"), (Adam, {"eps": -1}, "eps must be"),
+    (Adam, {"betas": (0.9, 1)}, "betas"), (AdamW, {"betas": (-0.1, 0.9)}, "betas"),
+    (AdamW, {"betas": (0.9,)}, "betas must be two numbers"),
+    (RMSprop, {"alpha": -1}, "alpha must be"), (RMSprop, {"momentum": float("nan")}, "momentum must be"),
+])
+def test_options_out_of_range_are_refused(rng, kind, options, message):
+    with pytest.raises(ValueError, match=message):
+        kind(make(rng), **options)
+
+
+@pytest.mark.parametrize("kind", SETS, ids=lambda kind: kind.__name__)
+def test_step_changes_nothing_if_one_parameter_does_not_fit(rng, kind):
+    params = make(rng)
+    optimizer = kind(params, lr=0.1)
+    set_grads(rng, params)
+    optimizer.step()
+    before = [param.detach().numpy().copy() for param in params]
+    kept = {name: value.numpy().copy() if isinstance(value, mt.Tensor) else value
+            for name, value in optimizer.state[params[0]].items()}
+    set_grads(rng, params)
+    name = "square_avg" if kind is RMSprop else "exp_avg_sq"
+    optimizer.state[params[2]][name] = mt.zeros(2)
+    with pytest.raises(ValueError, match=rf"{kind.__name__}: a parameter is \(\) float64, its .* \(2,\) float32"):
+        optimizer.step()
+    for param, numbers in zip(params, before, strict=True):
+        np.testing.assert_array_equal(param.detach().numpy(), numbers)
+    for name, value in optimizer.state[params[0]].items():
+        np.testing.assert_array_equal(np.asarray(value.numpy() if isinstance(value, mt.Tensor) else value), kept[name])
 
 
 # -- schedules

@@ -28,13 +28,20 @@ ROOT = Path(__file__).parents[1]
 ARGUMENTS = {"Linear": (3, 5), "BatchNorm1d": (3,), "Softmax": (1,), "LogSoftmax": (1,), "Dropout": (0.3,)}
 CONTAINERS = ("Module", "ModuleList", "Sequential")
 
-OPTIMISERS = {
-    "SGD": {},
-    "SGD, weight decay": {"weight_decay": 0.1},
-    "SGD, momentum": {"momentum": 0.9, "weight_decay": 0.01},
-    "SGD, dampening": {"momentum": 0.9, "dampening": 0.3},
-    "SGD, Nesterov": {"momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
-    "SGD, maximize": {"momentum": 0.9, "maximize": True},
+OPTIMISERS = {           # the class, and options, by name
+    "SGD": (optim.SGD, {}),
+    "SGD, weight decay": (optim.SGD, {"weight_decay": 0.1}),
+    "SGD, momentum": (optim.SGD, {"momentum": 0.9, "weight_decay": 0.01}),
+    "SGD, dampening": (optim.SGD, {"momentum": 0.9, "dampening": 0.3}),
+    "SGD, Nesterov": (optim.SGD, {"momentum": 0.9, "weight_decay": 0.01, "nesterov": True}),
+    "SGD, maximize": (optim.SGD, {"momentum": 0.9, "maximize": True}),
+    "Adam": (optim.Adam, {}),
+    "Adam, weight decay": (optim.Adam, {"betas": (0.8, 0.95), "weight_decay": 0.1}),
+    "Adam, amsgrad": (optim.Adam, {"amsgrad": True, "maximize": True}),
+    "AdamW": (optim.AdamW, {}),
+    "RMSprop": (optim.RMSprop, {}),
+    "RMSprop, centered": (optim.RMSprop, {"alpha": 0.9, "centered": True}),
+    "RMSprop, momentum": (optim.RMSprop, {"momentum": 0.9, "weight_decay": 0.01, "maximize": True}),
 }
 
 
@@ -67,10 +74,11 @@ def rows():
         kind = getattr(nn, name)
         if inspect.isclass(kind) and issubclass(kind, nn.Module) and name not in CONTAINERS:
             found.append(_layer_row(name, kind))
-    for name, options in OPTIMISERS.items():
-        found.append(Row("optimiser", name, _formula(optim.SGD), "optim/sgd.py: SGD", "",
-                         lambda seed, options=options: _figures(check_optimizer(
-                             lambda params: optim.SGD(params, lr=0.1, **options), seed=seed, raise_exception=False))))
+    for name, (kind, options) in OPTIMISERS.items():
+        source = f"{kind.__module__.removeprefix('microtensor.').replace('.', '/')}.py: {kind.__name__}"
+        found.append(Row("optimiser", name, _formula(kind), source, "",
+                         lambda seed, kind=kind, options=options: _figures(check_optimizer(
+                             lambda params: kind(params, lr=0.1, **options), seed=seed, raise_exception=False))))
     found.append(Row("optimiser", "clip_grad_norm_", _formula(nn.utils.clip_grad_norm_), "nn/utils.py: clip_grad_norm_",
                      "norm = max_norm", lambda seed: _figures(check_clipping(
                          nn.utils.clip_grad_norm_, seed=seed, raise_exception=False))))

@@ -119,7 +119,8 @@ def adam(theta, gradients, rates, options, mistake="", decoupled=False):
     """One number's way through several steps of Adam (Kingma and Ba 2015), weight decay being an L2 term.
 
     Formula: g = g + weight_decay theta;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
-        theta = theta - lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps), t = 1, 2, ...
+        theta = theta - lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps), t = 1, 2, ...;
+        amsgrad: the largest v so far in place of v in theta's step (Reddi et al. 2018)
 
     >>> adam(1.0, [2.0], [0.5], {"eps": 0.0})
     [0.5]
@@ -129,13 +130,15 @@ def adam(theta, gradients, rates, options, mistake="", decoupled=False):
     eps, decay = options.get("eps", 1e-8), options.get("weight_decay", 0)
     decay = {"decay": 0, "decay sign": -decay}.get(mistake, decay)
     decoupled = {"coupled": False, "decoupled": True}.get(mistake, decoupled)
-    m = v = 0.0
+    m = mean = largest = 0.0
     values = []
     for step, g in enumerate(gradients, 1):
         lr, g = rates[0 if mistake == "first lr" else step - 1], -g if options.get("maximize") else g
         shrink = decay * (1 if mistake == "decay lr" else lr) if decoupled else 0.0
         g = g if decoupled else g + decay * theta
-        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * (g if mistake == "not squared" else g * g)
+        m, mean = beta1 * m + (1 - beta1) * g, beta2 * mean + (1 - beta2) * (g if mistake == "not squared" else g * g)
+        largest = max(largest, mean)
+        v = largest if options.get("amsgrad") else mean
         t = step + {"late": -1, "early": 1}.get(mistake, 0)
         first = 1 if mistake in ("no correction", "no correction of m") else 1 - beta1**t
         second = 1 if mistake in ("no correction", "no correction of v") else 1 - beta2**t

@@ -1,13 +1,14 @@
 """Optimizer: parameter groups with their options, and state per parameter."""
 
+import numbers
 import warnings
 
 from microtensor import foreach
-from microtensor.core import Tensor
+from microtensor.core import Tensor, enable_grad
 
 
 class Optimizer:
-    """Base class of optimisers: a subclass gives ``step`` and, if options can be wrong, ``check_options``.
+    """Base class of optimisers: a subclass gives ``update`` and, if options can be wrong, ``check_options``.
 
     Args:
         params: an iterable of tensors, or of dicts, each a group: {"params": tensors, option: value, ...}.
@@ -15,7 +16,8 @@ class Optimizer:
 
     Attributes:
         param_groups: a list of dicts: "params" and every option. Options may be changed between steps.
-        state: a dict of dicts: what the optimiser remembers, by parameter and name.
+        state: a dict of dicts: what the optimiser remembers, by parameter and name; tensors of the parameter's shape,
+            and numbers.
         has_stepped: whether a step has found a gradient, or warned that there was none.
 
     Raises:
@@ -79,8 +81,13 @@ class Optimizer:
         self.check_options(group)
         self.param_groups.append(group)
 
+    @staticmethod
+    def update(groups, state):
+        """Update the parameters of the groups that have a gradient, and the state; whether there is any."""
+        raise NotImplementedError("this optimiser has no update")
+
     def step(self, closure=None):
-        """Update the parameters from their gradients.
+        """Update the parameters from their gradients; warn once if the first step finds none.
 
         Args:
             closure: a function that computes the loss and its gradients anew; called once, before the update.
@@ -88,13 +95,16 @@ class Optimizer:
         Returns:
             What the closure returned, None without one.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no step")
-
-    def warn_of_no_gradient(self):
-        """Warn, once, that the first step found no gradient: ``step`` calls it, so the warning names its caller."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        found = self.update(self.param_groups, self.state)
+        if not found and not self.has_stepped:
+            warnings.warn(f"{type(self).__name__}.step() changed nothing, as no parameter has a gradient: call "
+                          "loss.backward() before it, and zero_grad() before that", stacklevel=2)
         self.has_stepped = True
-        warnings.warn(f"{type(self).__name__}.step() changed nothing, as no parameter has a gradient: call "
-                      "loss.backward() before it, and zero_grad() before that", stacklevel=3)
+        return loss
 
     def zero_grad(self, set_to_none=True):
         """Forget the gradients, or set them to 0."""
@@ -118,7 +128,8 @@ class Optimizer:
             state_dict: as ``state_dict()`` of an optimiser of the same class and groups gives it.
 
         Raises:
-            ValueError: if groups, options or shapes do not fit; nothing is changed.
+            ValueError: if groups, options or shapes do not fit; nothing is changed. Options that the state_dict does
+                not have, as one of an older version, are those of the defaults.
         """
         saved_groups = state_dict["param_groups"]
         saved_sizes = [len(saved["params"]) for saved in saved_groups]
@@ -127,9 +138,11 @@ class Optimizer:
             raise ValueError(f"the state_dict has groups of {saved_sizes} parameters, not {sizes}")
         params = {}
         for saved, group in zip(saved_groups, self.param_groups, strict=True):
-            if saved.keys() != group.keys():
-                raise ValueError(f"expected a group with {sorted(group)}, the state_dict has {sorted(saved)}")
-            self.check_options(saved)
+            unknown = sorted(saved.keys() - group.keys())
+            if unknown:
+                raise ValueError(f"the state_dict has an option {unknown[0]!r}, {type(self).__name__} has "
+                                 f"{', '.join(self.defaults)}")
+            self.check_options({**self.defaults, **saved})
             params.update(zip(saved["params"], group["params"], strict=True))
 
         state = {}
@@ -137,13 +150,10 @@ class Optimizer:
             if number not in params:
                 raise ValueError(f"the state_dict has a state {number}, but no such parameter in its groups")
             param = params[number]
-            for name, value in values.items():
-                if value.shape != param.shape:
-                    raise ValueError(f"{name} {number} has shape {value.shape}, its parameter {param.shape}")
-            state[param] = {name: value.detach().to(param.dtype).clone() for name, value in values.items()}
+            state[param] = {name: _fitting(value, f"{name} {number}", param) for name, value in values.items()}
 
         for saved, group in zip(saved_groups, self.param_groups, strict=True):
-            group.update({option: value for option, value in saved.items() if option != "params"})
+            group.update({**self.defaults, **saved, "params": group["params"]})
         self.state = state
 
     def __repr__(self):
@@ -152,3 +162,23 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {option}: {group[option]}" for option in sorted(group) if option != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _fitting(value, name, param):
+    """A value of a state_dict as it is kept for a parameter: a number, or a tensor copied in the parameter's dtype."""
+    if isinstance(value, Tensor):
+        if value.shape != param.shape:
+            raise ValueError(f"{name} has shape {value.shape}, its parameter {param.shape}")
+        return value.detach().to(param.dtype).clone()
+    if not isinstance(value, numbers.Number):
+        raise TypeError(f"{name} must be a tensor or a number, got {type(value).__name__}")
+    return value
+
+
+def check_not_negative(options, *names):
+    """Raise TypeError or ValueError unless these options are numbers of at least 0."""
+    for name in names:
+        if isinstance(options[name], str):
+            raise TypeError(f"{name} must be a number, not the string {options[name]!r}")
+        if not options[name] >= 0:
+            raise ValueError(f"{name} must be at least 0, got {options[name]}")

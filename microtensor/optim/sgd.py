@@ -1,8 +1,7 @@
 """Stochastic gradient descent."""
 
 from microtensor import foreach
-from microtensor.core import enable_grad
-from microtensor.optim.optimizer import Optimizer
+from microtensor.optim.optimizer import Optimizer, check_not_negative
 
 
 class SGD(Optimizer):
@@ -36,6 +35,8 @@ class SGD(Optimizer):
     Source: Sutskever et al. 2013 for momentum, with PyTorch's convention that lr multiplies the velocity.
     """
 
+    update = staticmethod(foreach.sgd_step)
+
     def __init__(self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *,
                  maximize=False):
         super().__init__(params, {"lr": lr, "momentum": momentum, "dampening": dampening,
@@ -43,23 +44,7 @@ class SGD(Optimizer):
 
     def check_options(self, options):
         """Raise ValueError if the value of an option is wrong."""
-        for name in ("lr", "momentum", "weight_decay"):
-            if isinstance(options[name], str):
-                raise TypeError(f"{name} must be a number, not the string {options[name]!r}")
-            if not options[name] >= 0:
-                raise ValueError(f"{name} must be at least 0, got {options[name]}")
+        check_not_negative(options, "lr", "momentum", "weight_decay")
         if options["nesterov"] and (options["momentum"] == 0 or options["dampening"] != 0):
             raise ValueError("nesterov needs a momentum above 0 and no dampening, "
                              f"got momentum={options['momentum']} and dampening={options['dampening']}")
-
-    def step(self, closure=None):
-        """Update the parameters that have a gradient; see ``Optimizer.step``."""
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
-        if foreach.sgd_step(self.param_groups, self.state):
-            self.has_stepped = True
-        elif not self.has_stepped:
-            self.warn_of_no_gradient()
-        return loss
