@@ -11,7 +11,14 @@ import microtensor as mt
 from microtensor.gradcheck import check_optimizer
 from microtensor.gradcheck.optimizer import RECURRENCES
 from microtensor.optim import SGD, Adam, AdamW, RMSprop
-from microtensor.optim.lr_scheduler import CosineAnnealingLR, LinearLR, StepLR
+from microtensor.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    MultiStepLR,
+    StepLR,
+)
 
 SHAPES = [(3, 2), (4,), ()]
 
@@ -397,7 +404,11 @@ def test_step_changes_nothing_if_one_parameter_does_not_fit(rng, kind):
     (lambda optimizer: StepLR(optimizer, 3, gamma=0.5), lambda t: 0.5 ** (t // 3)),
     (lambda optimizer: CosineAnnealingLR(optimizer, 8), lambda t: (1 + math.cos(math.pi * t / 8)) / 2),
     (lambda optimizer: LinearLR(optimizer, 0.25, 1.0, 4), lambda t: min(0.25 + 0.75 * t / 4, 1.0)),
-], ids=["step", "cosine", "linear"])
+    (lambda optimizer: MultiStepLR(optimizer, [2, 3, 3, 7], gamma=0.5),
+     lambda t: 0.5 ** sum(t >= milestone for milestone in (2, 3, 3, 7))),
+    (lambda optimizer: ExponentialLR(optimizer, 0.9), lambda t: 0.9**t),
+    (lambda optimizer: LambdaLR(optimizer, lambda t: 1 / (1 + t)), lambda t: 1 / (1 + t)),
+], ids=["step", "cosine", "linear", "multistep", "exponential", "lambda"])
 def test_schedule_formula(rng, schedule, factor):
     params = make(rng)
     optimizer = SGD([{"params": params[:1], "lr": 0.8}, {"params": params[1:]}], lr=0.1)
@@ -429,6 +440,36 @@ def test_schedule_resumes_from_its_state(rng):
         with pytest.raises(ValueError, match="state_dict"):
             other.load_state_dict(state)
     assert other.last_epoch == 5
+
+
+def test_functions_of_a_schedule_are_not_in_its_state(rng):
+    params = make(rng)
+    groups = [{"params": params[:1]}, {"params": params[1:]}]
+    scheduler = LambdaLR(SGD(groups, lr=1.0), [lambda t: 1 / (1 + t), lambda t: 0.5**t])
+    for _ in range(3):
+        scheduler.step()
+    assert scheduler.get_last_lr() == [0.25, 0.125]
+    other = LambdaLR(SGD(groups, lr=0.3), [lambda t: 1 / (1 + t), lambda t: 0.5**t])
+    other.load_state_dict(pickle.loads(pickle.dumps(scheduler.state_dict())))
+    assert other.get_last_lr() == [0.25, 0.125]
+
+
+def test_schedule_whose_function_raises_changes_nothing(rng):
+    optimizer = SGD([{"params": params} for params in make(rng)], lr=1.0)
+    scheduler = LambdaLR(optimizer, [lambda t: 1 - t, lambda t: 1 / (1 - t), lambda t: 1])
+    with pytest.raises(ZeroDivisionError):
+        scheduler.step()
+    assert scheduler.last_epoch == 0 and scheduler.get_last_lr() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("schedule, error, message", [
+    (lambda optimizer: MultiStepLR(optimizer, [3, 2]), ValueError, r"increasing order, got \[3, 2\]"),
+    (lambda optimizer: LambdaLR(optimizer, [abs, abs]), ValueError, "2 functions, the optimiser has 1 groups"),
+    (lambda optimizer: LambdaLR(optimizer, 0.5), TypeError, "function of the epoch, got a float"),
+])
+def test_schedule_refuses_what_does_not_fit(rng, schedule, error, message):
+    with pytest.raises(error, match=message):
+        schedule(SGD(make(rng), lr=1.0))
 
 
 def test_step_changes_no_group_if_one_cannot_be_stepped():

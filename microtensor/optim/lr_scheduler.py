@@ -6,11 +6,12 @@
         scheduler.step()
 """
 
+import bisect
 import math
 
 
 class LRScheduler:
-    """Base class: a subclass gives ``lr_at``.
+    """Base class: a subclass gives ``lr_at``, and if it holds functions the names of these, ``unsaved``.
 
     Args:
         optimizer: whose groups' "lr" are set; what they are now is the base.
@@ -20,11 +21,12 @@ class LRScheduler:
         last_epoch: how many times ``step`` was called.
     """
 
+    unsaved = ("optimizer",)        # attributes that state_dict leaves out
+
     def __init__(self, optimizer):
         self.optimizer = optimizer
         self.base_lrs = [group["lr"] for group in optimizer.param_groups]
-        self.last_epoch = 0
-        self._apply()
+        self._go_to(0)
 
     def lr_at(self, base_lr, epoch):
         """The learning rate of a group that started with base_lr after some epochs."""
@@ -32,16 +34,15 @@ class LRScheduler:
 
     def step(self):
         """Go on to the next epoch."""
-        self.last_epoch += 1
-        self._apply()
+        self._go_to(self.last_epoch + 1)
 
     def get_last_lr(self):
         """The current learning rates, one per group."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self):
-        """All but the optimiser."""
-        return {name: value for name, value in self.__dict__.items() if name != "optimizer"}
+        """All but the optimiser and functions, which are not data."""
+        return {name: value for name, value in self.__dict__.items() if name not in self.unsaved}
 
     def load_state_dict(self, state_dict):
         """Take over what ``state_dict()`` of a schedule of the same class gave, and set the learning rates.
@@ -56,11 +57,16 @@ class LRScheduler:
         if groups != own_groups:
             raise ValueError(f"the state_dict is for {groups} groups, the optimiser has {own_groups}")
         self.__dict__.update(state_dict)
-        self._apply()
+        self._go_to(self.last_epoch)
 
-    def _apply(self):
-        for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
-            group["lr"] = self.lr_at(base_lr, self.last_epoch)
+    def _rates(self, epoch):
+        return [self.lr_at(base_lr, epoch) for base_lr in self.base_lrs]
+
+    def _go_to(self, epoch):
+        rates = self._rates(epoch)
+        self.last_epoch = epoch
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
 
 
 class StepLR(LRScheduler):
@@ -83,6 +89,81 @@ class StepLR(LRScheduler):
     def lr_at(self, base_lr, epoch):
         """base gamma^floor(epoch / step_size)."""
         return base_lr * self.gamma ** (epoch // self.step_size)
+
+
+class MultiStepLR(LRScheduler):
+    """The learning rate multiplied by gamma at each of some epochs.
+
+    Args:
+        optimizer: whose learning rates are set.
+        milestones: numbers of epochs, in increasing order; one that comes twice counts twice.
+        gamma: the factor of a drop.
+
+    Raises:
+        ValueError: if milestones are not in increasing order.
+
+    Formula: lr = base gamma^k, k the number of milestones of at most epoch
+    """
+
+    def __init__(self, optimizer, milestones, gamma=0.1):
+        self.milestones = list(milestones)
+        if self.milestones != sorted(self.milestones):
+            raise ValueError(f"milestones must be in increasing order, got {self.milestones}")
+        self.gamma = gamma
+        super().__init__(optimizer)
+
+    def lr_at(self, base_lr, epoch):
+        """base gamma^(number of milestones of at most epoch)."""
+        return base_lr * self.gamma ** bisect.bisect_right(self.milestones, epoch)
+
+
+class ExponentialLR(LRScheduler):
+    """The learning rate multiplied by gamma every epoch.
+
+    Args:
+        optimizer: whose learning rates are set.
+        gamma: the factor.
+
+    Formula: lr = base gamma^epoch
+    """
+
+    def __init__(self, optimizer, gamma):
+        self.gamma = gamma
+        super().__init__(optimizer)
+
+    def lr_at(self, base_lr, epoch):
+        """base gamma^epoch."""
+        return base_lr * self.gamma**epoch
+
+
+class LambdaLR(LRScheduler):
+    """The learning rate times a function of the epoch; a state_dict does not hold the function.
+
+    Args:
+        optimizer: whose learning rates are set.
+        lr_lambda: takes the number of epochs and returns the factor; or a list of such functions, one per group.
+
+    Raises:
+        TypeError: if one of them is no function.
+        ValueError: if their number is not that of the groups.
+
+    Formula: lr = base lr_lambda(epoch)
+    """
+
+    unsaved = ("optimizer", "lr_lambdas")
+
+    def __init__(self, optimizer, lr_lambda):
+        groups = len(optimizer.param_groups)
+        self.lr_lambdas = list(lr_lambda) if isinstance(lr_lambda, (list, tuple)) else [lr_lambda] * groups
+        if len(self.lr_lambdas) != groups:
+            raise ValueError(f"lr_lambda has {len(self.lr_lambdas)} functions, the optimiser has {groups} groups")
+        for function in self.lr_lambdas:
+            if not callable(function):
+                raise TypeError(f"lr_lambda must be a function of the epoch, got a {type(function).__name__}")
+        super().__init__(optimizer)
+
+    def _rates(self, epoch):
+        return [base_lr * factor(epoch) for base_lr, factor in zip(self.base_lrs, self.lr_lambdas, strict=True)]
 
 
 class CosineAnnealingLR(LRScheduler):
