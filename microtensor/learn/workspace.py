@@ -81,8 +81,8 @@ class Workspace:
             folder = begun[0] if begun else DEFAULT
         workspace = cls(folder)
         workspace.folder.mkdir(parents=True, exist_ok=True)
-        written = [exercise.name for exercise in EXERCISES.values() if workspace.begin(exercise)]
         with workspace.changing() as progress:
+            written = [exercise.name for exercise in EXERCISES.values() if workspace._write_task(exercise, progress)]
             progress.data.setdefault("microtensor", __version__)
         if not (workspace.folder / "README.md").exists():
             write(workspace.folder / "README.md", README)
@@ -90,12 +90,17 @@ class Workspace:
 
     def begin(self, exercise):
         """Write the task of an exercise, unless its file is there; whether it was written."""
+        if self.path(exercise).exists():
+            return False
+        with self.changing() as progress:
+            return self._write_task(exercise, progress)
+
+    def _write_task(self, exercise, progress):
         path = self.path(exercise)
         if path.exists():
             return False
-        with self.changing() as progress:
-            write(path, exercise.task)
-            progress.of(exercise)["task"] = sha256_of(exercise.task)
+        write(path, exercise.task)
+        progress.of(exercise)["task"] = sha256_of(exercise.task)
         return True
 
     def path(self, exercise):
