@@ -22,7 +22,7 @@ def where_wrong(report):
     good = [f"d{found.name}" for found in report.inputs if found]
     if not bad:
         return "the numbers of one call are right, but backward does something else wrong"
-    return "; ".join([*bad, *([f"{in_words(good)} ok"] if good else [])])
+    return "; ".join([*bad, *([f"{joined(good)} ok"] if good else [])])
 
 
 def evidence(report, inputs, output):
@@ -95,7 +95,7 @@ def places_of(wrong):
     for axis, size in enumerate(wrong.shape):
         lines = np.flatnonzero(wrong.any(tuple(other for other in range(wrong.ndim) if other != axis)))
         if 0 < len(lines) <= max(1, size // 2) and size > 1:
-            return f"at {in_words(list(map(str, lines)))} of axis {axis}"
+            return f"at {joined(list(map(str, lines)))} of axis {axis}"
     return ""
 
 
@@ -131,7 +131,7 @@ def ratios_in_words(ratios):
     different = order[np.concatenate([[True], np.diff(order) > near])]
     if len(different) <= FEW < known.size:
         counts = [f"{fraction(value)} at {np.sum(np.abs(known - value) <= near)}" for value in different]
-        return f"{in_words(counts)} elements"
+        return f"{joined(counts)} elements"
     span = f"from {known.min():.4g} to {known.max():.4g}"
     if len(different) <= known.size // FEW:
         span += f", {len(different)} numbers in all"
@@ -149,6 +149,6 @@ def fraction(number):
     return str(found) if found.denominator in (1, 2) else f"{found} = {number:.6g}"
 
 
-def in_words(items):
+def joined(items):
     """Such as "x, y and z"."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

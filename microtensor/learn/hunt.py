@@ -21,7 +21,7 @@ from microtensor.gradcheck.edits import source_of
 from microtensor.learn.corpus import PAIRS
 from microtensor.learn.corpus.pair import KEYS
 from microtensor.learn.course import HUNTS
-from microtensor.learn.evidence import evidence, in_words, is_same, ratios_of, where_wrong
+from microtensor.learn.evidence import evidence, is_same, joined, ratios_of, where_wrong
 from microtensor.learn.steps import Wrong
 from microtensor.ops.sample import Draw
 
@@ -207,11 +207,11 @@ def task_of(exercise, slip):
     title, minutes = f"{exercise.title.capitalize()}: {pair.name}.", f"about {exercise.minutes} minutes"
     broken = f"{forward} is right. In {backward} one statement is wrong, missing or too much: repair it, and say " \
              "what was wrong."
-    calls = f"{forward} is called with {in_words([described(name, x) for name, x in inputs.items()])}, and returns " \
+    calls = f"{forward} is called with {joined([described(name, x) for name, x in inputs.items()])}, and returns " \
             f"{'the output' if is_given_inputs else 'the output and what backward needs'}. {backward} is called with " \
             f"{g} and with {'the inputs again' if is_given_inputs else 'what forward saved'}. {g} is the upstream " \
             "gradient: the derivative of a number L, the loss, with respect to every element of the output. Backward " \
-            f"returns {in_words(gradients)}: " + ("the derivative of L with respect to the input of that name."
+            f"returns {joined(gradients)}: " + ("the derivative of L with respect to the input of that name."
             if len(gradients) == 1 else "the derivatives of L with respect to the inputs of those names.")
     rule = f"- Change, add or remove one statement of {backward}, and nothing else. A loop or a condition is one " \
            "statement, and each line in it is another. Comments do not count."
@@ -243,7 +243,7 @@ def hints_of(exercise, slip):
     if len(good) == len(report.inputs):
         question = "What holds another number after a call of backward than before?"
     elif good:
-        question = f"What do the wrong ones depend on, and {in_words(good)} not?"
+        question = f"What do the wrong ones depend on, and {joined(good)} not?"
     else:
         question = "Derive the backward pass on paper, from the output back: which statement is the first that differs?"
     task = task_of(exercise, slip)
@@ -388,6 +388,6 @@ def objection(said, report, inputs):
         yield "that would be one ratio at every element, and here it is not the same everywhere"
     elif FACTORS.get(said):
         sizes = sorted({size for x in inputs.values() for size in np.shape(x) if size > 1})
-        yield f"that would be a ratio of {FACTORS[said].format(sizes=in_words(list(map(str, sizes))))}"
+        yield f"that would be a ratio of {FACTORS[said].format(sizes=joined(list(map(str, sizes))))}"
     elif said not in FACTORS and constant and all(constant):
         yield "here all elements are wrong by one factor: none, and no term, is more wrong than the others"
