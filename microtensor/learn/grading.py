@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 
 from microtensor.learn.course import EXERCISES, find
 from microtensor.learn.screens import Screen
-from microtensor.learn.steps import NOT_WRITTEN, Answer, Wrong, in_words, place_of, step
+from microtensor.learn.steps import NOT_WRITTEN, Answer, Wrong, in_words, raised_at, step
 from microtensor.ops.sample import Draw
 
 SCHEMA = 1                      # of what to_dict gives
@@ -162,7 +162,7 @@ def _import(answer, content):
     except NotImplementedError:
         raise
     except (Exception, SystemExit) as error:
-        raise Wrong(in_words(error), *place_of(error, answer.path)) from None
+        raise Wrong(in_words(error), *raised_at(error, answer.path)) from None
 
 
 GIVEN = "microtensor.learn.given"

@@ -9,13 +9,16 @@ Every step runs the learner's code and reports in a few lines; an exception in t
 """
 
 import contextlib
+import copy
 import sys
 import traceback
+import types
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from microtensor.gradcheck import check_function
+from microtensor.gradcheck.compare import place_of
 
 LEAST, LARGEST = 1e-9, 1e-12       # relative to the number itself, and to the largest number of the array
 
@@ -77,6 +80,12 @@ class Answer:
         except AttributeError:
             raise Wrong(f"the file defines no {name}: keep the names that the task gives") from None
 
+    def with_functions(self, **functions):
+        """The same Answer, but that the file defines these functions and nothing else."""
+        other = copy.copy(self)
+        other.module = types.SimpleNamespace(**functions)
+        return other
+
 
 def step(answer, name, run):
     """A Step from a function that returns its text or raises Wrong; exceptions of the learner's code are caught."""
@@ -89,7 +98,7 @@ def step(answer, name, run):
     except NotImplementedError as error:
         return Step(name, False, NOT_WRITTEN, [str(error)] if str(error) else [])
     except (Exception, SystemExit) as error:
-        return Step(name, False, in_words(error), [*place_of(error, answer.path), *why_of(error)])
+        return Step(name, False, in_words(error), [*raised_at(error, answer.path), *why_of(error)])
 
 
 def once(answer, name, run):
@@ -126,7 +135,7 @@ def in_words(error):
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def place_of(error, path):
+def raised_at(error, path):
     """The line of a file from which an exception came, with its text, in a list; an empty one if it was elsewhere."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
     return [f"line {frames[-1].lineno}: {frames[-1].line}"] if frames else []
@@ -233,10 +242,9 @@ def _compare(name, y, right, inputs):
     if good.all():
         return
     place = tuple(map(int, np.argwhere(~good)[0]))
-    where = f"[{', '.join(map(str, place))}]" if place else ""
     arrays = [x for x in inputs if isinstance(x, np.ndarray)]
     at = f" at x = {arrays[0][place]:.6g}" if len(arrays) == 1 and arrays[0].shape == y.shape else ""
-    raise Wrong(f"{name}: y{where} = {_number(y[place])}{at}, should be {_number(right[place])}", *(
+    raise Wrong(f"{name}: {place_of('y', place)} = {_number(y[place])}{at}, should be {_number(right[place])}", *(
         [f"y is an array of {y.dtype}, which has fewer digits than float64"] if y.dtype.itemsize < 8 else []))
 
 

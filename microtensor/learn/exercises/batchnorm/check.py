@@ -1,7 +1,5 @@
 """The steps of batchnorm."""
 
-import copy
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -43,8 +41,6 @@ def check(answer, draw):
 
 def with_eps(answer, eps):
     """The answer with another eps: the function that is checked takes x, gamma and beta alone."""
-    bound = copy.copy(answer)
-    bound.module = SimpleNamespace(
+    return answer.with_functions(
         batchnorm=lambda x, gamma, beta: answer["batchnorm"](x, gamma, beta, eps),
         batchnorm_backward=lambda *arguments: answer["batchnorm_backward"](*arguments))
-    return bound

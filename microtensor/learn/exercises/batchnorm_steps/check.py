@@ -1,10 +1,9 @@
 """The steps of batchnorm_steps."""
 
-import copy
-from types import SimpleNamespace
 
 import numpy as np
 
+from microtensor.gradcheck.compare import place_of
 from microtensor.learn.steps import Case, Wrong, forward, gradient, step
 
 NAMES = ("x", "gamma", "beta")
@@ -125,7 +124,7 @@ def compare(name, ours, parts, values, right):
     place = tuple(map(int, np.unravel_index(np.argmax(np.where(off, np.abs(d - numeric), -1)), d.shape)))
     key, hint = explanation(name, d, parts, values)
     raise Wrong(f"d{name} {d.shape}: {np.sum(off)} of {d.size} wrong{also}",
-                f"worst d{name}[{', '.join(map(str, place))}]: yours {d[place]:.10g}, numeric {numeric[place]:.10g}, "
+                f"worst {place_of(f'd{name}', place)}: yours {d[place]:.10g}, numeric {numeric[place]:.10g}, "
                 f"ratio {d[place] / numeric[place]:.6f}", *([f"-> {hint}"] if hint else []), input=name, hint=key)
 
 
@@ -170,7 +169,6 @@ def numbers(values):
 
 def of_inputs(answer):
     """The answer, with a backward pass that returns the gradients of the inputs alone."""
-    bound = copy.copy(answer)
 
     def backward(*arguments):
         found = answer["batchnorm_steps_backward"](*arguments)
@@ -178,6 +176,5 @@ def of_inputs(answer):
             raise Wrong(f"backward returns no dictionary with the keys {', '.join(USES)}")
         return {name: found[name] for name in NAMES}
 
-    bound.module = SimpleNamespace(batchnorm_steps=lambda *inputs: answer["batchnorm_steps"](*inputs),
-                                   batchnorm_steps_backward=backward)
-    return bound
+    return answer.with_functions(batchnorm_steps=lambda *inputs: answer["batchnorm_steps"](*inputs),
+                                 batchnorm_steps_backward=backward)

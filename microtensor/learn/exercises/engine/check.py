@@ -4,11 +4,11 @@ import gc
 import itertools
 import sys
 import weakref
-from types import SimpleNamespace
 
 import numpy as np
 
-from microtensor.learn.steps import Answer, Case, Wrong, explained, forward, gradient, once, step
+from microtensor.gradcheck.compare import place_of
+from microtensor.learn.steps import Case, Wrong, explained, forward, gradient, once, step
 
 OPERATIONS = {      # by name: in words, and with Tensors
     "add": ("{} + {}", lambda a, b: a + b),
@@ -121,10 +121,7 @@ def of_formula(answer, text, formula):
     def backward(g, *xs):
         return pulled_back(*computed(*xs), g)           # each pass has a graph of its own
 
-    pair = SimpleNamespace(**{text: lambda *xs: data_of(computed(*xs)[0], text), "backward": backward})
-    bound = Answer(pair, answer.path, answer.announce)
-    bound.seed = answer.seed
-    return bound
+    return answer.with_functions(**{text: lambda *xs: data_of(computed(*xs)[0], text), "backward": backward})
 
 
 def data_of(y, text):
@@ -351,9 +348,8 @@ def expect(tensor, name, right, after, *why, hint="", known=()):
     if np.any(off(right)):
         why = [*(text for value, text in known if not np.any(off(value))), *why]
         place = tuple(map(int, np.argwhere(off(right))[0]))
-        where = f"[{', '.join(map(str, place))}]" if place else ""
-        raise Wrong(f"{name}.grad{where} = {found[place]:.10g} after {after}, should be {right[place]:.10g}", *why,
-                    input=name, hint=hint)
+        raise Wrong(f"{place_of(f'{name}.grad', place)} = {found[place]:.10g} after {after}, should be "
+                    f"{right[place]:.10g}", *why, input=name, hint=hint)
 
 
 def memory(answer, draw):

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from microtensor.gradcheck import check_function
-from microtensor.learn.steps import Wrong, in_words, output_of, place_of, step
+from microtensor.gradcheck.compare import place_of
+from microtensor.learn.steps import Wrong, in_words, output_of, raised_at, step
 
 LAYERS = {"ones": "softmax", "one_element": "mean_square", "square": "row_mean", "positive": "leaky_relu",
           "once": "tanh"}       # by checker
@@ -33,7 +34,7 @@ def furthest_off(dx, right):
     if dx.shape != right.shape:
         return []
     place = tuple(map(int, np.unravel_index(np.argmax(np.abs(dx - right)), dx.shape)))
-    return [f"dx[{', '.join(map(str, place))}] = {dx[place]:.6g} is furthest off: {right[place]:.6g} is right there"]
+    return [f"{place_of('dx', place)} = {dx[place]:.6g} is furthest off: {right[place]:.6g} is right there"]
 
 
 def _fooled(answer, checker, draw):
@@ -50,7 +51,7 @@ def _fooled(answer, checker, draw):
         try:
             accepted = getattr(task(), checker)(layer, backward, draw.stream)
         except (IndexError, ValueError) as error:
-            if place := place_of(error, answer.path):       # in the answer, and not in the checker
+            if place := raised_at(error, answer.path):       # in the answer, and not in the checker
                 raise Wrong(in_words(error), *place) from None
             raise Wrong(f"{checker} cannot compare it: {error}") from None
         if not accepted:

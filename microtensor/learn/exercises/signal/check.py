@@ -1,9 +1,7 @@
 """The steps of signal: what is predicted is measured while it is graded."""
 
-import copy
 from math import pi, sqrt
 from numbers import Real
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -72,7 +70,6 @@ def check(answer, draw):
 
 def of_arrays(answer, name, *functions):
     """The answer with a function of arrays alone, (x, W_1, ...) or (g, x, W_1, ...), as ``forward`` calls it."""
-    bound = copy.copy(answer)
 
     def call(*arrays):
         g = [arrays[0]] if name == "backward_moments" else []
@@ -83,8 +80,7 @@ def of_arrays(answer, name, *functions):
             raise Wrong(f"{name} changes the list weights: the caller still needs it")
         return found
 
-    bound.module = SimpleNamespace(**{name: call})
-    return bound
+    return answer.with_functions(**{name: call})
 
 
 def signals(x, weights, f):

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from microtensor import datasets
+from microtensor.gradcheck.compare import place_of
 from microtensor.learn.steps import Answer, Case, Wrong, forward, gradient, once, output_of, step
 
 EPS, MOMENTUM = 1e-5, 0.1       # of BatchNorm
@@ -89,14 +90,7 @@ def of_layer(answer, title, make, names=(), training=True, before=(), alone=Fals
         grads = dictionary(layer, "grads", title, names)
         return dx, *(grads[name] for name in names)
 
-    return pair(answer, **{title: computed, "backward": backward})
-
-
-def pair(answer, **functions):
-    """An Answer of some functions, in place of the learner's."""
-    bound = Answer(SimpleNamespace(**functions), answer.path, answer.announce)
-    bound.seed = answer.seed
-    return bound
+    return answer.with_functions(**{title: computed, "backward": backward})
 
 
 def dictionary(layer, what, title, names):
@@ -275,7 +269,7 @@ def cross_entropy(answer, draw):
             raise Wrong(f"backward of CrossEntropy returns {type(dx).__name__}, and should return an array of floats")
         return g * dx           # g times the loss is differentiated
 
-    bound = pair(answer, CrossEntropy=computed, backward=backward)
+    bound = answer.with_functions(CrossEntropy=computed, backward=backward)
     yield forward(bound, "CrossEntropy", mean_of_logarithms, Case(draw(7, 5), draw.integers(5, 7)),
                   Case(np.array([[1000.0, 0.0], [1000.0, -1000.0]]), np.array([1, 1]),
                        why="the probability of the right class is 0 as a float here, but its logarithm is not -inf"),
@@ -338,7 +332,7 @@ def off_by(place, found, right, when):
         return f"{place} is {type(found).__name__} of shape {np.shape(found)} {when}, should be an array of floats, " \
                f"of shape {right.shape}"
     worst = tuple(map(int, np.unravel_index(np.argmax(np.abs(found - right)), right.shape)))
-    return f"{place}[{', '.join(map(str, worst))}] = {found[worst]:.10g} {when}, should be {right[worst]:.10g}"
+    return f"{place_of(place, worst)} = {found[worst]:.10g} {when}, should be {right[worst]:.10g}"
 
 
 class Probe:
