@@ -56,7 +56,7 @@ pair.slip("weights without the sharpness", ("SHARPNESS * (x - x.max(1, keepdims=
           right="derivative")
 pair.slip("not repeated along the axis", ("g[:, None] * e / e.sum(1, keepdims=True)",
                                           "(g[:, None] * e / e.sum(1, keepdims=True)).sum(1)"),
-          right="unexpanded, shape", helpful="axis")
+          right="unexpanded, shape")
 
 # -- weighted mean over the middle axis: x (3, 5, 2), weights (5,) ----------------------------------------------------
 
@@ -131,8 +131,7 @@ def discounted_returns_backward(g, rewards, value):
 
 pair = Pair("discounted returns", "reductions", discounted_returns, discounted_returns_backward,
             lambda draw: (draw(5, 7), draw(5)), ("rewards", "value"))
-pair.slip("time runs as in forward", ("range(g.shape[1])", "reversed(range(g.shape[1]))"), right="jvp",
-          helpful="mask, other upstream")
+pair.slip("time runs as in forward", ("range(g.shape[1])", "reversed(range(g.shape[1]))"), right="jvp", helpful="mask")
 pair.slip("no carry", ("g[:, t] + DISCOUNT * carry", "g[:, t]"), right="diagonal, path",
           helpful="overwritten, lines, mask")
 pair.slip("carry not discounted", ("g[:, t] + DISCOUNT * carry", "g[:, t] + carry"), right="scale",
