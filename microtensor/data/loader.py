@@ -1,0 +1,105 @@
+"""DataLoader: the batches of a dataset."""
+
+from microtensor.data.dataset import get_batch, get_examples, speaks_for
+from microtensor.data.sampler import (
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    checked_bool,
+    checked_count,
+    row_numbers,
+)
+
+
+class DataLoader:
+    """The batches of a dataset: one pass over it each time it is iterated.
+
+    A dataset has a length and gives its rows in one of three ways: ``get_batch(rows)``, as TensorDataset has it, gives
+    a batch for an int64 array of row numbers, and is the fastest; ``dataset[i]`` gives an example, and ``collate_fn``
+    makes a batch of a list of them; ``__getitems__(rows)`` gives such a list for a list of row numbers.
+
+    Args:
+        dataset: as above.
+        batch_size: the number of examples per batch; the last batch holds the rest.
+        shuffle: a new order for every pass.
+        sampler: an iterable with a length that gives the row numbers of a pass, in place of shuffle; a Sampler, a list.
+        num_workers: 0, as there are no worker processes.
+        collate_fn: makes a batch of a list of examples, also of a dataset that has get_batch; by default
+            ``default_collate``.
+        drop_last: leave out a last batch of fewer than batch_size examples: batch normalisation cannot train
+            on a batch of one.
+        generator: the mt.Generator that shuffles; by default the one that mt.manual_seed seeds.
+
+    Attributes:
+        sampler: what gives the rows: the one that was given, a RandomSampler or a SequentialSampler.
+
+    Raises:
+        TypeError: if the dataset or the sampler has no length, batch_size is no int, or collate_fn no function.
+        ValueError: if batch_size is below 1, no pass would have a batch, num_workers is not 0, or sampler comes with
+            shuffle or generator.
+        TypeError, IndexError: when it is iterated, if what the sampler gives are no integers or no rows of the dataset.
+
+    >>> import microtensor as mt
+    >>> from microtensor.data import DataLoader, TensorDataset
+    >>> loader = DataLoader(TensorDataset(mt.arange(5.0)), batch_size=2)
+    >>> len(loader)
+    3
+    >>> [x for x, in loader]
+    [tensor([0., 1.]), tensor([2., 3.]), tensor([4.])]
+    >>> list(DataLoader([("one", 1), ("two", 2), ("three", 3)], batch_size=2))
+    [(['one', 'two'], tensor([1, 2])), (['three'], tensor([3]))]
+    """
+
+    def __init__(self, dataset, batch_size=1, shuffle=False, sampler=None, *, num_workers=0, collate_fn=None,
+                 drop_last=False, generator=None):
+        """Remember how to make batches; nothing is drawn yet."""
+        self.batch_size = checked_count("batch_size", batch_size)
+        self.drop_last = checked_bool("drop_last", drop_last)
+        if num_workers != 0:
+            raise ValueError(f"num_workers must be 0, got {num_workers}: there are no worker processes; a dataset with "
+                             "get_batch(rows) reads a batch by one index, and a thread can prefetch batches")
+        if collate_fn is not None and not callable(collate_fn):
+            raise TypeError(f"collate_fn must be a function of a list of examples, not {type(collate_fn).__name__}")
+        if sampler is not None and (shuffle or generator is not None):
+            raise ValueError("sampler is mutually exclusive with shuffle and generator: it gives the order, and may "
+                             "have a generator of its own")
+        for name, given in (("dataset", dataset), ("sampler", [] if sampler is None else sampler)):
+            if not hasattr(given, "__len__"):
+                raise TypeError(f"DataLoader needs a {name} with a length, not a {type(given).__name__}: make a list "
+                                "of what it gives")
+        self.dataset = dataset
+        self.collate_fn = collate_fn
+        rows = len(dataset if sampler is None else sampler)
+        if self._count(rows) == 0:
+            reason = f"of the {rows} rows drop_last leaves out all" if rows else "there are no rows"
+            raise ValueError(f"DataLoader would give no batch of batch_size {self.batch_size}: {reason}")
+        if sampler is None:
+            sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
+        self.sampler = sampler
+
+    def __len__(self):
+        """The number of batches in a pass."""
+        return self._count(len(self.sampler))
+
+    def __iter__(self):
+        """Draw the order of a new pass and give its batches."""
+        return self._batches(self._draw())
+
+    def _count(self, rows):
+        """The number of batches that these many rows make."""
+        whole, left = divmod(rows, self.batch_size)
+        return whole if self.drop_last or left == 0 else whole + 1
+
+    def _draw(self):
+        """The rows of a new pass, checked."""
+        at_once = isinstance(self.sampler, Sampler) and speaks_for("draw", "__iter__", self.sampler)
+        drawn = self.sampler.draw() if at_once else self.sampler
+        return row_numbers("the sampler's rows", drawn, len(self.dataset))
+
+    def _batches(self, order):
+        for number in range(self._count(len(order))):
+            rows = order[number * self.batch_size : (number + 1) * self.batch_size]
+            if self.collate_fn is None:
+                yield get_batch(self.dataset, rows)
+            else:
+                yield self.collate_fn(get_examples(self.dataset, rows))
