@@ -517,3 +517,135 @@ def test_loader_refuses_data_that_it_cannot_batch(shuffle):
 
 def test_loader_takes_an_int_of_numpy_and_no_workers():
     assert len(DataLoader(range(10), np.int32(4), num_workers=0)) == 3
+
+
+# -- state of the loader -----------------------------------------------------------------------------------------------
+
+SHUFFLED = {
+    "shuffle": lambda seed: DataLoader(range(10), 3, shuffle=True, generator=mt.Generator(seed)),
+    "sampler": lambda seed: DataLoader(range(10), 3, sampler=WeightedRandomSampler([1] * 10, 10,
+                                                                                   generator=mt.Generator(seed))),
+    "drop_last": lambda seed: DataLoader(range(10), 3, shuffle=True, drop_last=True, generator=mt.Generator(seed)),
+    "in order": lambda seed: DataLoader(range(10), 3),
+}
+
+
+@pytest.mark.parametrize("given", range(5))
+@pytest.mark.parametrize("make", SHUFFLED.values(), ids=SHUFFLED)
+def test_loader_goes_on_where_its_state_was_taken(make, given, tmp_path):
+    """Also with no batch given yet, and while the last one is worked on."""
+    loader, resumed = make(1), make(2)
+    rows_of(loader)
+    batches = iter(loader)
+    for _ in range(min(given, len(loader))):
+        next(batches)
+    mt.save(loader.state_dict(), tmp_path / "state.npz")
+    resumed.load_state_dict(mt.load(tmp_path / "state.npz"))
+    assert equal(resumed.state_dict(), loader.state_dict())
+    assert len(resumed) == len(loader)
+    assert equal(list(resumed), list(batches))
+    for _ in range(2):
+        assert equal(list(resumed), list(loader)), "whole passes follow"
+
+
+def test_loader_state_counts_the_batch_that_is_worked_on():
+    loader = DataLoader(range(10), 3)
+    assert [loader.state_dict()["batch"] for _ in loader] == [1, 2, 3, 4]
+
+
+def test_loader_state_between_passes_is_that_of_a_new_one():
+    loader = SHUFFLED["shuffle"](1)
+    for _ in range(2):
+        state = loader.state_dict()
+        assert state["order"] is None and state["batch"] == 0
+        resumed = SHUFFLED["shuffle"](2)
+        resumed.load_state_dict(state)
+        assert rows_of(resumed) == rows_of(loader)
+
+
+def test_loader_state_survives_a_broken_pass():
+    """As Ctrl-C leaves it, outside of the loop; the loader itself begins anew."""
+    loader, resumed = SHUFFLED["shuffle"](1), SHUFFLED["shuffle"](2)
+    for batch in loader:
+        first = batch.tolist()
+        break
+    resumed.load_state_dict(loader.state_dict())
+    assert sorted(first + rows_of(resumed)) == list(range(10)) == sorted(rows_of(loader))
+
+
+def test_loader_state_is_of_the_newest_iterator():
+    loader = SHUFFLED["shuffle"](1)
+    older = iter(loader)
+    next(older)
+    newer = iter(loader)
+    next(newer), next(newer)
+    list(older)
+    state = loader.state_dict()
+    assert state["batch"] == 2
+    resumed = SHUFFLED["shuffle"](2)
+    resumed.load_state_dict(state)
+    assert equal(list(resumed), list(newer))
+
+
+def test_loader_state_is_a_copy():
+    loader, resumed = SHUFFLED["shuffle"](1), SHUFFLED["shuffle"](1)
+    batches = iter(loader)
+    state = loader.state_dict()
+    resumed.load_state_dict(state)
+    state["order"].zero_()
+    assert sorted(rows_of(batches)) == sorted(rows_of(resumed)) == list(range(10))
+
+
+def test_loader_goes_on_once_and_a_failed_batch_was_not_given():
+    class Failing(Squares):
+        broken = True
+
+        def __getitem__(self, i):
+            if i == 5 and self.broken:
+                raise OSError("planted")
+            return i
+
+    loader = DataLoader(Failing(), 2)
+    with pytest.raises(OSError, match="planted"):
+        list(loader)
+    Failing.broken = False
+    loader.load_state_dict(loader.state_dict())
+    assert rows_of(loader) == [4, 5, 6, 7, 8, 9] and rows_of(loader) == list(range(10))
+
+
+def test_loader_takes_samplers_without_a_state():
+    loader = DataLoader(range(5), 2, sampler=[4, 3, 2, 1])
+    next(iter(loader))
+    state = loader.state_dict()
+    assert set(state) == {"order", "batch", "batch_size"}
+    loader.load_state_dict(state)
+    assert rows_of(loader) == [2, 1]
+
+
+def wrong(**values):
+    return lambda state: {**state, **values}
+
+
+@pytest.mark.parametrize(("change", "error", "message"), [
+    (wrong(batch_size=4), ValueError, "for batch_size 4, this DataLoader has 3"),
+    (wrong(order=mt.arange(9)), ValueError, "of a pass over 9 rows, a pass of this DataLoader has 10"),
+    (wrong(order=mt.arange(1, 11)), IndexError, "order must lie in a dataset of 10 rows, and 10 does not"),
+    (wrong(order=mt.arange(10.0)), TypeError, "order must be a line of integers, got float32"),
+    (wrong(batch=5), ValueError, "says that 5 batches were given, of 4"),
+    (wrong(batch=-1), ValueError, "says that -1 batches"),
+    (wrong(batch="1"), ValueError, "says that '1' batches"),
+    (wrong(order=None), ValueError, "2 batches were given, of 0"),
+    (wrong(sampler={}), ValueError, "a sampler that was given a generator has its state"),
+    (wrong(sampler={"generator": {}}), ValueError, "not the state of an mt.Generator"),
+    (wrong(other=1), ValueError, "must have"),
+    (lambda state: {"order": None}, ValueError, r"must have \['order', 'batch', 'batch_size', 'sampler'\], and has"),
+])
+def test_loader_refuses_another_state_and_changes_nothing(change, error, message):
+    loader = SHUFFLED["shuffle"](1)
+    batches = iter(loader)
+    next(batches), next(batches)
+    before = loader.state_dict()
+    with pytest.raises(error, match=message):
+        loader.load_state_dict(change(SHUFFLED["shuffle"](2).state_dict() | {"order": mt.arange(10), "batch": 2}))
+    assert equal(loader.state_dict(), before)
+    assert len(list(batches)) == 2

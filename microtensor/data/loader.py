@@ -1,5 +1,6 @@
 """DataLoader: the batches of a dataset."""
 
+from microtensor.creation import tensor
 from microtensor.data.dataset import get_batch, get_examples, speaks_for
 from microtensor.data.sampler import (
     RandomSampler,
@@ -11,12 +12,25 @@ from microtensor.data.sampler import (
 )
 
 
+class _Pass:
+    """One pass over a dataset: its rows in their order, and how many of its batches were given."""
+
+    def __init__(self, order, batch):
+        self.order = order
+        self.batch = batch
+
+
 class DataLoader:
     """The batches of a dataset: one pass over it each time it is iterated.
 
     A dataset has a length and gives its rows in one of three ways: ``get_batch(rows)``, as TensorDataset has it, gives
     a batch for an int64 array of row numbers, and is the fastest; ``dataset[i]`` gives an example, and ``collate_fn``
     makes a batch of a list of them; ``__getitems__(rows)`` gives such a list for a list of row numbers.
+
+    A loader that has loaded a ``state_dict()``, which another gave in the middle of a pass, goes on with the batches
+    that were left. The state has the order of that pass, and the state of the generator that orders the next ones if
+    one was given. Without one they come from the default generator, which others draw from too: save
+    ``mt.default_generator().get_state()`` yourself.
 
     Args:
         dataset: as above.
@@ -76,14 +90,73 @@ class DataLoader:
         if sampler is None:
             sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
         self.sampler = sampler
+        self._pass = None           # the newest; None when it is complete
+        self._resumes = False       # whether the next iteration goes on with it
 
     def __len__(self):
         """The number of batches in a pass."""
         return self._count(len(self.sampler))
 
     def __iter__(self):
-        """Draw the order of a new pass and give its batches."""
-        return self._batches(self._draw())
+        """Draw the order of a new pass and give its batches; after ``load_state_dict``, once, those that are left."""
+        if not self._resumes:
+            self._pass = _Pass(self._draw(), 0)
+        self._resumes = False
+        return self._batches(self._pass)
+
+    def state_dict(self):
+        """Where the newest pass is: a batch counts as given from when the loop gets it.
+
+        A pass that was broken off is the newest until the next begins.
+
+        Returns:
+            A dict that mt.save can write: "order", the rows of the pass, int64, or None when it is complete; "batch",
+            how many of its batches were given; "batch_size"; and "sampler", its state, if it has a ``state_dict``, with
+            that of its generator.
+
+        >>> import microtensor as mt
+        >>> from microtensor.data import DataLoader
+        >>> loader, another = DataLoader(range(6), 2, shuffle=True), DataLoader(range(6), 2, shuffle=True)
+        >>> batches = iter(loader)
+        >>> first = next(batches)
+        >>> another.load_state_dict(loader.state_dict())
+        >>> [batch.tolist() for batch in batches] == [batch.tolist() for batch in another]
+        True
+        """
+        order, batch = (None, 0) if self._pass is None else (tensor(self._pass.order), self._pass.batch)
+        state = {"order": order, "batch": batch, "batch_size": self.batch_size}
+        return {**state, "sampler": self.sampler.state_dict()} if hasattr(self.sampler, "state_dict") else state
+
+    def load_state_dict(self, state_dict):
+        """Go on where ``state_dict()`` was taken: the next iteration gives the batches that were left, if any.
+
+        Args:
+            state_dict: of a loader of the same batch_size, over as many rows.
+
+        Raises:
+            ValueError: if it has other parts or another batch_size, is of a pass over another number of rows, or has
+                given more batches than there are; nothing is changed in this case and the next two.
+            IndexError: if it has rows that the dataset has not.
+            TypeError: if its rows are no integers.
+        """
+        own = self.state_dict()
+        if state_dict.keys() != own.keys():
+            raise ValueError(f"the state_dict of this DataLoader must have {list(own)}, and has {list(state_dict)}")
+        order, batch, batch_size = (state_dict[name] for name in ("order", "batch", "batch_size"))
+        if batch_size != self.batch_size:
+            raise ValueError(f"the state_dict is for batch_size {batch_size}, this DataLoader has {self.batch_size}")
+        if order is not None:
+            order = self._rows("the state_dict's order", order)
+            if len(order) != len(self.sampler):
+                raise ValueError(f"the state_dict is of a pass over {len(order)} rows, a pass of this DataLoader has "
+                                 f"{len(self.sampler)}")
+        given = 0 if order is None else self._count(len(order))
+        if batch not in range(given + 1):
+            raise ValueError(f"the state_dict says that {batch!r} batches were given, of {given} in the pass")
+        if "sampler" in own:
+            self.sampler.load_state_dict(state_dict["sampler"])
+        self._pass = None if order is None else _Pass(order, int(batch))
+        self._resumes = order is not None
 
     def _count(self, rows):
         """The number of batches that these many rows make."""
@@ -93,13 +166,19 @@ class DataLoader:
     def _draw(self):
         """The rows of a new pass, checked."""
         at_once = isinstance(self.sampler, Sampler) and speaks_for("draw", "__iter__", self.sampler)
-        drawn = self.sampler.draw() if at_once else self.sampler
-        return row_numbers("the sampler's rows", drawn, len(self.dataset))
+        return self._rows("the sampler's rows", self.sampler.draw() if at_once else self.sampler)
 
-    def _batches(self, order):
-        for number in range(self._count(len(order))):
-            rows = order[number * self.batch_size : (number + 1) * self.batch_size]
+    def _rows(self, name, rows):
+        return row_numbers(name, rows, len(self.dataset))
+
+    def _batches(self, current):
+        for number in range(current.batch, self._count(len(current.order))):
+            rows = current.order[number * self.batch_size : (number + 1) * self.batch_size]
             if self.collate_fn is None:
-                yield get_batch(self.dataset, rows)
+                batch = get_batch(self.dataset, rows)
             else:
-                yield self.collate_fn(get_examples(self.dataset, rows))
+                batch = self.collate_fn(get_examples(self.dataset, rows))
+            current.batch = number + 1
+            yield batch
+        if self._pass is current:
+            self._pass = None
