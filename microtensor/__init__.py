@@ -19,7 +19,7 @@ if not getattr(_sys, "_is_gil_enabled", lambda: True)():
 
 import numpy as _np
 
-from microtensor import autograd, data, datasets, nn, ops, optim
+from microtensor import autograd, data, datasets, nn, ops, optim, random
 from microtensor._version import __version__
 from microtensor.core import (
     Tensor,
@@ -83,6 +83,6 @@ def _contents():
     yield f"    {', '.join(name for name, value in names.items() if isinstance(value, _np.dtype))}"
 
 
-_ROOMS = ("nn", "optim", "autograd", "gradcheck", "data", "datasets", "ops")
+_ROOMS = ("nn", "optim", "autograd", "gradcheck", "data", "datasets", "ops", "random")
 if __doc__:         # python -OO takes all docstrings away
     __doc__ = "\n".join([__doc__, *_contents()])

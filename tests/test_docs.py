@@ -62,7 +62,7 @@ def test_public_names_have_docstrings(name):
 def test_help_has_a_line_for_every_name():
     lines = [line.split(maxsplit=1) for line in pydoc.plain(pydoc.render_doc(mt)).splitlines() if line.strip()]
     told = {name for name, *text in lines if text}
-    modules = {"nn", "optim", "autograd", "data", "datasets", "ops"}
+    modules = {"nn", "optim", "autograd", "data", "datasets", "ops", "random"}
     names = {name for name, value in vars(mt).items() if not name.startswith("_") and hasattr(value, "__module__")}
     assert len(names) > 90 and names | modules <= told
     assert "float32, float64, uint8" in mt.__doc__
