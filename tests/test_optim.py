@@ -464,12 +464,23 @@ def test_schedule_whose_function_raises_changes_nothing(rng):
 
 @pytest.mark.parametrize("schedule, error, message", [
     (lambda optimizer: MultiStepLR(optimizer, [3, 2]), ValueError, r"increasing order, got \[3, 2\]"),
+    (lambda optimizer: MultiStepLR(optimizer, [-1, 2]), ValueError, r"at least 0 and .*, got \[-1, 2\]"),
     (lambda optimizer: LambdaLR(optimizer, [abs, abs]), ValueError, "2 functions, the optimiser has 1 groups"),
     (lambda optimizer: LambdaLR(optimizer, 0.5), TypeError, "function of the epoch, got a float"),
 ])
 def test_schedule_refuses_what_does_not_fit(rng, schedule, error, message):
     with pytest.raises(error, match=message):
         schedule(SGD(make(rng), lr=1.0))
+
+
+def test_schedule_changes_nothing_if_a_group_was_added(rng):
+    params = make(rng)
+    optimizer = SGD(params[:1], lr=1.0)
+    scheduler = ExponentialLR(optimizer, 0.5)
+    optimizer.add_param_group({"params": params[1:]})
+    with pytest.raises(ValueError):
+        scheduler.step()
+    assert scheduler.last_epoch == 0 and scheduler.get_last_lr() == [1.0, 1.0]
 
 
 def test_step_changes_no_group_if_one_cannot_be_stepped():

@@ -7,11 +7,12 @@
 """
 
 import bisect
+import copy
 import math
 
 
 class LRScheduler:
-    """Base class: a subclass gives ``lr_at``, and if it holds functions the names of these, ``unsaved``.
+    """Base class: a subclass gives ``lr_at``, or ``options_at``, and if it holds functions their names, ``unsaved``.
 
     Args:
         optimizer: whose groups' "lr" are set; what they are now is the base.
@@ -32,6 +33,10 @@ class LRScheduler:
         """The learning rate of a group that started with base_lr after some epochs."""
         raise NotImplementedError(f"{type(self).__name__} has no lr_at")
 
+    def options_at(self, base_lrs, epoch):
+        """The options of the groups that started with base_lrs after some epochs: a dict for each group."""
+        return [{"lr": self.lr_at(base_lr, epoch)} for base_lr in base_lrs]
+
     def step(self):
         """Go on to the next epoch."""
         self._go_to(self.last_epoch + 1)
@@ -50,23 +55,27 @@ class LRScheduler:
         Raises:
             ValueError: if it is another schedule's or for another number of groups; nothing is changed.
         """
+        loaded = self._loaded(state_dict)
+        loaded._go_to(loaded.last_epoch)        # of the copy: if it raises, nothing is changed
+        self.__dict__.update(loaded.__dict__)
+
+    def _loaded(self, state_dict):
+        """A copy of the schedule with another state, once that is checked."""
         own = self.state_dict()
         if state_dict.keys() != own.keys():
             raise ValueError(f"expected a state_dict with {sorted(own)}, got {sorted(state_dict)}")
-        groups, own_groups = len(state_dict["base_lrs"]), len(self.base_lrs)
+        groups, own_groups = len(state_dict["base_lrs"]), len(self.optimizer.param_groups)
         if groups != own_groups:
             raise ValueError(f"the state_dict is for {groups} groups, the optimiser has {own_groups}")
-        self.__dict__.update(state_dict)
-        self._go_to(self.last_epoch)
-
-    def _rates(self, epoch):
-        return [self.lr_at(base_lr, epoch) for base_lr in self.base_lrs]
+        loaded = copy.copy(self)
+        loaded.__dict__.update(state_dict)
+        return loaded
 
     def _go_to(self, epoch):
-        rates = self._rates(epoch)
+        pairs = list(zip(self.optimizer.param_groups, self.options_at(self.base_lrs, epoch), strict=True))
         self.last_epoch = epoch
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
+        for group, options in pairs:
+            group.update(options)
 
 
 class StepLR(LRScheduler):
@@ -100,15 +109,13 @@ class MultiStepLR(LRScheduler):
         gamma: the factor of a drop.
 
     Raises:
-        ValueError: if milestones are not in increasing order.
+        ValueError: if milestones are below 0 or not in increasing order.
 
     Formula: lr = base gamma^k, k the number of milestones of at most epoch
     """
 
     def __init__(self, optimizer, milestones, gamma=0.1):
-        self.milestones = list(milestones)
-        if self.milestones != sorted(self.milestones):
-            raise ValueError(f"milestones must be in increasing order, got {self.milestones}")
+        self.milestones = _increasing(milestones)
         self.gamma = gamma
         super().__init__(optimizer)
 
@@ -162,8 +169,9 @@ class LambdaLR(LRScheduler):
                 raise TypeError(f"lr_lambda must be a function of the epoch, got a {type(function).__name__}")
         super().__init__(optimizer)
 
-    def _rates(self, epoch):
-        return [base_lr * factor(epoch) for base_lr, factor in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+    def options_at(self, base_lrs, epoch):
+        """base lr_lambda(epoch), of each group by its own function."""
+        return [{"lr": base_lr * factor(epoch)} for base_lr, factor in zip(base_lrs, self.lr_lambdas, strict=True)]
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -221,3 +229,11 @@ class LinearLR(LRScheduler):
 def _check_positive(name, number):
     if not number >= 1:
         raise ValueError(f"{name} is a number of epochs of at least 1, got {number}")
+
+
+def _increasing(milestones):
+    """Milestones as a list, checked."""
+    milestones = list(milestones)
+    if milestones != sorted(milestones) or any(milestone < 0 for milestone in milestones):
+        raise ValueError(f"milestones are numbers of epochs, at least 0 and in increasing order, got {milestones}")
+    return milestones
