@@ -10,13 +10,17 @@ import pytest
 import microtensor as mt
 from microtensor.gradcheck import check_optimizer
 from microtensor.gradcheck.optimizer import RECURRENCES
-from microtensor.optim import SGD, Adam, AdamW, RMSprop
+from microtensor.optim import SGD, Adam, AdamW, Optimizer, RMSprop, lr_scheduler
 from microtensor.optim.lr_scheduler import (
     CosineAnnealingLR,
     ExponentialLR,
     LambdaLR,
     LinearLR,
+    LRScheduler,
     MultiStepLR,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    SequentialLR,
     StepLR,
 )
 
@@ -481,6 +485,267 @@ def test_schedule_changes_nothing_if_a_group_was_added(rng):
     with pytest.raises(ValueError):
         scheduler.step()
     assert scheduler.last_epoch == 0 and scheduler.get_last_lr() == [1.0, 1.0]
+
+
+def in_two_groups(rng, kind=SGD, **options):
+    params = make(rng)
+    return kind([{"params": params[:1], "lr": 0.8}, {"params": params[1:]}], lr=0.1, **options)
+
+
+SCHEDULES = {
+    StepLR: lambda optimizer: StepLR(optimizer, 3),
+    MultiStepLR: lambda optimizer: MultiStepLR(optimizer, [2, 7]),
+    ExponentialLR: lambda optimizer: ExponentialLR(optimizer, 0.9),
+    LambdaLR: lambda optimizer: LambdaLR(optimizer, lambda t: 1 / (1 + t)),
+    CosineAnnealingLR: lambda optimizer: CosineAnnealingLR(optimizer, 8, eta_min=0.01),
+    LinearLR: lambda optimizer: LinearLR(optimizer, 0.25, total_iters=6),
+    OneCycleLR: lambda optimizer: OneCycleLR(optimizer, [0.5, 0.3], total_steps=11, three_phase=True),
+    ReduceLROnPlateau: lambda optimizer: ReduceLROnPlateau(optimizer, patience=1, min_lr=[0.01, 0.02]),
+    SequentialLR: lambda optimizer: SequentialLR(
+        optimizer, [LinearLR(optimizer), ExponentialLR(optimizer, 0.9), OneCycleLR(optimizer, 0.5, 9)], [2, 4]),
+}
+each_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=[kind.__name__ for kind in SCHEDULES])
+
+
+def test_every_schedule_is_tested():
+    kinds = [value for value in vars(lr_scheduler).values() if isinstance(value, type)]
+    assert set(kinds) - {LRScheduler} == SCHEDULES.keys()
+
+
+def go_on(scheduler, epochs=1):
+    for _ in range(epochs):
+        scheduler.step(*[1.0] if isinstance(scheduler, ReduceLROnPlateau) else [])
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+@pytest.mark.parametrize("epochs", [0, 1, 5, 9])
+@each_schedule
+def test_schedule_goes_on_from_a_file(rng, tmp_path, schedule, epochs, kind):
+    """All options of the groups, so the momentum as well; inf, the best metric before there is any, included."""
+    path, optimizer, other = tmp_path / "run.npz", in_two_groups(rng, kind), in_two_groups(rng, kind)
+    scheduler, loaded = schedule(optimizer), schedule(other)
+    go_on(scheduler, epochs)
+    state = scheduler.state_dict()
+    mt.save(state, path)
+    assert mt.load(path) == state
+    loaded.load_state_dict(mt.load(path))
+    for _ in range(2):
+        assert loaded.state_dict() == scheduler.state_dict()
+        for group, twin in zip(optimizer.param_groups, other.param_groups, strict=True):
+            assert {**group, "params": None} == {**twin, "params": None}
+        go_on(scheduler)
+        go_on(loaded)
+
+
+@each_schedule
+def test_state_that_does_not_fit_changes_nothing(rng, schedule):
+    optimizer = in_two_groups(rng)
+    scheduler = schedule(optimizer)
+    good, one_group = scheduler.state_dict(), SGD(make(rng))
+    bad = [{}, {**good, "unknown": 1}, {**good, "base_lrs": [0.1]}]
+    if isinstance(scheduler, OneCycleLR):
+        bad += [{**good, "last_epoch": 12}, {**good, "max_lrs": [0.1]}]
+    if isinstance(scheduler, SequentialLR):
+        *first, last = good["schedulers"]
+        bad += [{**good, "schedulers": states} for states in
+                (first, [*first, {}], [*first, StepLR(one_group, 3).state_dict()])]
+        bad.append({**good, "schedulers": [*first, {**last, "total_steps": 2}], "last_epoch": 7})
+    go_on(scheduler, 4)
+    before = scheduler.state_dict(), [dict(group) for group in optimizer.param_groups]
+    for state in bad:
+        with pytest.raises(ValueError):
+            scheduler.load_state_dict(state)
+        assert (scheduler.state_dict(), optimizer.param_groups) == before
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam, RMSprop])
+@pytest.mark.parametrize("strategy, bend", [("linear", lambda p: p), ("cos", lambda p: math.sin(math.pi * p / 2) ** 2)])
+@pytest.mark.parametrize("three_phase", [False, True])
+@pytest.mark.parametrize("cycle_momentum", [False, True])
+def test_one_cycle_formula(rng, kind, strategy, bend, three_phase, cycle_momentum):
+    optimizer = in_two_groups(rng, kind)
+    scheduler = OneCycleLR(optimizer, [0.5, 2.0], epochs=4, steps_per_epoch=5, pct_start=0.35, anneal_strategy=strategy,
+                           cycle_momentum=cycle_momentum, base_momentum=[0.7, 0.8], max_momentum=0.9, div_factor=10,
+                           final_div_factor=50, three_phase=three_phase)
+    ends = [6, 12, 19] if three_phase else [6, 19]          # 0.35 of 20 steps, and as many again
+    starts = [0, *ends[:-1]]
+    for step in range(20):
+        phase = sum(step > end for end in ends)
+        done = bend((step - starts[phase]) / (ends[phase] - starts[phase]))
+        for group, peak, low in zip(optimizer.param_groups, [0.5, 2.0], [0.7, 0.8], strict=True):
+            lrs = [peak / 10, peak, peak / 10, peak / 500] if three_phase else [peak / 10, peak, peak / 500]
+            momentums = [0.9, low, 0.9, 0.9]
+            lr, momentum = ((1 - done) * levels[phase] + done * levels[phase + 1] for levels in (lrs, momentums))
+            if not cycle_momentum:
+                momentum = optimizer.defaults.get("momentum", 0.9)
+            # a few roundings of levels of at most 2
+            assert group["lr"] == pytest.approx(lr, rel=0, abs=1e-15)
+            first, *rest = group["betas"] if kind is Adam else [group["momentum"]]
+            assert first == pytest.approx(momentum, rel=0, abs=1e-15) and rest == ([0.999] if kind is Adam else [])
+        scheduler.step()
+
+
+def test_one_cycle_ends(rng):
+    scheduler = OneCycleLR(in_two_groups(rng), 0.5, total_steps=6)
+    go_on(scheduler, 6)                 # PyTorch's allows a step after the last batch, too
+    before = scheduler.get_last_lr()
+    with pytest.raises(ValueError, match="step 7 of OneCycleLR, whose total_steps are 6"):
+        scheduler.step()
+    assert scheduler.last_epoch == 6 and scheduler.get_last_lr() == before
+
+
+@pytest.mark.parametrize("total_steps, pct_start, expected", [
+    (10, 0.1, [1.0]),                   # the way up ends at the step at which it starts
+    (4, 1.0, [0.04, 0.36, 0.68, 1.0]),
+    (1, 1.0, [1.0]), (1, 0.0, [4e-6]),
+])
+def test_one_cycle_may_have_a_phase_without_steps(rng, total_steps, pct_start, expected):
+    scheduler = OneCycleLR(SGD(make(rng)), 1.0, total_steps, pct_start=pct_start, anneal_strategy="linear")
+    for lr in expected:
+        assert scheduler.get_last_lr() == pytest.approx([lr], rel=1e-15)
+        scheduler.step()
+
+
+class Plain(Optimizer):
+    """An optimiser without momentum."""
+
+    def __init__(self, params):
+        super().__init__(params, {"lr": 0.5})
+
+
+@pytest.mark.parametrize("options, error, message", [
+    ({}, ValueError, "needs total_steps, or both"), ({"epochs": 3}, ValueError, "needs total_steps, or both"),
+    ({"total_steps": 0}, ValueError, "total_steps .* at least 1, got 0"),
+    ({"total_steps": 2.5}, TypeError, "total_steps must be an int, got 2.5"),
+    ({"epochs": 2, "steps_per_epoch": -1}, ValueError, "steps_per_epoch .* got -1"),
+    ({"total_steps": 9, "pct_start": 1.5}, ValueError, "pct_start .* got 1.5"),
+    ({"total_steps": 9, "anneal_strategy": "exp"}, ValueError, "'cos' or 'linear', got 'exp'"),
+    ({"total_steps": 9, "div_factor": 0}, ValueError, "above 0, got 0"),
+    ({"total_steps": 9, "max_lr": [0.1, 0.2]}, ValueError, "max_lr has 2 numbers, the optimiser has 1 groups"),
+    ({"total_steps": 9, "max_lr": -1.0}, ValueError, r"max_lr must be at least 0 .* got \[-1.0\]"),
+    ({"total_steps": 9, "max_momentum": 1.0}, ValueError, r"max_momentum .* below 1, got \[1.0\]"),
+    ({"total_steps": 9, "base_momentum": float("nan")}, ValueError, r"base_momentum .* got \[nan\]"),
+])
+def test_one_cycle_refuses_arguments_without_meaning(rng, options, error, message):
+    optimizer = SGD(make(rng), lr=0.5)
+    with pytest.raises(error, match=message):
+        OneCycleLR(optimizer, **{"max_lr": 0.1, **options})
+    assert optimizer.param_groups[0]["lr"] == 0.5 and optimizer.param_groups[0]["momentum"] == 0
+
+
+def test_one_cycle_without_a_momentum_to_cycle(rng):
+    optimizer = Plain(make(rng))
+    with pytest.raises(ValueError, match="Plain has neither momentum nor betas: pass cycle_momentum=False"):
+        OneCycleLR(optimizer, 0.1, 9)
+    OneCycleLR(optimizer, 0.1, 9, cycle_momentum=False)
+    assert set(optimizer.param_groups[0]) == {"params", "lr"}
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("options, metrics, drops", [
+    ({"patience": 0}, [3, 2, 2, 1, 1.5, 1.5], [0, 0, 1, 1, 2, 3]),
+    ({"patience": 2}, [3, 3, 3, 3, 3, 3, 3], [0, 0, 0, 1, 1, 1, 2]),
+    ({"patience": 1}, [3, 3, 2, 2, 1, 1, 1], [0, 0, 0, 0, 0, 0, 1]),        # each improvement begins anew
+    ({"patience": 0, "mode": "max"}, [1, 2, 2, 3, 1], [0, 0, 1, 1, 2]),
+    ({"patience": 0, "threshold": 0.1}, [10, 9.1, 8.9, 8.5], [0, 1, 1, 2]),
+    ({"patience": 0, "threshold": 0.1, "mode": "max"}, [10, 10.9, 11.1, 11.5], [0, 1, 1, 2]),
+    ({"patience": 0, "threshold": 0.5, "threshold_mode": "abs"}, [10, 9.6, 9.4, 9], [0, 1, 1, 2]),
+    ({"patience": 0, "threshold": 0.5, "threshold_mode": "abs", "mode": "max"}, [10, 10.4, 10.6, 11], [0, 1, 1, 2]),
+    ({"patience": 0, "cooldown": 2}, [1, 1, 1, 1, 1, 0.5, 1], [0, 1, 1, 1, 2, 2, 2]),
+    ({"patience": 0}, [NAN, 3, NAN, 2, INF], [1, 1, 2, 2, 3]),
+    ({"patience": 0, "mode": "max"}, [-INF, NAN, 2, INF, INF], [1, 2, 2, 2, 3]),
+])
+def test_plateau_drops_where_nothing_improves(rng, options, metrics, drops):
+    """drops: how many there were after each metric; a factor of a power of 2 makes no rounding."""
+    scheduler = ReduceLROnPlateau(in_two_groups(rng), factor=0.25, **options)
+    for metric, drop in zip(metrics, drops, strict=True):
+        scheduler.step(metric)
+        assert scheduler.get_last_lr() == [0.8 * 0.25**drop, 0.1 * 0.25**drop] == scheduler.base_lrs
+
+
+def test_plateau_keeps_to_min_lr_and_leaves_small_drops_out(rng):
+    scheduler = ReduceLROnPlateau(in_two_groups(rng), factor=0.5, patience=0, min_lr=[0.3, 0.0], eps=0.03)
+    seen = []
+    for _ in range(5):
+        scheduler.step(1.0)
+        seen.append(scheduler.get_last_lr())
+    assert seen == [[0.8, 0.1], [0.4, 0.05], [0.3, 0.05], [0.3, 0.05], [0.3, 0.05]]     # 0.05 would lose only 0.025
+
+
+def test_plateau_starts_from_what_others_set(rng):
+    """Another lr, and a group that is new, as min_lr is one number."""
+    optimizer = SGD(make(rng)[:1], lr=0.8)
+    scheduler = ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+    scheduler.step(mt.tensor(1.0, requires_grad=True))
+    optimizer.param_groups[0]["lr"] = 0.2
+    optimizer.add_param_group({"params": make(rng)[1:], "lr": 0.6})
+    scheduler.step(np.float32(1.0))
+    assert scheduler.get_last_lr() == [0.1, 0.3] and scheduler.best == 1.0 and type(scheduler.best) is float
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"mode": "least"}, "'min' or 'max', got 'least'"), ({"threshold_mode": "log"}, "'rel' or 'abs', got 'log'"),
+    ({"factor": 1.0}, "factor must be .* got 1.0"), ({"factor": -0.5}, "factor must be .* got -0.5"),
+    ({"min_lr": [0.1]}, "min_lr has 1 numbers, the optimiser has 2 groups"),
+])
+def test_plateau_refuses_arguments_without_meaning(rng, options, message):
+    with pytest.raises(ValueError, match=message):
+        ReduceLROnPlateau(in_two_groups(rng), **options)
+
+
+def factors(optimizer):
+    """Three schedules, made in this order, and the factors that they stand for."""
+    return ([LinearLR(optimizer, 0.25, total_iters=4), CosineAnnealingLR(optimizer, 6), ExponentialLR(optimizer, 0.5)],
+            [lambda t: min(0.25 + 0.75 * t / 4, 1.0), lambda t: (1 + math.cos(math.pi * t / 6)) / 2, lambda t: 0.5**t])
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("milestones", [[4, 9], [0, 3], [3, 3]])
+def test_sequential_formula(rng, order, milestones):
+    """Each schedule from the optimiser's own rates, in whatever order they were made."""
+    optimizer = in_two_groups(rng)
+    made, formulas = factors(optimizer)
+    scheduler = SequentialLR(optimizer, [made[i] for i in order], milestones)
+    assert scheduler.base_lrs == [0.8, 0.1]
+    for epoch in range(14):
+        number = sum(epoch >= milestone for milestone in milestones)
+        factor = formulas[order[number]](epoch - [0, *milestones][number])
+        assert scheduler.get_last_lr() == pytest.approx([0.8 * factor, 0.1 * factor], rel=1e-12, abs=1e-17)
+        scheduler.step()
+
+
+def test_sequential_of_sequentials(rng):
+    optimizer = in_two_groups(rng)
+    (linear, cosine, exponential), formulas = factors(optimizer)
+    scheduler = SequentialLR(optimizer, [SequentialLR(optimizer, [linear, cosine], [4]), exponential], [7])
+    starts = [0] * 4 + [4] * 3 + [7] * 4
+    for epoch, start in enumerate(starts):
+        factor = formulas[(0, 4, 7).index(start)](epoch - start)
+        assert scheduler.get_last_lr() == pytest.approx([0.8 * factor, 0.1 * factor], rel=1e-12)
+        scheduler.step()
+
+
+def test_sequential_refuses_what_does_not_fit(rng):
+    optimizer = in_two_groups(rng)
+    schedules, _ = factors(optimizer)
+    before = optimizer.param_groups[0]["lr"]
+    for schedulers, milestones, error, message in (
+        ([], [], ValueError, "got 0 schedules"),
+        (schedules, [3], ValueError, r"a milestone between each two .* 3 schedules and the milestones \[3\]"),
+        (schedules, [3, 2], ValueError, r"increasing order, got \[3, 2\]"),
+        ([*schedules[:2], optimizer], [2, 3], TypeError, "takes schedules, got a SGD"),
+        ([*schedules[:2], StepLR(SGD(make(rng)), 2)], [2, 3], ValueError, "its StepLR is for another one"),
+        ([*schedules[:2], ReduceLROnPlateau(optimizer)], [2, 3], ValueError, "metric, which ReduceLROnPlateau needs"),
+    ):
+        with pytest.raises(error, match=message):
+            SequentialLR(optimizer, schedulers, milestones)
+        assert optimizer.param_groups[0]["lr"] == before
+    optimizer.param_groups[0]["lr"] = 0.7
+    with pytest.raises(ValueError, match="make all schedules of a SequentialLR just before it"):
+        SequentialLR(optimizer, schedules, [2, 3])
+    assert optimizer.param_groups[0]["lr"] == 0.7
 
 
 def test_step_changes_no_group_if_one_cannot_be_stepped():
