@@ -104,6 +104,9 @@ class ELU(Module):
 class SELU(Module):
     """ELU scaled so that activations keep mean 0 and variance 1 from layer to layer. Any one shape.
 
+    They do with LeCun's weights, whose std is 1 / sqrt(fan_in), and biases of 0: these weights are those of
+    ``nn.init.kaiming_normal_(weight, nonlinearity="linear")``. With "selu", PyTorch's gain of 3/4, the variance falls.
+
     Formula: y = lambda (x if x > 0 else alpha (e^x - 1)),  lambda = 1.0507..., alpha = 1.6732...
 
     >>> import microtensor as mt

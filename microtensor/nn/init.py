@@ -9,6 +9,8 @@ networks start alike.
 
 import math
 
+import numpy as np
+
 from microtensor.core import no_grad
 from microtensor.random import default_generator
 
@@ -47,6 +49,42 @@ def normal_(tensor, mean=0.0, std=1.0, generator=None):
     tensor([3., 3.])
     """
     return _fill(tensor, lambda: (generator or default_generator()).numpy.normal(mean, std, tensor.shape))
+
+
+def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
+    """Fill with numbers drawn from a normal distribution of which only the part from a to b is left.
+
+    Args:
+        tensor: any shape, floating-point.
+        mean, std: the mean and standard deviation of the whole distribution; std is above 0.
+        a, b: the bounds, in the unit of the numbers and not of std; infinite for none.
+        generator: where the randomness comes from; the default generator if None.
+
+    Returns:
+        The tensor.
+
+    Raises:
+        ValueError: if std is not above 0, or there is no number from a to b.
+
+    Formula: density exp(-(x - mean)^2 / (2 std^2)) / Z for a <= x <= b, where Z makes it integrate to 1
+
+    >>> import microtensor as mt
+    >>> mt.nn.init.trunc_normal_(mt.empty(1000), std=3.0, a=-1.0, b=2.0).max().item() <= 2.0
+    True
+
+    Source: Robert 1995, arXiv:0907.4010, for the tails; the bounds in the numbers' unit are PyTorch's.
+    """
+    if not 0 < std < math.inf:
+        raise ValueError(f"std must be finite and above 0, got {std}")
+    lo, hi = (a - mean) / std, (b - mean) / std
+    if not (lo <= hi and lo < math.inf and hi > -math.inf):
+        raise ValueError(f"a normal distribution of mean {mean} and std {std} has no numbers from a={a} to b={b}")
+
+    def draw():
+        z = _truncated((generator or default_generator()).numpy, lo, hi, math.prod(tensor.shape))
+        return np.clip(mean + std * z, a, b).reshape(tensor.shape)      # the sum may be rounded to beyond a bound
+
+    return _fill(tensor, draw)
 
 
 def constant_(tensor, val):
@@ -149,7 +187,7 @@ def kaiming_uniform_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", gene
 
 
 def kaiming_normal_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", generator=None):
-    """As ``kaiming_uniform_``, from a normal distribution.
+    """As ``kaiming_uniform_``, from a normal distribution; LeCun's for SELU is that of nonlinearity="linear".
 
     Args:
         tensor: (out, in, ...).
@@ -164,15 +202,52 @@ def kaiming_normal_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", gener
     Raises:
         ValueError: if the tensor has fewer than two dimensions, or for an unknown mode or nonlinearity.
 
-    Formula: N(0, std^2),  std = gain / sqrt(fan)
+    Formula: N(0, std^2),  std = gain / sqrt(fan);  linear: std = 1 / sqrt(fan), with which ``nn.SELU`` keeps variance 1
 
     >>> import microtensor as mt
     >>> mt.nn.init.kaiming_normal_(mt.empty(3, 6)).shape
     (3, 6)
 
-    Source: He et al. 2015, arXiv:1502.01852.
+    Source: He et al. 2015, arXiv:1502.01852; linear: LeCun et al. 1998, Efficient BackProp.
     """
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
+
+
+def orthogonal_(tensor, gain=1, generator=None):
+    """Fill with an orthogonal matrix, which keeps every vector's length; all are equally likely.
+
+    Args:
+        tensor: (rows, ...); the dimensions after the first count as one, the columns. What there is less of, rows or
+            columns, is orthonormal.
+        gain: the factor on the matrix, see ``calculate_gain``.
+        generator: where the randomness comes from; the default generator if None.
+
+    Returns:
+        The tensor.
+
+    Raises:
+        ValueError: if the tensor has fewer than two dimensions.
+
+    Formula: gain Q, with Q R = N the decomposition, of diag(R) > 0, of a matrix N of standard normal numbers
+
+    >>> import microtensor as mt
+    >>> w = mt.nn.init.orthogonal_(mt.empty(2, 3, dtype=mt.float64))
+    >>> bool(((w @ w.T - mt.eye(2)).abs() < 1e-12).all())
+    True
+
+    Source: Saxe, McClelland, Ganguli 2014, arXiv:1312.6120; the sign of diag(R): Mezzadri 2007, arXiv:math-ph/0609050.
+    """
+    if tensor.ndim < 2:
+        raise ValueError(f"an orthogonal matrix needs at least two dimensions, got shape {tensor.shape}")
+    rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
+
+    def draw():
+        shape = max(rows, columns), min(rows, columns)
+        q, r = np.linalg.qr((generator or default_generator()).numpy.standard_normal(shape))
+        q *= np.where(np.diagonal(r) < 0, -gain, gain)      # LAPACK's own signs would make some matrices likelier
+        return (q if rows >= columns else q.T).reshape(tensor.shape)
+
+    return _fill(tensor, draw)
 
 
 def calculate_gain(nonlinearity, param=None):
@@ -204,6 +279,41 @@ def calculate_gain(nonlinearity, param=None):
 
 
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
+
+
+# -- normal numbers z from lo to hi, by rejection ------------------------------------------------
+# Numbers z of another density, which is easy to draw from, are kept with the ratio of the two densities as probability.
+#
+# If 0 lies within and hi - lo > sqrt(2 pi), they are normal, and kept if they are within. Otherwise their density is
+# that of e^(-m z) from lo to hi: for any m
+#     e^(-z^2/2) = e^(m^2/2) e^(-m z) e^(-(z - m)^2/2),       and the last factor, at most 1, is the probability.
+# With m = 0 they are uniform, which is for 0 within; these two keep 49 % or more. If 0 < lo, m is Robert's
+# (lo + sqrt(lo^2 + 4)) / 2, or hi if that is less, and 75 % or more are kept. The share u of them that is below z gives
+#     u = (1 - e^(-m (z - lo))) / (1 - e^(-m (hi - lo))),     z = lo - log(1 - u (1 - e^(-m (hi - lo)))) / m.
+# hi < 0 is the mirror image.
+
+
+def _truncated(rng, lo, hi, n):
+    """n standard normal numbers from lo to hi."""
+    if hi < 0:
+        return -_truncated(rng, -hi, -lo, n)
+    z = np.empty(0)
+    while z.size < n:
+        z = np.concatenate([z, _kept(rng, lo, hi, n - z.size)])
+    return z
+
+
+def _kept(rng, lo, hi, n):
+    """Those that are kept of n numbers; hi is at least 0."""
+    if lo <= 0 and hi - lo > math.sqrt(2 * math.pi):
+        z = rng.standard_normal(n)
+        return z[(lo <= z) & (z <= hi)]
+    if lo <= 0:
+        m, z = 0.0, rng.uniform(lo, hi, n)
+    else:
+        m = min(lo / 2 + math.hypot(lo, 2) / 2, hi)
+        z = lo - np.log1p(rng.random(n) * math.expm1(-m * (hi - lo))) / m
+    return z[rng.random(n) <= np.exp(-((z - m) ** 2) / 2)]
 
 
 def _fill(tensor, draw):
