@@ -1,10 +1,10 @@
-"""Gradient clipping."""
+"""Gradient clipping, and parameters as one vector."""
 
 import math
 import warnings
 
-from microtensor import foreach
-from microtensor.core import Tensor
+from microtensor import foreach, ops
+from microtensor.core import Tensor, no_grad
 from microtensor.creation import tensor
 
 
@@ -77,9 +77,78 @@ def clip_grad_value_(parameters, clip_value):
     foreach.clamp_(grads, float(clip_value))
 
 
+def parameters_to_vector(parameters):
+    """All parameters' elements in one vector, one parameter after the other; gradients flow back to them.
+
+    Args:
+        parameters: a tensor or an iterable of tensors of one dtype, any shapes.
+
+    Returns:
+        A new tensor of shape (n,), n the number of all elements.
+
+    Raises:
+        TypeError: if something among the parameters is no tensor, or their dtypes differ.
+        ValueError: if there are none.
+
+    >>> import microtensor as mt
+    >>> mt.nn.utils.parameters_to_vector([mt.tensor([[1.0, 2.0], [3.0, 4.0]]), mt.tensor(5.0)])
+    tensor([1., 2., 3., 4., 5.])
+    """
+    parameters = _listed(parameters)
+    if not parameters:
+        raise ValueError("no parameters to make a vector of: a generator such as net.parameters() gives them only once")
+    return ops.cat([ops.reshape(parameter, (-1,)) for parameter in parameters])
+
+
+def vector_to_parameters(vec, parameters):
+    """Copy the elements of a vector into the parameters: the inverse of ``parameters_to_vector``.
+
+    It counts as an in-place write, and is not recorded: no gradient flows back to the vector.
+
+    Args:
+        vec: (n,), of the parameters' dtype, n the number of all their elements.
+        parameters: a tensor or an iterable of tensors, any shapes.
+
+    Raises:
+        TypeError: if vec or something among the parameters is no tensor, or a dtype differs; nothing is changed.
+        ValueError: if vec has another shape, or a parameter's memory is read-only; nothing is changed.
+
+    >>> import microtensor as mt
+    >>> weight, bias = mt.zeros(2, 2), mt.tensor(0.0)
+    >>> mt.nn.utils.vector_to_parameters(mt.arange(5.0), [weight, bias])
+    >>> weight, bias
+    (tensor([[0., 1.],
+            [2., 3.]]), tensor(4.))
+    """
+    parameters = _listed(parameters)
+    for value in (vec, *parameters):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"vector_to_parameters takes tensors, not {type(value).__name__}")
+    n = sum(parameter.numel() for parameter in parameters)
+    if vec.shape != (n,):
+        raise ValueError(f"the vector must have shape ({n},), as the parameters have {n} elements, got {vec.shape}")
+    for parameter in parameters:
+        if parameter.dtype != vec.dtype:
+            raise TypeError(f"the vector has dtype {vec.dtype}, a parameter of shape {parameter.shape} "
+                            f"{parameter.dtype}: convert the vector with .to(dtype)")
+        if not parameter.detach().numpy().flags.writeable:
+            raise ValueError(f"a parameter of shape {parameter.shape} has read-only memory: give it memory of its own, "
+                             "with .clone()")
+    start = 0
+    with no_grad():
+        for parameter in parameters:
+            end = start + parameter.numel()
+            parameter.copy_(vec[start:end].reshape(parameter.shape))
+            start = end
+
+
+def _listed(parameters):
+    return [parameters] if isinstance(parameters, Tensor) else list(parameters)
+
+
 def _gradients(parameters):
     """The gradients there are, and a warning if there is nothing that could have one."""
-    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    parameters = _listed(parameters)
     if not parameters:
         warnings.warn("no parameters, so no gradients to clip: a generator such as net.parameters() gives "
                       "them only once", stacklevel=3)
