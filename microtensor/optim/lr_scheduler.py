@@ -23,9 +23,11 @@ class LRScheduler:
     Attributes:
         base_lrs: the learning rates at the start, one per group.
         last_epoch: how many times ``step`` was called.
+        per_batch: whether ``mt.fit`` calls ``step`` after each batch, and not after each epoch; may be set.
     """
 
-    unsaved = ("optimizer",)        # attributes that state_dict leaves out
+    per_batch = False
+    unsaved = ("optimizer", "per_batch")        # attributes that state_dict leaves out
 
     def __init__(self, optimizer):
         self.optimizer = optimizer
@@ -160,7 +162,7 @@ class LambdaLR(LRScheduler):
     Formula: lr = base lr_lambda(epoch)
     """
 
-    unsaved = ("optimizer", "lr_lambdas")
+    unsaved = (*LRScheduler.unsaved, "lr_lambdas")
 
     def __init__(self, optimizer, lr_lambda):
         groups = len(optimizer.param_groups)
@@ -272,6 +274,8 @@ class OneCycleLR(LRScheduler):
 
     Source: Smith and Topin 2017, arXiv:1708.07120; two phases are fastai's.
     """
+
+    per_batch = True
 
     def __init__(self, optimizer, max_lr, total_steps=None, epochs=None, steps_per_epoch=None, pct_start=0.3,
                  anneal_strategy="cos", cycle_momentum=True, base_momentum=0.85, max_momentum=0.95, div_factor=25.0,
@@ -461,6 +465,7 @@ class SequentialLR(LRScheduler):
         if len(self.milestones) != len(self.schedulers) - 1:
             raise ValueError(f"SequentialLR needs a milestone between each two schedules, got {len(self.schedulers)} "
                              f"schedules and the milestones {self.milestones}")
+        self.per_batch = any(scheduler.per_batch for scheduler in self.schedulers)
         base_lrs = _lrs_before(optimizer, self.schedulers)
         for group, lr in zip(optimizer.param_groups, base_lrs, strict=True):
             group["lr"] = lr
