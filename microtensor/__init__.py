@@ -61,6 +61,28 @@ uint8, int8, int16, int32, int64 = (_np.dtype(name) for name in ("uint8", "int8"
 bool = _np.dtype(_np.bool_)
 
 
+# What is imported when it is asked for, as most programs need not wait for it: the module and what help(mt) says.
+_LATER = {
+    "fit": ("fitting", "Train a model, and say after each epoch how well it does."),
+    "evaluate": ("fitting", "The loss and the metrics of a model in evaluation mode, on whole data, by name."),
+    "fitting": ("fitting", "Training: fit runs the loop, evaluate measures, and callbacks look on after every epoch."),
+    "metrics": ("metrics", "Metrics for fit and evaluate: functions of all outputs and targets that return a number."),
+}
+
+
+def __getattr__(name):
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module = import_module(f"microtensor.{_LATER[name][0]}")
+    return globals().setdefault(name, getattr(module, name, module))
+
+
+def __dir__():
+    return sorted({*globals(), *_LATER})
+
+
 def _contents():
     """What help(mt) shows: a line for every name, the first of its docstring, under that of the module it is from."""
 
@@ -71,18 +93,20 @@ def _contents():
         return next((line.strip() for line in lines if line.strip()), "")
 
     names = {name: value for name, value in globals().items() if not name.startswith("_")}
-    groups = {"Below mt, each with a help of its own:": {name: names[name] for name in _ROOMS}}
+    later = {name: text for name, (_, text) in _LATER.items()}
+    groups = {"Below mt, each with a help of its own:": {name: names.get(name) for name in _ROOMS},
+              "Training:": {name: None for name in later if name not in _ROOMS}}
     for name, value in names.items():
         if name not in _ROOMS and hasattr(value, "__module__"):     # neither a module nor a dtype
             groups.setdefault(first_line(_sys.modules[value.__module__]), {})[name] = value
     for heading, members in groups.items():
         yield f"\n{heading}"
         for name, value in members.items():
-            yield f"    {name:<17} {first_line(value, name)}"
+            yield f"    {name:<17} {later.get(name) or first_line(value, name)}"
     yield "\nNumPy's dtypes, which tensors have:"
     yield f"    {', '.join(name for name, value in names.items() if isinstance(value, _np.dtype))}"
 
 
-_ROOMS = ("nn", "optim", "autograd", "gradcheck", "data", "datasets", "ops", "random")
+_ROOMS = ("nn", "optim", "autograd", "gradcheck", "data", "datasets", "fitting", "metrics", "ops", "random")
 if __doc__:         # python -OO takes all docstrings away
     __doc__ = "\n".join([__doc__, *_contents()])

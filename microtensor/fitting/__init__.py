@@ -1,0 +1,7 @@
+"""Training: fit runs the loop, evaluate measures, and callbacks look on after every epoch."""
+
+from microtensor.fitting.callbacks import Checkpoint, CSVLogger, EarlyStopping
+from microtensor.fitting.history import History
+from microtensor.fitting.loop import evaluate, fit
+
+__all__ = ["CSVLogger", "Checkpoint", "EarlyStopping", "History", "evaluate", "fit"]

@@ -1,0 +1,77 @@
+"""What a training saw, epoch by epoch."""
+
+
+class History(dict):
+    """A list for each quantity, one number for each finished epoch: ``history["val_loss"][-1]``.
+
+    A table for pandas as it is: ``pandas.DataFrame(history)``.
+
+    Args:
+        names: of the quantities.
+
+    Attributes:
+        stopped: why training ended before its last epoch, in words; None if it did not.
+        interrupted: whether that was by Ctrl-C.
+        best_epoch: the epoch, counted from 1, whose weights EarlyStopping put back; None if none did.
+    """
+
+    def __init__(self, names=()):
+        super().__init__({name: [] for name in names})
+        self.stopped = None
+        self.interrupted = False
+        self.best_epoch = None
+
+    @property
+    def epochs(self):
+        """The number of finished epochs."""
+        return max(map(len, self.values()), default=0)
+
+    def last(self):
+        """The numbers of the last finished epoch by name; empty before the first one has finished."""
+        return {name: column[-1] for name, column in self.items() if column}
+
+    def plot(self, path=None):
+        """Draw all quantities over the epochs, those of training and validation data together.
+
+        Args:
+            path: where to save the figure, as a PNG or what else the suffix says; None to save nothing.
+
+        Returns:
+            The matplotlib Figure.
+
+        Raises:
+            ImportError: if matplotlib is not installed.
+            ValueError: if no epoch has finished.
+        """
+        if not self.epochs:
+            raise ValueError("there is nothing to draw: no epoch has finished")
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+
+        names = [name for name in self if not name.startswith("val_")]
+        rows = -(-len(names) // 2)
+        figure = Figure(figsize=(10, 3.2 * rows), layout="constrained")
+        panels = figure.subplots(rows, 2, squeeze=False).ravel()
+        epochs = range(1, self.epochs + 1)
+        for name, axes in zip(names, panels, strict=False):
+            marker = "." if self.epochs == 1 else None
+            axes.plot(epochs, self[name], color="tab:blue", marker=marker, label="training data")
+            if f"val_{name}" in self:
+                axes.plot(epochs, self[f"val_{name}"], color="tab:orange", marker=marker, label="validation data")
+            if name in ("loss", "grad_norm", "lr") and min(self[name]) > 0:
+                axes.set_yscale("log")
+            if self.best_epoch is not None:
+                axes.axvline(self.best_epoch, color="gray", linestyle=":", label=f"weights of epoch {self.best_epoch}")
+            if len(axes.get_lines()) > 1:
+                axes.legend()
+            axes.set(title=_TITLES.get(name, name), xlabel="epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.grid(alpha=0.3)
+        for axes in panels[len(names) :]:
+            axes.set_visible(False)
+        if path is not None:
+            figure.savefig(path, dpi=150)
+        return figure
+
+
+_TITLES = {"lr": "learning rate", "grad_norm": "largest norm of the gradient"}

@@ -1,0 +1,736 @@
+import csv
+import math
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import microtensor as mt
+from microtensor import nn, optim
+from microtensor.data import DataLoader, TensorDataset
+from microtensor.fitting import Checkpoint, CSVLogger, EarlyStopping
+from microtensor.nn.functional import cross_entropy
+from microtensor.optim import lr_scheduler
+
+SILENT = {"progress": False}
+
+
+def make(seed=0, n=40, **options):
+    """A small classifier with all that has a state of its own, and its data, ready for fit."""
+    mt.manual_seed(seed)
+    x = mt.randn(n, 3)
+    y = (x.sum(1) > 0).long()
+    model = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2))
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+    parts = {
+        "model": model,
+        "loss": nn.CrossEntropyLoss(),
+        "optimizer": optimizer,
+        "train": DataLoader(TensorDataset(x[:30], y[:30]), 8, shuffle=True),
+        "val": DataLoader(TensorDataset(x[30:], y[30:]), 4),
+        "epochs": 3,
+        **SILENT,
+    }
+    return {**parts, **options}
+
+
+def bits(module):
+    return {name: tensor.numpy().tobytes() for name, tensor in module.state_dict().items()}
+
+
+class After:
+    """A callback that calls a function when some number of batches, through all epochs, are done."""
+
+    def __init__(self, batches, function):
+        self.batches = batches
+        self.function = function
+        self.seen = 0
+
+    def __call__(self, training):
+        pass
+
+    def after_batch(self, training):
+        self.seen += 1
+        if self.seen == self.batches:
+            self.function(training)
+
+
+def interrupt(training):
+    raise KeyboardInterrupt
+
+
+# -- the loop ----------------------------------------------------------------------------------------------------------
+
+
+def test_fit_is_the_loop_that_one_writes():
+    parts = make()
+    model, optimizer, loader = parts["model"], parts["optimizer"], parts["train"]
+    for _ in range(3):
+        model.train()
+        for x, y in loader:
+            loss = cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+            optimizer.step()
+    expected = bits(model)
+    parts = make(clip=0.5)
+    mt.fit(**parts)
+    assert bits(parts["model"]) == expected
+    assert not parts["model"].training
+
+
+def test_history_has_every_quantity():
+    parts = make(metrics={"rate": mt.metrics.accuracy}, clip=0.1)
+    history = mt.fit(**parts)
+    assert list(history) == ["loss", "rate", "val_loss", "val_rate", "lr", "grad_norm"]
+    assert all(len(column) == 3 for column in history.values()) and history.epochs == 3
+    assert history["lr"] == [0.01] * 3
+    assert min(history["grad_norm"]) > 0.1          # before clipping
+    assert history.stopped is None and history.best_epoch is None and not history.interrupted
+    assert history.last() == {name: column[-1] for name, column in history.items()}
+    measured = mt.evaluate(parts["model"], parts["val"], parts["loss"], parts["metrics"])
+    assert measured == {"loss": history["val_loss"][-1], "rate": history["val_rate"][-1]}
+
+
+def test_loss_of_training_counts_every_example_once():
+    """Batches of 8, 8, 8 and 6, a model that does not learn: the mean over all 30, and no mean of four means."""
+    parts = make(val=None, epochs=1)
+    parts["model"] = model = nn.Sequential(nn.Linear(3, 2))
+    parts["optimizer"] = optim.SGD(model.parameters(), lr=0.0)
+    history = mt.fit(**parts)
+    expected = mt.evaluate(model, DataLoader(parts["train"].dataset, 30), parts["loss"])["loss"]
+    assert history["loss"] == [pytest.approx(expected, rel=1e-6)]       # 30 roundings of float32
+
+
+def test_metrics_see_all_outputs_at_once():
+    seen = []
+
+    def largest(outputs, targets):
+        seen.append((outputs.shape, targets.shape, outputs.requires_grad))
+        return float(outputs.numpy().max())
+
+    mt.fit(**make(metrics=[largest], epochs=1))
+    assert seen == [((10, 2), (10,), False), ((30, 2), (30,), False)]       # validation, training
+
+
+def test_evaluate_computes_the_loss_once():
+    """A weighted mean is not the mean of the batches' weighted means."""
+    mt.manual_seed(0)
+    outputs, targets = mt.randn(7, 3), mt.tensor([0, 0, 0, 1, 2, 2, 1])
+    loss = nn.CrossEntropyLoss(weight=mt.tensor([1.0, 5.0, 0.5]))
+    found = mt.evaluate(nn.Identity(), DataLoader(TensorDataset(outputs, targets), 3), loss)
+    assert found == {"loss": loss(outputs, targets).item()}
+
+
+def test_evaluate_leaves_every_mode_as_it_was():
+    parts = make()
+    model = parts["model"].train()
+    model[1].eval()
+    mt.evaluate(model, parts["val"], parts["loss"])
+    assert [module.training for module in model] == [True, False, True, True, True]
+
+
+def test_fit_takes_several_inputs():
+    class Add(nn.Module):
+        def __init__(self):
+            self.first, self.second = nn.Linear(2, 1), nn.Linear(3, 1)
+
+        def forward(self, a, b):
+            return self.first(a) + self.second(b)
+
+    mt.manual_seed(0)
+    a, b = mt.randn(20, 2), mt.randn(20, 3)
+    model = Add()
+    data = DataLoader(TensorDataset(a, b, a.sum(1, keepdim=True) - b.sum(1, keepdim=True)), 5)
+    history = mt.fit(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1), data, data, epochs=80,
+                     metrics=[mt.metrics.r2], **SILENT)
+    assert history["val_loss"][-1] < 1e-6 and history["val_r2"][-1] > 0.999
+
+
+def test_scheduler_is_stepped_after_each_epoch():
+    parts = make()
+    parts["scheduler"] = lr_scheduler.StepLR(parts["optimizer"], 1, gamma=0.1)
+    assert mt.fit(**parts)["lr"] == pytest.approx([1e-2, 1e-3, 1e-4])
+
+
+def test_scheduler_of_batches_is_stepped_after_each():
+    parts = make(epochs=2)
+    parts["scheduler"] = schedule = lr_scheduler.OneCycleLR(parts["optimizer"], 0.1, total_steps=8)
+    rates = []
+    parts["callbacks"] = [After(1, lambda training: rates.append(schedule.last_epoch))]
+    mt.fit(**parts)
+    assert schedule.last_epoch == 8 and rates == [1]
+
+
+def test_scheduler_on_plateau_gets_the_loss_on_validation_data():
+    parts = make(epochs=4)
+    parts["optimizer"] = optim.SGD(parts["model"].parameters(), lr=1e-12)      # nothing moves but batch norm's averages
+    parts["scheduler"] = lr_scheduler.ReduceLROnPlateau(parts["optimizer"], threshold=10.0, threshold_mode="abs",
+                                                        patience=0, factor=0.5, eps=0.0)
+    assert mt.fit(**parts)["lr"] == [1e-12, 1e-12, 5e-13, 2.5e-13]
+
+
+def test_progress_bar_shows_what_was_measured(capsys):
+    parts = make(metrics=[mt.metrics.accuracy], progress=True)
+    history = mt.fit(**parts)
+    shown = capsys.readouterr().err
+    assert "epoch 3/3" in shown and "100%" not in shown
+    assert f"val_accuracy {history['val_accuracy'][-1]:.4g}" in shown
+
+
+def test_fit_needs_no_tqdm(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert mt.fit(**make(progress=True)).epochs == 3
+    assert capsys.readouterr().err == ""
+
+
+def test_import_waits_until_training_is_asked_for():
+    code = """
+import sys
+import microtensor as mt
+print([name for name in sys.modules if "fitting" in name or "metrics" in name])
+mt.fit
+from microtensor import evaluate, metrics
+assert {"fit", "fitting", "metrics"} <= set(dir(mt))
+"""
+    process = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert process.stdout == "[]\n" and process.returncode == 0, process.stderr
+
+
+def test_help_says_of_what_comes_later_what_it_says_of_itself():
+    for name, (_, text) in mt._LATER.items():
+        assert getattr(mt, name).__doc__.splitlines()[0] == text
+        assert f"    {name:<17} {text}" in mt.__doc__
+
+
+# -- metrics -----------------------------------------------------------------------------------------------------------
+
+
+def test_accuracy_of_one_logit():
+    outputs = mt.tensor([[2.0], [-1.0], [0.5]])
+    assert mt.metrics.accuracy(outputs, mt.tensor([[1.0], [0.0], [0.0]])) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("metric", [mt.metrics.accuracy, mt.metrics.r2])
+def test_metric_refuses_shapes_that_do_not_fit(metric):
+    with pytest.raises(ValueError, match=r"\(3, 1\) and \(3,\)|\(3, 1\) and \(4,\)"):
+        metric(mt.zeros(3, 1), mt.zeros(3 if metric is mt.metrics.r2 else 4))
+
+
+def test_r2_counts_columns_alike():
+    rng = np.random.default_rng(0)
+    targets, outputs = rng.normal(size=(2, 50, 3)) * [1, 10, 100]
+    expected = np.mean([1 - ((t - y) ** 2).sum() / ((t - t.mean()) ** 2).sum()
+                        for t, y in zip(targets.T, outputs.T, strict=True)])
+    assert mt.metrics.r2(mt.from_numpy(outputs), mt.from_numpy(targets)) == pytest.approx(expected, rel=1e-12)
+
+
+# -- how it ends -------------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_keeps_the_last_whole_epoch():
+    expected = make(epochs=2)
+    mt.fit(**expected)
+    parts = make(epochs=5, callbacks=[After(2 * 4 + 3, interrupt)])
+    history = mt.fit(**parts)
+    assert history.interrupted and history.stopped == "interrupted in epoch 3" and history.epochs == 2
+    assert bits(parts["model"]) == bits(expected["model"])
+    state, kept = parts["optimizer"].state_dict()["state"], expected["optimizer"].state_dict()["state"]
+    assert all(np.array_equal(state[i]["exp_avg"].numpy(), kept[i]["exp_avg"].numpy()) for i in kept)
+
+
+@pytest.mark.parametrize(("where", "value"), [("inputs", math.nan), ("targets", math.inf)])
+def test_data_that_are_not_finite_are_named(where, value):
+    mt.manual_seed(0)
+    x, y = mt.randn(12, 2), mt.randn(12, 1)
+    (x if where == "inputs" else y)[7, 0] = value
+    model = nn.Linear(2, 1)
+    before = bits(model)
+    data = DataLoader(TensorDataset(x, y), 5)
+    with pytest.warns(RuntimeWarning, match="training stopped: .* the model is as it was before training"):
+        history = mt.fit(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1), data, epochs=2, **SILENT)
+    count = "1 of the 10 numbers" if where == "inputs" else "1 of the 5 numbers"
+    assert history.stopped.endswith(f"in epoch 1, batch 2 of 3: {count} of the batch's {where} are not finite")
+    assert history.epochs == 0 and bits(model) == before
+
+
+def test_training_that_diverges_keeps_the_last_whole_epoch():
+    parts = make(val=None, epochs=9)
+    parts["optimizer"] = optim.SGD(parts["model"].parameters(), lr=0.1)
+    kept = []
+
+    def explode(training):
+        kept.append(bits(training.model))
+        if training.epoch == 2:
+            training.optimizer.param_groups[0]["lr"] = 1e38
+    with pytest.warns(RuntimeWarning, match="at the end of epoch 2"):
+        history = mt.fit(**parts, callbacks=[explode])
+    assert "try a smaller learning rate" in history.stopped and "in epoch 3, batch" in history.stopped
+    assert history.epochs == 2 and bits(parts["model"]) == kept[-1]
+
+
+def test_validation_that_is_not_finite_stops():
+    parts = make()
+    parts["val"] = DataLoader(TensorDataset(mt.full((4, 3), math.nan), mt.zeros(4, dtype=mt.int64)), 2)
+    with pytest.warns(RuntimeWarning, match="the loss on the validation data became nan in epoch 1"):
+        assert mt.fit(**parts).epochs == 0
+
+
+def test_exception_of_a_callback_loses_nothing(tmp_path):
+    def broken(training):
+        if training.epoch == 2:
+            raise ZeroDivisionError("mine")
+
+    expected = make(epochs=2)
+    mt.fit(**expected)
+    parts = make(callbacks=[broken, CSVLogger(tmp_path / "log.csv")])
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        mt.fit(**parts)
+    assert bits(parts["model"]) == bits(expected["model"])
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 2
+
+
+def test_stop_ends_after_the_epoch():
+    history = mt.fit(**make(callbacks=[lambda training: training.stop("enough")]))
+    assert history.epochs == 1 and history.stopped == "enough"
+
+
+# -- early stopping ----------------------------------------------------------------------------------------------------
+
+
+def monitored(values, **options):
+    """The history where validation losses are as given, and whether the weights are those of the best epoch."""
+    parts = make(epochs=len(values))
+    weights = []
+
+    def pretend(training):
+        weights.append(bits(training.model))
+        training.history["val_loss"][-1] = values[training.epoch - 1]
+    history = mt.fit(**parts, callbacks=[pretend, EarlyStopping(**options)])
+    return history, bits(parts["model"]) == weights[history.best_epoch - 1]
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "epochs", "best"),
+    [
+        ([5, 3, 4, 3.5, 2], {"patience": 2}, 4, 2),
+        ([5, 3, 4, 3.5, 2], {"patience": 3}, 5, 5),
+        ([5, 3, 4, 3.5, 2], {"patience": 2, "mode": "max"}, 3, 1),
+        ([5, 4.9, 4.8, 1], {"patience": 2, "min_delta": 0.5}, 3, 1),
+        ([5, math.nan, 4, 6], {"patience": 9}, 4, 3),
+        ([5, 4, 3], {"patience": 1}, 3, 3),
+    ],
+)
+def test_early_stopping_waits_and_puts_the_best_weights_back(values, options, epochs, best):
+    history, is_best = monitored(values, **options)
+    assert (history.epochs, history.best_epoch) == (epochs, best) and is_best
+    assert (history.stopped is None) == (epochs == len(values))
+    if history.stopped:
+        assert history.stopped == f"no better val_loss in {options['patience']} epochs"
+
+
+def raise_error(training):
+    raise ArithmeticError
+
+
+@pytest.mark.parametrize("end", [interrupt, raise_error])
+def test_best_weights_are_put_back_however_the_training_ends(end):
+    parts, best = make(epochs=5), []
+
+    def worse_and_worse(training):
+        training.history["val_loss"][-1] = training.epoch
+        best.append(bits(training.model))
+    callbacks = [worse_and_worse, EarlyStopping(patience=9), After(3 * 4 + 1, end)]
+    if end is interrupt:
+        assert mt.fit(**parts, callbacks=callbacks).best_epoch == 1
+    else:
+        with pytest.raises(ArithmeticError):
+            mt.fit(**parts, callbacks=callbacks)
+    assert bits(parts["model"]) == best[0]
+
+
+def test_early_stopping_begins_anew_in_another_training():
+    stopping = EarlyStopping(patience=5)
+    mt.fit(**make(callbacks=[stopping]))
+    other = make(seed=1, callbacks=[stopping], epochs=1)
+    assert mt.fit(**other).best_epoch == 1
+
+
+# -- tables and figures ------------------------------------------------------------------------------------------------
+
+
+def test_csv_has_a_row_for_every_epoch(tmp_path):
+    history = mt.fit(**make(callbacks=[CSVLogger(tmp_path / "log.csv")]))
+    with open(tmp_path / "log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert all([float(row[name]) for row in rows] == column for name, column in history.items())
+
+
+def test_csv_of_a_resumed_training_is_that_of_one_without_a_break(tmp_path):
+    mt.fit(**make(callbacks=[CSVLogger(tmp_path / "whole.csv")]))
+    callbacks = [Checkpoint(tmp_path / "run.npz"), CSVLogger(tmp_path / "log.csv")]
+    mt.fit(**make(callbacks=[*callbacks, After(2 * 4 + 2, interrupt)]))
+    mt.fit(**make(callbacks=callbacks, resume=tmp_path / "run.npz"))
+    assert (tmp_path / "log.csv").read_text() == (tmp_path / "whole.csv").read_text()
+
+
+def test_history_draws_itself(tmp_path):
+    pytest.importorskip("matplotlib")
+    history = mt.fit(**make(metrics=[mt.metrics.accuracy], callbacks=[EarlyStopping()]))
+    figure = history.plot(tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    titles = [axes.get_title() for axes in figure.axes if axes.get_visible()]
+    assert titles == ["loss", "accuracy", "learning rate", "largest norm of the gradient"]
+    assert [line.get_ydata().tolist() for line in figure.axes[0].lines[:2]] == [history["loss"], history["val_loss"]]
+
+
+def test_history_without_an_epoch_refuses_to_be_drawn():
+    with pytest.raises(ValueError, match="no epoch has finished"):
+        mt.fitting.History(["loss"]).plot()
+
+
+# -- checkpoints -------------------------------------------------------------------------------------------------------
+
+OPTIMIZERS = {
+    "SGD": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3),
+    "Adam": lambda p: optim.Adam(p, lr=0.01, amsgrad=True),
+    "AdamW": lambda p: optim.AdamW(p, lr=0.01),
+    "RMSprop": lambda p: optim.RMSprop(p, lr=0.01, centered=True, momentum=0.5),
+}
+STEPS = 10 * 4      # of a training of make(epochs=10)
+SCHEDULES = {
+    "CosineAnnealingLR": lambda o: lr_scheduler.CosineAnnealingLR(o, 10),
+    "ExponentialLR": lambda o: lr_scheduler.ExponentialLR(o, 0.9),
+    "LambdaLR": lambda o: lr_scheduler.LambdaLR(o, lambda epoch: 1 / (1 + epoch)),
+    "LinearLR": lambda o: lr_scheduler.LinearLR(o, total_iters=6),
+    "MultiStepLR": lambda o: lr_scheduler.MultiStepLR(o, [3, 7]),
+    "OneCycleLR": lambda o: lr_scheduler.OneCycleLR(o, 0.02, total_steps=STEPS),
+    "ReduceLROnPlateau": lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0, threshold=0.1),
+    "SequentialLR": lambda o: lr_scheduler.SequentialLR(
+        o, [lr_scheduler.LinearLR(o, total_iters=3), lr_scheduler.CosineAnnealingLR(o, 7)], [3]),
+    "StepLR": lambda o: lr_scheduler.StepLR(o, 3),
+}
+
+
+def public(module, base):
+    return {name for name, value in vars(module).items()
+            if isinstance(value, type) and issubclass(value, base) and value is not base}
+
+
+def test_every_optimizer_and_schedule_is_resumed():
+    assert set(OPTIMIZERS) == public(optim, optim.Optimizer)
+    assert set(SCHEDULES) == public(lr_scheduler, lr_scheduler.LRScheduler)
+
+
+def prepared(optimizer, schedule, **options):
+    parts = make(epochs=10, metrics=[mt.metrics.accuracy])
+    parts["optimizer"] = OPTIMIZERS[optimizer](parts["model"].parameters())
+    parts["scheduler"] = SCHEDULES[schedule](parts["optimizer"])
+    parts["train"].sampler.generator = mt.Generator(5)
+    parts["model"][3].generator = mt.Generator(6)
+    return {**parts, **options}
+
+
+def outcome(parts, history, path):
+    """All that a training leaves, as the bytes of a file."""
+    state = {"model": parts["model"].state_dict(), "optimizer": parts["optimizer"].state_dict(),
+             "scheduler": parts["scheduler"].state_dict(), "history": dict(history), "next": mt.rand(3)}
+    mt.save(state, path)
+    return path.read_bytes()
+
+
+PAIRS = [(optimizer, schedule) for optimizer in OPTIMIZERS for schedule in SCHEDULES]
+
+
+@pytest.mark.parametrize(("optimizer", "schedule"), PAIRS)
+def test_resumed_training_equals_one_without_a_break_bit_for_bit(tmp_path, optimizer, schedule):
+    parts = prepared(optimizer, schedule, callbacks=[EarlyStopping(99)])
+    expected = outcome(parts, mt.fit(**parts), tmp_path / "whole.npz")
+    file = tmp_path / "run.npz"
+    stop = random.Random(optimizer + schedule).randrange(1, STEPS)      # in the middle of an epoch, three times of four
+    callbacks = [EarlyStopping(99), Checkpoint(file, seconds=0), After(stop, interrupt)]
+    mt.fit(**prepared(optimizer, schedule, callbacks=callbacks))
+    mt.manual_seed(99)
+    parts = prepared(optimizer, schedule, resume=file, callbacks=[EarlyStopping(99), Checkpoint(file, every=99)])
+    assert outcome(parts, mt.fit(**parts), tmp_path / "resumed.npz") == expected, f"interrupted after {stop} batches"
+
+
+KILLED = """
+import sys
+sys.path.insert(0, {folder!r})
+from test_fitting import Checkpoint, EarlyStopping, Path, mt, outcome, prepared
+
+class Tell:
+    def __call__(self, training):
+        pass
+
+    def after_batch(self, training):
+        print(training.epoch, training.batch, flush=True)
+
+parts = prepared({optimizer!r}, {schedule!r}, resume="run.npz",
+                 callbacks=[EarlyStopping(99), Checkpoint("run.npz", seconds=0), Tell()])
+outcome(parts, mt.fit(**parts), Path("ended.npz"))
+"""
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+@pytest.mark.parametrize(("optimizer", "schedule"), PAIRS)
+def test_training_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, optimizer, schedule):
+    """It is killed (kill -9) a random time after a random batch, which may be while a file is written."""
+    parts = prepared(optimizer, schedule, callbacks=[EarlyStopping(99)])
+    expected = outcome(parts, mt.fit(**parts), tmp_path / "whole.npz")
+    stream = random.Random(f"{optimizer} {schedule}")
+    code = KILLED.format(folder=str(Path(__file__).parent), optimizer=optimizer, schedule=schedule)
+    command = [sys.executable, "-c", code]
+    batch, wait = stream.randrange(1, STEPS - 4), stream.uniform(0, 0.005)
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    for _ in range(batch):
+        assert process.stdout.readline()
+    time.sleep(wait)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL and not (tmp_path / "ended.npz").exists()
+    counts = mt.load(tmp_path / "run.npz")["counts"]
+    assert 4 * counts["epoch"] + counts["batch"] >= batch - 1       # told before it is written
+    resumed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert len(resumed.stdout.splitlines()) == STEPS - (4 * counts["epoch"] + counts["batch"])
+    assert (tmp_path / "ended.npz").read_bytes() == expected, f"killed {1e3 * wait:.1f} ms after batch {batch}"
+
+
+def test_resume_of_a_finished_training_changes_nothing(tmp_path):
+    file = tmp_path / "run.npz"
+    parts = make(callbacks=[EarlyStopping(1), Checkpoint(file)])
+    history = mt.fit(**parts)
+    again = make(seed=3, callbacks=[EarlyStopping(1), Checkpoint(file)], resume=file)
+    assert mt.fit(**again) == history
+    assert bits(again["model"]) == bits(parts["model"])
+
+
+def test_resume_trains_on_for_more_epochs(tmp_path):
+    file = tmp_path / "run.npz"
+    expected = make(epochs=5)
+    mt.fit(**expected)
+    mt.fit(**make(epochs=3, callbacks=[Checkpoint(file)]))
+    parts = make(epochs=5, resume=file)
+    assert mt.fit(**parts).epochs == 5
+    assert bits(parts["model"]) == bits(expected["model"])
+
+
+def test_resume_without_a_file_begins(tmp_path):
+    assert mt.fit(**make(resume=tmp_path / "none.npz")).epochs == 3
+
+
+def test_checkpoint_comes_after_what_it_keeps(tmp_path):
+    """Wherever it is in the list, it holds what EarlyStopping knows after the same epoch."""
+    file = tmp_path / "run.npz"
+    mt.fit(**make(epochs=1, callbacks=[Checkpoint(file), EarlyStopping()]))
+    assert mt.load(file)["callbacks"][0][1]["best_epoch"] == 1
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_checkpoint_is_written_after_every_so_many_epochs_and_the_last(tmp_path, every):
+    written = []
+
+    class Watch(Checkpoint):
+        def _write(self, training):
+            written.append(training.epoch)
+
+    mt.fit(**make(epochs=5, callbacks=[Watch(tmp_path / "run.npz", every=every)]))
+    assert written == {1: [1, 2, 3, 4, 5], 2: [2, 4, 5], 3: [3, 5]}[every]
+
+
+def test_resume_says_what_may_change_the_last_digits(tmp_path):
+    file = tmp_path / "run.npz"
+    mt.fit(**make(epochs=1, callbacks=[Checkpoint(file)]))
+    state = mt.load(file)
+    state["environment"] |= {"NumPy": "1.0", "threads": 77}
+    mt.save(state, file)
+    with pytest.warns(RuntimeWarning, match=f"written with NumPy 1.0, now {np.__version__}; threads 77, now "):
+        mt.fit(**make(resume=file))
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs a limit of the size of files")
+def test_full_disk_costs_no_training_and_no_checkpoint(tmp_path):
+    code = f"""
+import resource, sys, warnings
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_fitting import *
+warnings.simplefilter("always")
+file = "run.npz"
+def fill(training):
+    if training.epoch == 2:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+parts = make(callbacks=[fill, Checkpoint(file)])
+print(mt.fit(**parts).epochs, mt.load(file)["counts"]["epoch"])
+"""
+    process = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert process.stdout == "3 1\n", process.stderr
+    assert process.stderr.count("the checkpoint run.npz was not written: File too large; training goes on") == 2
+    assert os.listdir(tmp_path) == ["run.npz"]
+
+
+# -- refused -----------------------------------------------------------------------------------------------------------
+
+
+def refused(options, error, message):
+    parts = make()
+    changed = {**parts, **(options(parts) if callable(options) else options)}
+    model = changed["model"] if isinstance(changed["model"], nn.Module) else parts["model"]
+    before = bits(model)
+    with pytest.raises(error, match=message):
+        mt.fit(**changed)
+    assert bits(model) == before and not parts["optimizer"].state
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"model": lambda x: x}, TypeError, "model must be an nn.Module, got a function"),
+        ({"loss": nn.CrossEntropyLoss}, TypeError, "loss must be .* got the class CrossEntropyLoss itself"),
+        ({"optimizer": optim.SGD}, TypeError, "optimizer must be one of mt.optim's"),
+        ({"train": (mt.zeros(4, 3), mt.zeros(4))}, TypeError, "train must be a DataLoader, .* got a tuple"),
+        ({"train": []}, ValueError, "train has no batch"),
+        ({"val": mt.zeros(4, 3)}, TypeError, r"val must be a DataLoader, .* got a tensor of shape \(4, 3\)"),
+        ({"train": [mt.zeros(4, 3)]}, TypeError, r"a batch must be \(inputs, targets\)"),
+        ({"epochs": 0}, ValueError, "epochs must be at least 1, got 0"),
+        ({"epochs": 2.5}, TypeError, "epochs must be an int, got a float"),
+        ({"clip": 0.0}, ValueError, "clip is the largest norm of the gradient, above 0, got 0.0"),
+        ({"metrics": ["accuracy"]}, TypeError, "a metric must be a function .* got a str"),
+        ({"metrics": {"lr": mt.metrics.accuracy}}, ValueError, "cannot be called 'lr'"),
+        ({"callbacks": [EarlyStopping]}, TypeError, "a callback must be .* the class EarlyStopping itself"),
+        ({"callbacks": [EarlyStopping(monitor="val_r2")]}, ValueError, "no 'val_r2' in the history, which has"),
+        ({"callbacks": [EarlyStopping()], "val": None}, ValueError, "lr, grad_norm: pass val"),
+        ({"callbacks": [CSVLogger("none/log.csv")]}, FileNotFoundError, "none/log.csv"),
+        ({"scheduler": "cosine"}, TypeError, "scheduler must be one of"),
+        (lambda parts: {"optimizer": optim.SGD(nn.Linear(5, 7).parameters(), lr=0.1)}, ValueError,
+         r"updates 2 parameters that are not the model's, the first of shape \(7, 5\)"),
+        (lambda parts: {"scheduler": lr_scheduler.StepLR(optim.SGD(parts["model"].parameters(), lr=0.1), 1)},
+         ValueError, "scheduler is a StepLR of another optimiser"),
+        (lambda parts: {"train": list(parts["train"]), "callbacks": [Checkpoint("x.npz", seconds=1)]}, ValueError,
+         "train is a list, which has no state_dict"),
+    ],
+)
+def test_fit_refuses(options, error, message):
+    refused(options, error, message)
+
+
+def test_fit_refuses_data_of_another_dtype():
+    parts = make()
+    x, y = parts["train"].dataset.tensors
+    refused({"train": DataLoader(TensorDataset(x.double(), y), 8)}, TypeError, "float64")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"patience": 0}, "patience is a number of epochs of at least 1"),
+        ({"mode": "least"}, 'mode must be "min" or "max"'),
+        ({"min_delta": -1}, "min_delta must be at least 0"),
+    ],
+)
+def test_early_stopping_refuses(options, message):
+    with pytest.raises(ValueError, match=message):
+        EarlyStopping(**options)
+
+
+def checkpoint(path, **options):
+    mt.fit(**make(epochs=1, callbacks=[Checkpoint(path)], **options))
+    return path
+
+
+def with_sgd(parts):
+    return {"optimizer": optim.SGD(parts["model"].parameters(), lr=0.1)}
+
+
+def with_width(parts):
+    model = nn.Sequential(nn.Linear(3, 9), nn.BatchNorm1d(9), nn.ReLU(), nn.Dropout(0.2), nn.Linear(9, 2))
+    return {"model": model, "optimizer": optim.Adam(model.parameters())}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (with_sgd, "it has a state of .*optimizer Adam, this training has .*optimizer SGD"),
+        (with_width, "(?s:.*)size mismatch for 0.weight"),
+        (lambda parts: {"metrics": [mt.metrics.accuracy]}, "it has a history of loss, val_loss, lr, grad_norm, this"),
+        (lambda parts: {"callbacks": [EarlyStopping()]}, "it has callbacks nothing, this training has EarlyStopping"),
+        (lambda parts: {"train": DataLoader(parts["train"].dataset, 5, shuffle=True)},
+         "batch_size 8, this DataLoader has 5"),
+        (lambda parts: {"scheduler": lr_scheduler.StepLR(parts["optimizer"], 1)}, "this training has .* StepLR"),
+    ],
+)
+def test_checkpoint_of_another_training_is_refused(tmp_path, options, message):
+    file = checkpoint(tmp_path / "run.npz")
+    refused(lambda parts: {**options(parts), "resume": file}, ValueError, f"does not fit this training: .*{message}")
+
+
+def test_file_that_is_no_checkpoint_is_refused(tmp_path):
+    mt.save(nn.Linear(2, 3).state_dict(), tmp_path / "weights.npz")
+    refused({"resume": tmp_path / "weights.npz"}, ValueError, "is not a checkpoint: it was written by mt.save")
+
+
+def test_checkpoint_of_a_newer_version_is_refused(tmp_path):
+    state = mt.load(checkpoint(tmp_path / "run.npz"))
+    state["version"] += 1
+    mt.save(state, tmp_path / "run.npz")
+    refused({"resume": tmp_path / "run.npz"}, ValueError, "a checkpoint of version 2, from a newer microtensor")
+
+
+def test_damaged_checkpoint_is_refused(tmp_path):
+    file = checkpoint(tmp_path / "run.npz")
+    whole = file.read_bytes()
+    stream = random.Random(0)
+    for _ in range(40):
+        damaged = bytearray(whole)
+        damaged[stream.randrange(len(whole))] ^= 1 << stream.randrange(8)
+        file.write_bytes(damaged[: stream.choice([len(whole), stream.randrange(len(whole))])])
+        parts = make(resume=file)
+        before = bits(parts["model"])
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                mt.fit(**parts)
+        except ValueError:
+            assert bits(parts["model"]) == before
+        # A flipped bit in what an archive does not use, such as a time stamp, is no damage.
+
+
+@pytest.mark.parametrize(
+    "key", ["parts", "data", "callbacks", "generators", "counts", "history", "classes", "environment"])
+def test_checkpoint_that_lacks_something_is_refused(tmp_path, key):
+    state = mt.load(checkpoint(tmp_path / "run.npz"))
+    del state[key]
+    mt.save(state, tmp_path / "run.npz")
+    refused({"resume": tmp_path / "run.npz"}, ValueError, f"does not fit this training: .*{key}")
+
+
+# -- docs/training.md --------------------------------------------------------------------------------------------------
+
+
+def test_guide_runs_and_runs_again(tmp_path):
+    """All its blocks as one program; started again it finds the training finished, and says the same."""
+    pytest.importorskip("matplotlib")
+    page = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+    (tmp_path / "guide.py").write_text("\n".join(re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)))
+
+    def run():
+        return subprocess.run([sys.executable, "-W", "error", "guide.py"], cwd=tmp_path, capture_output=True, text=True)
+    first = run()
+    assert first.returncode == 0, first.stderr
+    found = re.search(r"^(\d+) epochs, the best was epoch (\d+): (\S+)%$", first.stdout, re.MULTILINE)
+    assert int(found[2]) <= int(found[1]) <= 30 and float(found[3]) > 95
+    assert float(re.search(r"'accuracy': (\S+)}", first.stdout)[1]) > 0.95
+    assert {"run.npz", "curves.png", "model.npz"} <= set(os.listdir(tmp_path))
+    assert run().stdout == first.stdout
