@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 import microtensor as mt
 from microtensor import datasets, nn, optim
+from microtensor.data import DataLoader, TensorDataset
 
 path = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/moons.png")
 path.parent.mkdir(parents=True, exist_ok=True)
@@ -19,15 +20,11 @@ mt.manual_seed(0)
 x, y = datasets.moons(300, noise=0.15)          # (300, 2), (300,)
 model = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 2))
 optimizer = optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
-loss_function = nn.CrossEntropyLoss()
-
-for step in range(501):
-    loss = loss_function(model(x), y)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    if step % 100 == 0:
-        print(f"step {step:3}   loss {loss.item():.4f}")
+history = mt.fit(
+    model, nn.CrossEntropyLoss(), optimizer, DataLoader(TensorDataset(x, y), batch_size=100, shuffle=True), epochs=150,
+    progress=False,
+)
+print(f"loss {history['loss'][0]:.4f} in the first epoch, {history['loss'][-1]:.4f} in the last")
 
 # The probability of the lower moon on a grid of points.
 across, up = np.meshgrid(np.linspace(-1.6, 2.6, 210), np.linspace(-1.2, 1.7, 145))

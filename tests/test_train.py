@@ -55,7 +55,7 @@ def test_train_reaches_its_accuracy_and_leaves_all_it_promises(tmp_path):
     model = classifier.build_model(**saved["network"])
     model.load_state_dict(saved["model"])
     _, _, test_x, test_y = datasets.digits()
-    assert f"{classifier.evaluate(model, test_x, test_y)[1]:.2%}" in process.stdout
+    assert f"{mt.metrics.accuracy(model.eval()(test_x), test_y):.2%}" in process.stdout
 
 
 def test_train_repeats_bit_for_bit(tmp_path):
@@ -91,7 +91,7 @@ def test_train_stops_at_nan_and_keeps_last_good_weights(tmp_path):
     assert set(before) == {"weights.npz", "curves.png"}
     process = run(tmp_path, "train", "--lr", "1e30", "--no-batch-norm", "--epochs", "3", "--out", "out")
     assert process.returncode == 1
-    assert re.search(r"the loss became (nan|inf) in epoch 1, batch \d+ of 45: "
+    assert re.search(r"the loss became (nan|inf) in epoch 1, batch \d+ of 41.*: "
                      "keeping the weights as they were before training", process.stderr)
     assert "nothing is saved" in process.stderr
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
@@ -290,44 +290,76 @@ def test_check_gradients_leaves_no_trace(moons):
         assert np.array_equal(tensor.numpy(), before[name].numpy())
 
 
-# -- fit -----------------------------------------------------------------------------------------------------
+# -- what was trained --------------------------------------------------------------------------------------------------
 
 
-def test_fit_returns_to_last_good_epoch(moons, monkeypatch):
-    mt.manual_seed(0)
-    model = classifier.build_model((2, 8, 2))
-    evaluate, kept = classifier.evaluate, []
-
-    def evaluate_and_break(model, x, y):
-        result = evaluate(model, x, y)
-        if len(kept) == 4:                          # both parts after epochs 1 and 2; now epoch 3
-            return float("nan"), 0.0
-        kept.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
-        return result
-
-    monkeypatch.setattr(classifier, "evaluate", evaluate_and_break)
-    history = classifier.fit(model, *moons, epochs=5, batch_size=16, lr=0.1)
-    assert history.stopped == "the loss became nan in the evaluation after epoch 3"
-    assert history.epochs == 2 and not history.interrupted
-    for name, tensor in model.state_dict().items():
-        assert np.array_equal(tensor.numpy(), kept[-1][name].numpy())
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with data.npz, and in out/ what train made of it."""
+    folder = tmp_path_factory.mktemp("trained")
+    np.savez(folder / "data.npz", **arrays())
+    process = run(folder, "train", "--data", "data.npz", "--layers", "8", "--out", "out")
+    assert process.returncode == 0, process.stderr
+    return folder, process
 
 
-def test_fit_learns_and_records_every_epoch(moons):
-    mt.manual_seed(0)
-    model = classifier.build_model((2, 16, 2), "tanh")
-    history = classifier.fit(model, *moons, epochs=40, batch_size=16, lr=0.2, momentum=0.9, clip=5.0)
-    assert history.stopped is None and history.epochs == 40
-    assert len(history.train_loss) == len(history.train_accuracy) == len(history.test_accuracy) == 40
-    assert history.train_loss[-1] < 0.1 < history.train_loss[0]
-    assert history.test_accuracy[-1] == classifier.evaluate(model, *moons[1])[1] >= 0.9
+def test_evaluate_finds_what_train_found(trained):
+    folder, process = trained
+    measured = run(folder, "evaluate", "out/weights.npz", "--data", "data.npz")
+    assert measured.returncode == 0 and measured.stderr == ""
+    assert accuracy(measured) == accuracy(process)
 
 
-def test_fit_leaves_out_a_last_batch_of_one(moons):
-    (x, y), test = moons
-    model = classifier.build_model((2, 8, 2), batch_norm=True)
-    classifier.fit(model, (x[:33], y[:33]), test, epochs=1, batch_size=16, lr=0.1)
-    assert model[1].num_batches_tracked.item() == 2
+def test_evaluate_says_that_data_are_others(trained, tmp_path):
+    folder, _ = trained
+    changed = arrays()
+    changed["x_test"] += 1
+    np.savez(tmp_path / "changed.npz", **changed)
+    measured = run(folder, "evaluate", "out/weights.npz", "--data", str(tmp_path / "changed.npz"))
+    assert measured.returncode == 0 and "was trained on other data" in measured.stderr
+
+
+def test_predict_writes_a_row_for_each_example(trained, tmp_path):
+    folder, process = trained
+    x, y = arrays()["x_test"], arrays()["y_test"]
+    np.save(tmp_path / "x.npy", np.tile(x, (100, 1, 1)))        # 2,000 examples are predicted in two goes
+    printed = run(folder, "predict", "out/weights.npz", str(tmp_path / "x.npy"))
+    assert printed.returncode == 0, printed.stderr
+    assert printed.stdout.startswith("class,probability\n")
+    rows = np.loadtxt(printed.stdout.splitlines(), delimiter=",", skiprows=1)
+    assert rows.shape == (2000, 2) and (rows[:, 1] >= 1 / 3).all() and (rows[:, 1] <= 1).all()
+    assert (rows[:, 0].reshape(100, 20) == rows[:20, 0]).all()
+    assert 100 * np.mean(rows[:20, 0] == y) == pytest.approx(accuracy(process))
+    written = run(folder, "predict", "out/weights.npz", str(tmp_path / "x.npy"), "--out", str(tmp_path / "p.csv"))
+    assert "2,000 rows" in written.stdout and (tmp_path / "p.csv").read_text() == printed.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "none.npz"], "argument WEIGHTS: none.npz: No such file or directory"),
+        (["evaluate", "data.npz"], "argument WEIGHTS: data.npz is not a file that microtensor train wrote"),
+        (["evaluate", "state.npz"], "argument WEIGHTS: state.npz is not a file that microtensor train wrote"),
+        (["evaluate", "out/weights.npz"], "out/weights.npz takes 4 numbers and knows 3 classes, x_test has 64 numbers"),
+        (["evaluate", "out/weights.npz", "--data", "none.npz"], "argument --data: none.npz: No such file"),
+        (["predict", "out/weights.npz", "none.npy"], "argument INPUTS: none.npy: No such file or directory"),
+        (["predict", "out/weights.npz", "data.npz"], "data.npz is an .npz file of several arrays: save one"),
+        (["predict", "out/weights.npz", "text.npy"], "argument INPUTS: text.npy is not an .npy file"),
+        (["predict", "out/weights.npz", "short.npy"], r"4 for each example, got float64 (5, 3)"),
+        (["predict", "out/weights.npz", "nan.npy"], "nan.npy holds numbers that are not finite in float32"),
+        (["predict", "out/weights.npz", "good.npy", "--out", "no/p.csv"], "cannot write no/p.csv: No such file"),
+    ],
+)
+def test_evaluate_and_predict_refuse(trained, monkeypatch, capsys, arguments, message):
+    folder, _ = trained
+    monkeypatch.chdir(folder)
+    mt.save(nn.Linear(2, 2).state_dict(), "state.npz")
+    (folder / "text.npy").write_text("numbers")
+    for name, array in {"short": np.zeros((5, 3)), "nan": np.full((5, 4), np.nan), "good": np.zeros((5, 4))}.items():
+        np.save(f"{name}.npy", array)
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2 and message in capsys.readouterr().err
 
 
 # -- the other commands --------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-"""The command line reads its options and runs a command: ``microtensor train``, ``gradcheck``, ``learn`` or
-``info``.
+"""The command line reads its options and runs a command: ``microtensor train``, ``evaluate``, ``predict``,
+``gradcheck``, ``learn`` or ``info``.
 
 Each command is a module of its name in this folder, with a function ``run(options)`` that returns the exit code. The
 module is imported when its command runs, so that ``microtensor --help`` and the other commands need not wait for it.
@@ -67,6 +67,17 @@ def make_parser():
            help="chooses the first weights, the order of the examples and what is dropped")
     option("--out", type=Path, metavar="FOLDER",
            help="where weights.npz and curves.png go (default: runs/digits, or runs/NAME for --data NAME.npz)")
+
+    trained = "a file weights.npz that train wrote"
+    option = add("evaluate", "measure a trained classifier on test data")
+    option("weights", type=Path, metavar="WEIGHTS", help=trained)
+    option("--data", type=Path, metavar="FILE", help="an .npz file as for train, whose x_test and y_test are used; by "
+           "default the digits")
+
+    option = add("predict", "write the classes that a trained classifier finds for new examples, as a table")
+    option("weights", type=Path, metavar="WEIGHTS", help=trained)
+    option("inputs", type=Path, metavar="INPUTS", help="an .npy file with an array (N, ...)")
+    option("--out", type=Path, metavar="FILE", help="where the table (CSV) goes; by default it is printed")
 
     option = add("gradcheck", "verify every op, layer, loss and optimiser: kernels against finite differences, rules "
                  "against kernels, float32 against float64, second order against differences")

@@ -1,16 +1,13 @@
-"""``microtensor train`` is made of these: build a classifier, check its gradients, train it, draw its curves."""
+"""What train, evaluate and predict share: a classifier's data, network, file and gradient check."""
 
 import copy
 import itertools
-import math
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from microtensor import nn, optim
+from microtensor import datasets, nn
 from microtensor.cli.options import ACTIVATIONS
-from microtensor.core import from_numpy, no_grad
-from microtensor.data import DataLoader, TensorDataset
+from microtensor.core import from_numpy
 from microtensor.gradcheck import gradcheck
 from microtensor.nn.functional import cross_entropy
 from microtensor.random import default_generator
@@ -97,6 +94,33 @@ def load_arrays(path):
     return tuple(tensors)
 
 
+def read_data(options):
+    """The data that --data names, digits without it; the parser's error if they cannot be read."""
+    try:
+        return datasets.digits() if options.data is None else load_arrays(options.data)
+    except OSError as error:
+        options.parser.error(f"argument --data: {options.data}: {error.strerror}")
+    except ValueError as error:
+        options.parser.error(f"argument --data: {error}")
+
+
+def load_trained(options):
+    """The model in evaluation mode that WEIGHTS, a file of ``microtensor train``, holds, and what else is in it.
+
+    Returns:
+        (model, saved): saved is what train gave to mt.save. If there is no such file, the parser's error.
+    """
+    try:
+        saved = load(options.weights)
+        model = build_model(**saved["network"])
+        model.load_state_dict(saved["model"])
+    except OSError as error:
+        options.parser.error(f"argument WEIGHTS: {options.weights}: {error.strerror}")
+    except (AttributeError, IndexError, KeyError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        options.parser.error(f"argument WEIGHTS: {options.weights} is not a file that microtensor train wrote: {error}")
+    return model.eval(), saved
+
+
 def checksum(tensors):
     """A number that other data hardly ever has: the CRC-32 of the tensors' shapes, dtypes and elements."""
     import zlib
@@ -154,132 +178,3 @@ def check_gradients(model, x, y, *, elements=50):
         return report
     finally:
         generator.set_state(state)
-
-
-# -- training ------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class History:
-    """What ``fit`` saw: one number per finished epoch in each list, and why it ended early, if it did."""
-
-    train_loss: list = field(default_factory=list)
-    train_accuracy: list = field(default_factory=list)
-    test_loss: list = field(default_factory=list)
-    test_accuracy: list = field(default_factory=list)
-    stopped: str | None = None
-    interrupted: bool = False
-
-    @property
-    def epochs(self):
-        """The number of finished epochs."""
-        return len(self.test_loss)
-
-
-def evaluate(model, x, y):
-    """The mean cross-entropy and the share of right answers in evaluation mode, as Python floats."""
-    model.eval()
-    with no_grad():
-        logits = model(x)
-        return cross_entropy(logits, y).item(), float((logits.argmax(1) == y).numpy().mean())
-
-
-def fit(model, train, test, *, epochs, batch_size, lr, momentum=0.0, weight_decay=0.0, clip=None):
-    """Train a classifier by SGD under a progress bar, while the learning rate falls along half a cosine.
-
-    If the loss becomes infinite or NaN, or on Ctrl-C, training ends, and the model gets back the weights it
-    had at the end of the last good epoch.
-
-    Args:
-        model: takes inputs (N, D) to logits (N, C); trained in place.
-        train, test: (x, y) each: inputs (N, D), class numbers (N,).
-        epochs: passes over the training data.
-        batch_size: examples per step. A last batch of one is left out: batch normalisation cannot use it.
-        lr: the learning rate of the first epoch.
-        momentum, weight_decay: as in optim.SGD.
-        clip: the largest norm of the whole gradient, or None.
-
-    Returns:
-        A History: losses and accuracies on both parts after each epoch, all in evaluation mode.
-
-    Formula: lr_e = lr (1 + cos(pi e / epochs)) / 2,  e = 0, 1, ...
-
-    Source: I. Loshchilov, F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017,
-    without the restarts.
-    """
-    from tqdm import tqdm
-
-    optimizer = optim.SGD(model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
-    schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
-    dataset = TensorDataset(*train)
-    loader = DataLoader(dataset, batch_size, shuffle=True, drop_last=len(dataset) % batch_size == 1)
-    history = History()
-    good = _copy_of_state(model)
-    layout = "{desc} |{bar}| {remaining} left{postfix}"
-    with tqdm(total=epochs * len(loader), bar_format=layout, dynamic_ncols=True) as bar:
-        try:
-            for epoch in range(epochs):
-                bar.set_description_str(f"epoch {epoch + 1}/{epochs}", refresh=False)
-                model.train()
-                for batch, (x, y) in enumerate(loader):
-                    loss = cross_entropy(model(x), y)
-                    _check_finite(loss.item(), f"epoch {epoch + 1}, batch {batch + 1} of {len(loader)}")
-                    optimizer.zero_grad()
-                    loss.backward()
-                    if clip is not None:
-                        nn.utils.clip_grad_norm_(model.parameters(), clip)
-                    optimizer.step()
-                    bar.update()
-                schedule.step()
-                train_loss, train_accuracy = evaluate(model, *train)
-                test_loss, test_accuracy = evaluate(model, *test)
-                _check_finite(train_loss + test_loss, f"the evaluation after epoch {epoch + 1}")
-                good = _copy_of_state(model)
-                history.train_loss.append(train_loss)
-                history.train_accuracy.append(train_accuracy)
-                history.test_loss.append(test_loss)
-                history.test_accuracy.append(test_accuracy)
-                bar.set_postfix_str(f"loss {train_loss:.4f}, accuracy {train_accuracy:.1%}, "
-                                    f"test {test_accuracy:.1%}", refresh=False)
-        except FloatingPointError as error:
-            history.stopped = str(error)
-        except KeyboardInterrupt:
-            history.stopped, history.interrupted = f"interrupted in epoch {epoch + 1}", True
-    model.load_state_dict(good)
-    return history
-
-
-def _check_finite(loss, where):
-    if not math.isfinite(loss):
-        raise FloatingPointError(f"the loss became {loss} in {where}")
-
-
-def _copy_of_state(model):
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
-
-def draw_curves(history, path):
-    """Save a figure of loss and accuracy per epoch, on training and test data, as a PNG."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    epochs = range(1, history.epochs + 1)
-    for axes, train, test in (
-        (left, history.train_loss, history.test_loss),
-        (right, history.train_accuracy, history.test_accuracy),
-    ):
-        axes.plot(epochs, train, color="tab:blue", label="training data")
-        axes.plot(epochs, test, color="tab:orange", label="test data")
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-        axes.legend()
-    left.set_title("Loss")
-    left.set_ylabel("mean cross-entropy")
-    left.set_yscale("log")
-    right.set_title(f"Accuracy (on test data at the end: {history.test_accuracy[-1]:.2%})")
-    right.set_ylabel("share of right answers")
-    right.yaxis.set_major_formatter(PercentFormatter(1))
-    figure.savefig(path, dpi=150)

@@ -2,11 +2,13 @@
 
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import microtensor as mt
-from microtensor import datasets
+from microtensor import nn, optim
 from microtensor.cli import classifier
+from microtensor.data import DataLoader, TensorDataset
 
 
 def run(options):
@@ -19,12 +21,7 @@ def run(options):
         parser.exit(1, f'microtensor train needs {error.name}: pip install "microtensor[train]"\n')
     if options.batch_norm and options.batch_size == 1:
         parser.error("--batch-norm needs a --batch-size of at least 2: one example has no variance")
-    try:
-        data = datasets.digits() if options.data is None else classifier.load_arrays(options.data)
-    except OSError as error:
-        parser.error(f"argument --data: {options.data}: {error.strerror}")
-    except ValueError as error:
-        parser.error(f"argument --data: {error}")
+    data = classifier.read_data(options)
     train_x, train_y, test_x, test_y = data
     checksum = classifier.checksum(data)
     folder = options.out or Path("runs", "digits" if options.data is None else options.data.stem)
@@ -51,8 +48,10 @@ def run(options):
     except OSError as error:
         parser.error(f"argument --out: cannot write into {folder}: {error.strerror}")
 
-    print(f"data       {len(train_x):,} examples for training, {len(test_x):,} for testing; "
-          f"{inputs} numbers each, {classes} classes")
+    rows = mt.randperm(len(train_x))
+    val_rows, train_rows = rows[: len(rows) // 10], rows[len(rows) // 10 :]
+    print(f"data       {len(train_rows):,} examples for training, {len(val_rows):,} for validation, "
+          f"{len(test_x):,} for testing; {inputs} numbers each, {classes} classes")
     print(f"network    {'-'.join(map(str, network['sizes']))}, {options.activation}, "
           f"{'batch norm' if options.batch_norm else 'no batch norm'}, dropout {options.dropout}: "
           f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
@@ -67,23 +66,36 @@ def run(options):
           f"           {worst.analytic:.9g} by backward, {worst.numeric:.9g} by difference: "
           f"{abs(worst.analytic - worst.numeric):.1e} apart, where {worst.tolerance:.1e} is allowed", flush=True)
 
-    history = classifier.fit(
-        model, (train_x, train_y), (test_x, test_y), epochs=options.epochs, batch_size=options.batch_size,
-        lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay, clip=options.clip,
-    )
+    def batches(x, y, **how):
+        return DataLoader(TensorDataset(x, y), options.batch_size, **how)
+
+    loss = nn.CrossEntropyLoss()
+    optimizer = optim.SGD(model.parameters(), lr=options.lr, momentum=options.momentum,
+                          weight_decay=options.weight_decay)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)     # that training stopped is told below
+        history = mt.fit(
+            model, loss, optimizer,
+            # Batch normalisation cannot use a last batch of one.
+            train=batches(train_x[train_rows], train_y[train_rows], shuffle=True,
+                          drop_last=len(train_rows) % options.batch_size == 1),
+            val=batches(train_x[val_rows], train_y[val_rows]) if len(val_rows) else None,
+            epochs=options.epochs,
+            scheduler=optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=options.epochs),
+            clip=options.clip,
+            metrics=[mt.metrics.accuracy],
+        )
     if history.stopped:
         when = f"at the end of epoch {history.epochs}" if history.epochs else "before training"
-        advice = "" if history.interrupted else "; a smaller --lr, or --clip 1, may help"
-        print(f"stopped    {history.stopped}: keeping the weights as they were {when}{advice}",
-              file=sys.stderr)
+        print(f"stopped    {history.stopped}: keeping the weights as they were {when}", file=sys.stderr)
     failure = 130 if history.interrupted else 1     # 130: what a shell reports for a program ended by Ctrl-C
     if not history.epochs:
         print(f"nothing is saved; {folder} is as it was", file=sys.stderr)
         return failure
-    _, accuracy = classifier.evaluate(model, test_x, test_y)
-    print(f"accuracy   {accuracy:.2%} on the {len(test_x):,} test examples")
+    score = mt.evaluate(model, batches(test_x, test_y), loss, [mt.metrics.accuracy])
+    print(f"accuracy   {score['accuracy']:.2%} on the {len(test_x):,} test examples, not looked at before")
     mt.save({"network": network, "data": checksum, "model": model.state_dict()}, weights)
     print(f"weights    {weights}")
-    classifier.draw_curves(history, folder / "curves.png")
+    history.plot(folder / "curves.png")
     print(f"curves     {folder / 'curves.png'}")
     return failure if history.stopped else 0
