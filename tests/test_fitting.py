@@ -140,6 +140,16 @@ def test_evaluate_leaves_every_mode_as_it_was():
     assert [module.training for module in model] == [True, False, True, True, True]
 
 
+def test_fit_leaves_frozen_layers_in_evaluation_mode():
+    parts = make()
+    parts["model"][1].requires_grad_(False).eval()
+    before = parts["model"][1].running_mean.tolist()
+    mt.fit(**parts)
+    assert parts["model"][1].running_mean.tolist() == before
+    mt.fit(**parts)         # now all of the model is in evaluation mode, and is put into training mode
+    assert parts["model"][1].running_mean.tolist() != before
+
+
 def test_fit_takes_several_inputs():
     class Add(nn.Module):
         def __init__(self):

@@ -56,7 +56,8 @@ def fit(model, loss, optimizer, train, val=None, *, epochs, scheduler=None, clip
     parameters = training.parameters
     with training, progress_bar(training, progress) as show:
         while not training.done:
-            model.train()
+            if not model.training:
+                model.train()           # otherwise as it is: frozen layers may be in evaluation mode
             for batch in train:
                 inputs, targets = parts(batch)
                 outputs = model(*inputs)
