@@ -480,11 +480,15 @@ def test_schedule_refuses_what_does_not_fit(rng, schedule, error, message):
 def test_schedule_changes_nothing_if_a_group_was_added(rng):
     params = make(rng)
     optimizer = SGD(params[:1], lr=1.0)
-    scheduler = ExponentialLR(optimizer, 0.5)
+    schedulers = [OneCycleLR(optimizer, 0.5, 9), ExponentialLR(optimizer, 0.5),
+                  ReduceLROnPlateau(optimizer, min_lr=[0.1])]
     optimizer.add_param_group({"params": params[1:]})
-    with pytest.raises(ValueError):
-        scheduler.step()
-    assert scheduler.last_epoch == 0 and scheduler.get_last_lr() == [1.0, 1.0]
+    before = [scheduler.state_dict() for scheduler in schedulers], optimizer.state_dict()
+    for scheduler, message in zip(schedulers, ("OneCycleLR is for 1 groups, the optimiser has 2", "make a new schedule",
+                                               "min_lr has 1 numbers, the optimiser has 2"), strict=True):
+        with pytest.raises(ValueError, match=message):
+            go_on(scheduler)
+    assert ([scheduler.state_dict() for scheduler in schedulers], optimizer.state_dict()) == before
 
 
 def in_two_groups(rng, kind=SGD, **options):
@@ -688,6 +692,7 @@ def test_plateau_starts_from_what_others_set(rng):
 @pytest.mark.parametrize("options, message", [
     ({"mode": "least"}, "'min' or 'max', got 'least'"), ({"threshold_mode": "log"}, "'rel' or 'abs', got 'log'"),
     ({"factor": 1.0}, "factor must be .* got 1.0"), ({"factor": -0.5}, "factor must be .* got -0.5"),
+    ({"min_lr": -0.1}, "min_lr must be at least 0"),
     ({"min_lr": [0.1]}, "min_lr has 1 numbers, the optimiser has 2 groups"),
 ])
 def test_plateau_refuses_arguments_without_meaning(rng, options, message):

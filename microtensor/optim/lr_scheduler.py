@@ -77,9 +77,12 @@ class LRScheduler:
         return loaded
 
     def _go_to(self, epoch):
-        pairs = list(zip(self.optimizer.param_groups, self.options_at(self.base_lrs, epoch), strict=True))
+        groups, new = self.optimizer.param_groups, self.options_at(self.base_lrs, epoch)
+        if len(new) != len(groups):
+            raise ValueError(f"{type(self).__name__} is for {len(new)} groups, the optimiser has {len(groups)}: "
+                             "make a new schedule after add_param_group")
         self.last_epoch = epoch
-        for group, options in pairs:
+        for group, options in zip(groups, new, strict=True):
             group.update(options)
 
 
@@ -316,7 +319,7 @@ class OneCycleLR(LRScheduler):
 
         options = []
         for group, max_lr, low, high in zip(self.optimizer.param_groups, self.max_lrs, self.base_momentums,
-                                            self.max_momentums, strict=True):
+                                            self.max_momentums, strict=False):      # a group may be new: see _go_to
             first = max_lr / self.div_factor
             lrs = [first, max_lr, *([first] if self.three_phase else []), first / self.final_div_factor]
             options.append({"lr": self._between(*lrs[phase : phase + 2], done)})
@@ -379,7 +382,8 @@ class ReduceLROnPlateau(LRScheduler):
             raise ValueError(f"threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}")
         if not 0 <= factor < 1:
             raise ValueError(f"factor must be at least 0 and below 1, got {factor}")
-        self.min_lr = _per_group("min_lr", min_lr, optimizer, math.inf) if isinstance(min_lr, (list, tuple)) else min_lr
+        _per_group("min_lr", min_lr, optimizer, math.inf)
+        self.min_lr = min_lr
         self.mode, self.threshold, self.threshold_mode = mode, threshold, threshold_mode
         self.factor, self.patience, self.cooldown, self.eps = factor, patience, cooldown, eps
         self.best = math.inf if mode == "min" else -math.inf
@@ -398,7 +402,7 @@ class ReduceLROnPlateau(LRScheduler):
         """
         metric = float(metrics)
         lrs = self.get_last_lr()            # and not base_lrs, as others may have set them
-        lowest = self.min_lr if isinstance(self.min_lr, list) else [self.min_lr] * len(lrs)
+        lowest = _per_group("min_lr", self.min_lr, self.optimizer, math.inf)        # there may be new groups
         lowered = [self._lowered(lr, bound) for lr, bound in zip(lrs, lowest, strict=True)]
         self.num_bad_epochs += 1
         if self._is_better(metric):
@@ -510,7 +514,7 @@ def _lrs_before(optimizer, schedulers):
 
 def _check_positive(name, number):
     if not number >= 1:
-        raise ValueError(f"{name} is a number of epochs of at least 1, got {number}")
+        raise ValueError(f"{name} must be at least 1, got {number}")
 
 
 def _count(name, number):
