@@ -62,8 +62,9 @@ cdef void piece_part(void* job_pointer, Py_ssize_t number, Py_ssize_t first, Py_
     cdef char* state[STATES]
     cdef Py_ssize_t k
     cdef double result
-    for k in range(STATES):
-        state[k] = piece.state[k] + start if piece.state[k] != NULL else NULL
+    if g != NULL:               # an optimiser's; a norm's loop reads no state
+        for k in range(STATES):
+            state[k] = piece.state[k] + start if piece.state[k] != NULL else NULL
     if piece.single:
         result = job.loops.loop_float(<float*>x, <const float*>g, <float**>state, piece.numbers, last - first,
                                       job.options)
@@ -75,6 +76,7 @@ cdef void piece_part(void* job_pointer, Py_ssize_t number, Py_ssize_t first, Py_
 
 @cython.final
 @cython.no_gc
+@cython.freelist(2)
 cdef class Update:
     """One loop over many arrays; the arrays come one after the other, and threads share the elements of a long one."""
 
@@ -86,6 +88,7 @@ cdef class Update:
     cdef bint largest
     cdef list arrays                    # what the pieces point into
     cdef dict copies                    # by piece, [(array, a contiguous one in its place, whether it is written)]
+    cdef Update previous                # that of the group before, in an optimiser's step
 
     def __cinit__(self):
         self.arrays = []
@@ -209,27 +212,28 @@ def gradients(list parameters not None):
 
 @cython.final
 @cython.no_gc
+@cython.freelist(2)
 cdef class Step:
     """One step of an optimiser: every parameter with a gradient, and what is kept for it, checked and then updated."""
 
     cdef str name               # of the optimiser, in messages
     cdef dict state             # by parameter, {name: tensor or number}; what is new is added once the step is done
-    cdef list updates           # one for each group
     cdef list written           # the versions of what is written
-    cdef list new               # (parameter, name, tensor or number) for state
+    cdef list new               # (parameter, name, tensor or number) for state; None while there is none
     cdef Tensor parameter       # the current one
     cdef dict own               # and what is kept for it, None before its first step
-    cdef Update update
-    cdef Py_ssize_t place       # of its piece
+    cdef Update update          # of the current group
+    cdef Piece* piece           # of the current parameter
 
     def __cinit__(self):
-        self.updates, self.written, self.new = [], [], []
+        self.written = []
 
     cdef Update begin(self, const PieceLoops* loops):
         """Go on to a group, whose options are to be filled in."""
-        self.update = update_with(loops)
-        self.updates.append(self.update)
-        return self.update
+        cdef Update update = update_with(loops)
+        update.previous = self.update
+        self.update = update
+        return update
 
     cdef bint take(self, object item, bint keeps=True) except -1:
         """Go on to a parameter; False if it has no gradient. Whether anything is kept for it is said at once."""
@@ -246,9 +250,8 @@ cdef class Step:
         if not alike(x, g):
             raise ValueError(f"{self.name}: a parameter is {p.shape} {p.dtype}, its gradient {p.gradient.shape} "
                              f"{p.gradient.dtype}")
-        self.place = self.update.count
-        self.update.add(x)
-        self.update.pieces[self.place].g = self.update.address(g, False)
+        self.piece = self.update.add(x)
+        self.piece.g = self.update.address(g, False)
         self.written.append(p.get_version())
         return True
 
@@ -261,34 +264,38 @@ cdef class Step:
             kept = wrap(array := empty_like(x))
             if zeros:
                 cnp.PyArray_FILLWBYTE(array, 0)
-            self.new.append((p, name, kept))
+            self.remember(name, kept)
         else:
             array = kept.array
             if not alike(x, array):
                 raise ValueError(f"{self.name}: a parameter is {p.shape} {p.dtype}, its {what} {kept.shape} "
                                  f"{kept.dtype}: it changed since the last step; make a new optimizer")
             check_writeable(self.name, array)
-        self.update.pieces[self.place].state[k] = self.update.address(array, True)
+        self.piece.state[k] = self.update.address(array, True)
         self.written.append(kept.get_version())
         return is_new
 
     cdef long long count(self) except -1:
         """Which step of the parameter this is, counted from 1."""
         cdef long long number = 1 if self.own is None else self.own.get("step", 0) + 1
-        self.new.append((self.parameter, "step", number))
+        self.remember("step", number)
         return number
 
-    cdef double* numbers(self) noexcept:
-        """The numbers of the parameter's piece."""
-        return self.update.pieces[self.place].numbers
+    cdef int remember(self, str name, object value) except -1:
+        """Put a tensor or number into the state of the parameter once the step is done."""
+        if self.new is None:
+            self.new = []
+        self.new.append((self.parameter, name, value))
+        return 0
 
     cdef bint run(self) except -1:
         """Update everything; False if there is nothing."""
-        cdef Update update
-        for update in self.updates:
+        cdef Update update = self.update
+        while update is not None:
             update.run()
+            update = update.previous
         count_writes(self.written)
-        for p, name, value in self.new:
+        for p, name, value in self.new or ():
             self.state.setdefault(p, {})[name] = value
         return len(self.written) > 0
 
@@ -356,7 +363,7 @@ def sgd_step(list groups not None, dict state not None):
         keeps = step.update.options[1] != 0         # without momentum there is no velocity
         for item in group["params"]:
             if step.take(item, keeps) and keeps:
-                step.numbers()[0] = step.keep(0, "momentum_buffer", "momentum buffer", zeros=False)
+                step.piece.numbers[0] = step.keep(0, "momentum_buffer", "momentum buffer", zeros=False)
     return step.run()
 
 
@@ -437,7 +444,7 @@ cdef bint adam_or_adamw_step(str name, list groups, dict state, bint decoupled) 
             if not step.take(item):
                 continue
             t = step.count()
-            step.numbers()[0], step.numbers()[1] = lr / (1 - beta1**t), (1 - beta2**t) ** 0.5
+            step.piece.numbers[0], step.piece.numbers[1] = lr / (1 - beta1**t), (1 - beta2**t) ** 0.5
             step.keep(0, "exp_avg", "first moment")
             step.keep(1, "exp_avg_sq", "second moment")
             if group["amsgrad"]:

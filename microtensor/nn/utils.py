@@ -148,7 +148,7 @@ def _listed(parameters):
 
 def _gradients(parameters):
     """The gradients there are, and a warning if there is nothing that could have one."""
-    parameters = _listed(parameters)
+    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)   # _listed costs a step a call
     if not parameters:
         warnings.warn("no parameters, so no gradients to clip: a generator such as net.parameters() gives "
                       "them only once", stacklevel=3)
