@@ -18,9 +18,11 @@ import microtensor as mt
 from microtensor import nn, optim
 from microtensor.data import DataLoader, TensorDataset
 from microtensor.fitting import Checkpoint, CSVLogger, EarlyStopping
+from microtensor.fitting.training import VERSION
 from microtensor.nn.functional import cross_entropy
 from microtensor.optim import lr_scheduler
 
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
 SILENT = {"progress": False}
 
 
@@ -538,6 +540,26 @@ def test_resume_trains_on_for_more_epochs(tmp_path):
     assert bits(parts["model"]) == bits(expected["model"])
 
 
+@pytest.mark.parametrize("version", range(1, VERSION + 1))
+def test_checkpoint_of_every_version_is_resumed(version):
+    """A file of each is kept, in the middle of epoch 3; written by `python tests/test_fitting.py tests/checkpoints`."""
+    file = CHECKPOINTS / f"v{version}.npz"
+    state = mt.load(file)
+    assert state["version"] == version and state["counts"]["epoch"] == 2 and state["counts"]["batch"] == 2
+    parts = prepared("Adam", "ReduceLROnPlateau", resume=file, callbacks=[EarlyStopping(99)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)         # it comes from another machine
+        history = mt.fit(**parts)
+    assert history.epochs == 10 and {name: column[:2] for name, column in history.items()} == state["history"]
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def write_checkpoint(folder):
+    """The checkpoint of today's version for tests/checkpoints."""
+    callbacks = [EarlyStopping(99), Checkpoint(Path(folder, f"v{VERSION}.npz"), seconds=0), After(2 * 4 + 3, interrupt)]
+    mt.fit(**prepared("Adam", "ReduceLROnPlateau", callbacks=callbacks))
+
+
 def test_resume_without_a_file_begins(tmp_path):
     assert mt.fit(**make(resume=tmp_path / "none.npz")).epochs == 3
 
@@ -744,3 +766,7 @@ def test_guide_runs_and_runs_again(tmp_path):
     assert float(re.search(r"'accuracy': (\S+)}", first.stdout)[1]) > 0.95
     assert {"run.npz", "curves.png", "model.npz"} <= set(os.listdir(tmp_path))
     assert run().stdout == first.stdout
+
+
+if __name__ == "__main__":
+    write_checkpoint(sys.argv[1])
