@@ -39,7 +39,7 @@ mt.fit(
     epochs=20, scheduler=schedule, clip=5.0, metrics=[mt.metrics.accuracy],
     callbacks=[tell], progress=False,
 )
-score = mt.evaluate(model, DataLoader(TensorDataset(test_x, test_y), batch_size=1000), loss, [mt.metrics.accuracy])
+score = mt.evaluate(model, loss, DataLoader(TensorDataset(test_x, test_y), batch_size=1000), [mt.metrics.accuracy])
 print(f"test accuracy {score['accuracy']:.2%}")
 
 mt.save(model.state_dict(), path)

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from microtensor.core import Tensor, from_numpy
 
 _HEADER = "microtensor.json"
@@ -27,8 +29,8 @@ def save(obj, f):
     replaced. Equal contents give equal files, byte for byte.
 
     Args:
-        obj: a tensor, number, string, bool or None, or a dict, list or tuple of such: a ``state_dict()``, or
-            several in a dict, with what it takes to rebuild the model.
+        obj: a tensor, number (NumPy's become Python's), string, bool or None, or a dict, list or tuple of such: a
+            ``state_dict()``, or several in a dict, with what it takes to rebuild the model.
         f: the path, conventionally ending in .npz.
 
     Raises:
@@ -47,7 +49,7 @@ def save(obj, f):
 
     arrays = {}
     header = {"version": _VERSION, "content": _pack(obj, "", arrays)}
-    with _replacement(Path(os.path.realpath(f))) as file, zipfile.ZipFile(file, "w") as archive:
+    with replacement(f) as file, zipfile.ZipFile(file, "w") as archive:
         # ZipInfo(name), because a plain name would be stamped with the time of day.
         archive.writestr(zipfile.ZipInfo(_HEADER), json.dumps(header, indent=1))
         for name, array in arrays.items():
@@ -56,11 +58,12 @@ def save(obj, f):
 
 
 @contextlib.contextmanager
-def _replacement(path):
-    """A file to write, which takes the path's place, with its permissions, once it is whole.
+def replacement(path):
+    """A file to write bytes into, which takes the path's place, with its permissions, once it is whole.
 
     Until then it has no name where the system can do that (Linux): nothing is left of it if the process is killed.
     """
+    path = Path(os.path.realpath(path))
     unnamed = hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd")
     # In the same folder, as a file moves in one step only within a file system; short, as the path's name may be long.
     name = path.with_name(f".{os.getpid()}-{threading.get_ident()}.partial")
@@ -140,6 +143,8 @@ def _pack(obj, name, arrays):
     if isinstance(obj, (list, tuple)):
         kind = "list" if isinstance(obj, list) else "tuple"
         return {kind: [_pack(value, _inside(name, i), arrays) for i, value in enumerate(obj)]}
+    if isinstance(obj, np.generic):
+        obj = obj.item()
     if _is_plain(obj):
         return obj
     raise TypeError(f"mt.save cannot write {name or 'obj'!r}, a {type(obj).__name__}: it writes tensors, "

@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import math
 import os
@@ -100,7 +101,7 @@ def test_history_has_every_quantity():
     assert min(history["grad_norm"]) > 0.1          # before clipping
     assert history.stopped is None and history.best_epoch is None and not history.interrupted
     assert history.last() == {name: column[-1] for name, column in history.items()}
-    measured = mt.evaluate(parts["model"], parts["val"], parts["loss"], parts["metrics"])
+    measured = mt.evaluate(parts["model"], parts["loss"], parts["val"], parts["metrics"])
     assert measured == {"loss": history["val_loss"][-1], "rate": history["val_rate"][-1]}
 
 
@@ -110,7 +111,7 @@ def test_loss_of_training_counts_every_example_once():
     parts["model"] = model = nn.Sequential(nn.Linear(3, 2))
     parts["optimizer"] = optim.SGD(model.parameters(), lr=0.0)
     history = mt.fit(**parts)
-    expected = mt.evaluate(model, DataLoader(parts["train"].dataset, 30), parts["loss"])["loss"]
+    expected = mt.evaluate(model, parts["loss"], DataLoader(parts["train"].dataset, 30))["loss"]
     assert history["loss"] == [pytest.approx(expected, rel=1e-6)]       # 30 roundings of float32
 
 
@@ -130,7 +131,7 @@ def test_evaluate_computes_the_loss_once():
     mt.manual_seed(0)
     outputs, targets = mt.randn(7, 3), mt.tensor([0, 0, 0, 1, 2, 2, 1])
     loss = nn.CrossEntropyLoss(weight=mt.tensor([1.0, 5.0, 0.5]))
-    found = mt.evaluate(nn.Identity(), DataLoader(TensorDataset(outputs, targets), 3), loss)
+    found = mt.evaluate(nn.Identity(), loss, DataLoader(TensorDataset(outputs, targets), 3))
     assert found == {"loss": loss(outputs, targets).item()}
 
 
@@ -138,7 +139,7 @@ def test_evaluate_leaves_every_mode_as_it_was():
     parts = make()
     model = parts["model"].train()
     model[1].eval()
-    mt.evaluate(model, parts["val"], parts["loss"])
+    mt.evaluate(model, parts["loss"], parts["val"])
     assert [module.training for module in model] == [True, False, True, True, True]
 
 
@@ -239,6 +240,18 @@ def test_metric_refuses_shapes_that_do_not_fit(metric):
         metric(mt.zeros(3, 1), mt.zeros(3 if metric is mt.metrics.r2 else 4))
 
 
+def test_r2_of_equal_targets_is_1_or_0():
+    ones = mt.ones(4)
+    assert mt.metrics.r2(ones, ones) == 1.0 and mt.metrics.r2(mt.tensor([1.0, 1.0, 1.0, 2.0]), ones) == 0.0
+
+
+def test_accuracy_refuses_targets_that_are_no_classes():
+    with pytest.raises(ValueError, match=r"needs targets 0 and 1, got numbers from -1.0 to 1.0"):
+        mt.metrics.accuracy(mt.tensor([1.0, -1.0]), mt.tensor([1.0, -1.0]))
+    with pytest.raises(ValueError, match=r"got \(4, 1\) and \(4,\)"):
+        mt.metrics.accuracy(mt.full((4, 1), 5.0), mt.ones(4))
+
+
 def test_r2_counts_columns_alike():
     rng = np.random.default_rng(0)
     targets, outputs = rng.normal(size=(2, 50, 3)) * [1, 10, 100]
@@ -271,8 +284,8 @@ def test_data_that_are_not_finite_are_named(where, value):
     data = DataLoader(TensorDataset(x, y), 5)
     with pytest.warns(RuntimeWarning, match="training stopped: .* the model is as it was before training"):
         history = mt.fit(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1), data, epochs=2, **SILENT)
-    count = "1 of the 10 numbers" if where == "inputs" else "1 of the 5 numbers"
-    assert history.stopped.endswith(f"in epoch 1, batch 2 of 3: {count} of the batch's {where} are not finite")
+    count = "1 of 10 numbers" if where == "inputs" else "1 of 5 numbers"
+    assert history.stopped.endswith(f"in epoch 1, batch 2 of 3, whose {where} hold {count} that are not finite")
     assert history.epochs == 0 and bits(model) == before
 
 
@@ -294,7 +307,9 @@ def test_training_that_diverges_keeps_the_last_whole_epoch():
 def test_validation_that_is_not_finite_stops():
     parts = make()
     parts["val"] = DataLoader(TensorDataset(mt.full((4, 3), math.nan), mt.zeros(4, dtype=mt.int64)), 2)
-    with pytest.warns(RuntimeWarning, match="the loss on the validation data became nan in epoch 1"):
+    parts["val"].dataset.tensors[0][:2] = 0.0
+    text = "validation data became nan in epoch 1, batch 2 of 2, whose inputs hold 6 of 6"
+    with pytest.warns(RuntimeWarning, match=text):
         assert mt.fit(**parts).epochs == 0
 
 
@@ -309,7 +324,182 @@ def test_exception_of_a_callback_loses_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError, match="mine"):
         mt.fit(**parts)
     assert bits(parts["model"]) == bits(expected["model"])
-    assert len((tmp_path / "log.csv").read_text().splitlines()) == 2
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 1 + 2
+
+
+def test_weights_that_are_not_finite_after_the_last_step_are_not_kept(tmp_path):
+    """The loss and the gradient of the step were finite; a checkpoint is not overwritten by what came of it."""
+    model = nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(1e10)
+    data = DataLoader(TensorDataset(mt.ones(4, 1), mt.zeros(4, 1)), 4)
+    text = "weight holds numbers that are not finite after epoch 1: .* before training"
+    with pytest.warns(RuntimeWarning, match=text):
+        history = mt.fit(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=1e30), data, epochs=1, **SILENT,
+                         callbacks=[Checkpoint(tmp_path / "run.npz")])
+    assert history.epochs == 0 and model.weight.item() == pytest.approx(1e10) and not os.listdir(tmp_path)
+
+
+def test_learning_rate_set_by_hand_survives_ctrl_c_and_resume(tmp_path):
+    def halve(training):
+        training.optimizer.param_groups[0]["lr"] *= 0.5
+
+    def parts(epochs, *callbacks, **options):
+        found = make(epochs=epochs, callbacks=[halve, *callbacks], **options)
+        return {**found, "scheduler": lr_scheduler.StepLR(found["optimizer"], 100)}
+
+    file = tmp_path / "run.npz"
+    whole = parts(4)
+    expected = mt.fit(**whole)
+    broken = parts(4, Checkpoint(file), After(2 * 4 + 2, interrupt))
+    mt.fit(**broken)
+    assert broken["optimizer"].param_groups[0]["lr"] == 0.005       # and not the schedule's, 0.01
+    resumed = parts(4, Checkpoint(file), resume=file)
+    assert mt.fit(**resumed) == expected and bits(resumed["model"]) == bits(whole["model"])
+
+
+def test_parameters_that_a_callback_adds_are_clipped_and_let_go():
+    """Unfreezing: Ctrl-C after it comes back to the end of the epoch, with both groups."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    parts = make(model=model, optimizer=optim.SGD(model[1].parameters(), lr=1.0), clip=1e-3, epochs=3)
+    kept = []
+
+    def unfreeze(training):
+        kept.append(bits(model))
+        if training.epoch == 1:
+            training.optimizer.add_param_group({"params": list(model[0].parameters())})
+    history = mt.fit(**parts, callbacks=[unfreeze, After(2 * 4 + 2, interrupt)])
+    assert history.epochs == 2 and bits(model) == kept[1] and len(parts["optimizer"].param_groups) == 2
+    first, second = (np.frombuffer(state["0.weight"], np.float32) for state in kept)
+    assert 0 < np.linalg.norm(second - first) <= 4 * 1.001e-3      # four steps of lr 1, each of norm 1e-3 at most
+
+
+@pytest.mark.parametrize("end", [interrupt, lambda training: training.loss_sum.nothing])
+def test_training_resumed_in_mid_epoch_comes_back_to_a_whole_one(tmp_path, end):
+    file = tmp_path / "run.npz"
+    expected = make(epochs=1)
+    mt.fit(**expected)
+    mt.fit(**make(callbacks=[Checkpoint(file, seconds=0), After(6, interrupt)]))
+    parts = make(resume=file, callbacks=[Checkpoint(tmp_path / "b.npz"), After(1, end)])
+    with contextlib.suppress(AttributeError):
+        mt.fit(**parts)
+    assert bits(parts["model"]) == bits(expected["model"])
+
+
+def test_resume_with_fewer_epochs_ends_at_a_whole_one(tmp_path):
+    file = tmp_path / "run.npz"
+    expected = make(epochs=1)
+    mt.fit(**expected)
+    mt.fit(**make(callbacks=[Checkpoint(file, seconds=0), After(6, interrupt)]))
+    parts = make(resume=file, epochs=1)
+    assert mt.fit(**parts).epochs == 1 and bits(parts["model"]) == bits(expected["model"])
+
+
+def test_stop_within_an_epoch_is_resumed_to_its_end(tmp_path):
+    file = tmp_path / "run.npz"
+    stop = After(2, lambda training: training.stop("enough"))
+    mt.fit(**make(callbacks=[stop, Checkpoint(file, seconds=0), After(3, interrupt)]))
+    history = mt.fit(**make(callbacks=[Checkpoint(file)], resume=file))
+    assert history.epochs == 1 and history.stopped == "enough"
+
+
+def test_pass_that_a_callback_begins_is_not_the_trainings(tmp_path):
+    file = tmp_path / "run.npz"
+
+    def peek(training):
+        next(iter(training.train))
+        next(iter(training.val))
+
+    whole = make(epochs=4, callbacks=[peek, After(6, peek)])
+    expected = mt.fit(**whole)
+    mt.fit(**make(epochs=4, callbacks=[peek, After(6, peek), Checkpoint(file, seconds=0), After(7, interrupt)]))
+    parts = make(epochs=4, callbacks=[peek, Checkpoint(file)], resume=file)
+    assert mt.fit(**parts) == expected and bits(parts["model"]) == bits(whole["model"])
+
+
+def test_generators_and_switches_of_all_parts_are_in_the_checkpoint(tmp_path):
+    """A loss with Dropout, generators in a list, buffers that are not persistent, what a callback has frozen."""
+    class Noisy(nn.Module):
+        def __init__(self):
+            self.inner = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
+            self.generators = [mt.Generator(4)]
+            self.register_buffer("calls", mt.zeros(1), persistent=False)
+
+        def forward(self, x):
+            self.calls += 0.01
+            return self.inner(x) + self.calls * mt.randn(len(x), 2, generator=self.generators[0])
+
+    class Loss(nn.Module):
+        def __init__(self):
+            self.drop = nn.Dropout(0.3, generator=mt.Generator(5))
+
+        def forward(self, outputs, targets):
+            return cross_entropy(self.drop(outputs), targets)
+
+    def freeze(training):
+        if training.epoch == 1:
+            training.model.inner[1].requires_grad_(False).eval()
+
+    def parts(**options):
+        mt.manual_seed(0)
+        model = Noisy()
+        return make(model=model, loss=Loss(), optimizer=optim.Adam(model.parameters(), lr=0.01), epochs=4, **options)
+
+    file = tmp_path / "run.npz"
+    whole = parts(callbacks=[freeze])
+    expected = mt.fit(**whole)
+    mt.fit(**parts(callbacks=[freeze, Checkpoint(file, seconds=0), After(2 * 4 + 2, interrupt)]))
+    resumed = parts(callbacks=[Checkpoint(file)], resume=file)
+    assert mt.fit(**resumed) == expected and bits(resumed["model"]) == bits(whole["model"])
+    assert mt.evaluate(whole["model"], whole["loss"], whole["val"]) is not None and whole["loss"].training
+
+
+def test_parameters_in_read_only_memory_are_left_alone(tmp_path):
+    """A table that is mapped from a file, say: it can be neither trained nor restored, and need not be."""
+    table = np.ones((3, 3), np.float32)
+    table.flags.writeable = False
+
+    class Mapped(nn.Module):
+        def __init__(self):
+            self.table = nn.Parameter(mt.from_numpy(table), requires_grad=False)
+            self.head = nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.head(x @ self.table)
+
+    model = Mapped()
+    parts = make(model=model, optimizer=optim.SGD(model.head.parameters(), lr=0.1),
+                 callbacks=[EarlyStopping(), Checkpoint(tmp_path / "run.npz"), After(6, interrupt)])
+    assert mt.fit(**parts).interrupted
+    assert "table" not in mt.load(tmp_path / "run.npz")["model"]
+
+
+def test_every_finish_is_called_whatever_the_others_raise():
+    class Broken:
+        def __call__(self, training):
+            pass
+
+        def finish(self, training):
+            raise OSError("mine")
+
+    parts, best = make(epochs=3), []
+
+    def worse_and_worse(training):
+        training.history["val_loss"][-1] = training.epoch
+        best.append(bits(training.model))
+    with pytest.raises(OSError, match="mine"):
+        mt.fit(**parts, callbacks=[Broken(), worse_and_worse, EarlyStopping(9)])
+    assert bits(parts["model"]) == best[0] and not parts["model"].training
+
+
+def test_column_of_a_callback_is_its_own_affair(tmp_path):
+    file = tmp_path / "run.npz"
+
+    def remember(training):
+        if training.epoch > 1:
+            training.history.setdefault("mine", []).append("a string")
+    callbacks = [remember, CSVLogger(tmp_path / "log.csv"), Checkpoint(file)]
+    mt.fit(**make(callbacks=callbacks, epochs=2))
+    assert mt.fit(**make(callbacks=callbacks, resume=file)).epochs == 3
 
 
 def test_stop_ends_after_the_epoch():
@@ -514,10 +704,11 @@ def test_training_killed_at_a_random_moment_ends_with_the_same_bits(tmp_path, op
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL and not (tmp_path / "ended.npz").exists()
-    counts = mt.load(tmp_path / "run.npz")["counts"]
-    assert 4 * counts["epoch"] + counts["batch"] >= batch - 1       # told before it is written
+    state = mt.load(tmp_path / "run.npz")
+    done = 4 * len(state["history"]["loss"]) + state["counts"]["batch"]
+    assert done >= batch - 1        # told before it is written
     resumed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert len(resumed.stdout.splitlines()) == STEPS - (4 * counts["epoch"] + counts["batch"])
+    assert len(resumed.stdout.splitlines()) == STEPS - done
     assert (tmp_path / "ended.npz").read_bytes() == expected, f"killed {1e3 * wait:.1f} ms after batch {batch}"
 
 
@@ -525,7 +716,7 @@ def test_resume_of_a_finished_training_changes_nothing(tmp_path):
     file = tmp_path / "run.npz"
     parts = make(callbacks=[EarlyStopping(1), Checkpoint(file)])
     history = mt.fit(**parts)
-    again = make(seed=3, callbacks=[EarlyStopping(1), Checkpoint(file)], resume=file)
+    again = make(callbacks=[EarlyStopping(1), Checkpoint(file)], resume=file)
     assert mt.fit(**again) == history
     assert bits(again["model"]) == bits(parts["model"])
 
@@ -545,7 +736,7 @@ def test_checkpoint_of_every_version_is_resumed(version):
     """A file of each is kept, in the middle of epoch 3; written by `python tests/test_fitting.py tests/checkpoints`."""
     file = CHECKPOINTS / f"v{version}.npz"
     state = mt.load(file)
-    assert state["version"] == version and state["counts"]["epoch"] == 2 and state["counts"]["batch"] == 2
+    assert state["version"] == version and len(state["history"]["loss"]) == 2 and state["counts"]["batch"] == 2
     parts = prepared("Adam", "ReduceLROnPlateau", resume=file, callbacks=[EarlyStopping(99)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)         # it comes from another machine
@@ -560,15 +751,18 @@ def write_checkpoint(folder):
     mt.fit(**prepared("Adam", "ReduceLROnPlateau", callbacks=callbacks))
 
 
-def test_resume_without_a_file_begins(tmp_path):
-    assert mt.fit(**make(resume=tmp_path / "none.npz")).epochs == 3
+def test_resume_without_a_file_begins_if_it_will_be_written(tmp_path):
+    file = tmp_path / "none.npz"
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint '.*none\.npz' to resume, and no Checkpoint among the"):
+        mt.fit(**make(resume=file, callbacks=[Checkpoint(tmp_path / "other.npz")]))
+    assert mt.fit(**make(resume=file, callbacks=[Checkpoint(file)])).epochs == 3
 
 
 def test_checkpoint_comes_after_what_it_keeps(tmp_path):
     """Wherever it is in the list, it holds what EarlyStopping knows after the same epoch."""
     file = tmp_path / "run.npz"
     mt.fit(**make(epochs=1, callbacks=[Checkpoint(file), EarlyStopping()]))
-    assert mt.load(file)["callbacks"][0][1]["best_epoch"] == 1
+    assert mt.load(file)["callbacks"][0]["best"][1] == 1
 
 
 @pytest.mark.parametrize("every", [1, 2, 3])
@@ -576,7 +770,7 @@ def test_checkpoint_is_written_after_every_so_many_epochs_and_the_last(tmp_path,
     written = []
 
     class Watch(Checkpoint):
-        def _write(self, training):
+        def write_file(self, training):
             written.append(training.epoch)
 
     mt.fit(**make(epochs=5, callbacks=[Watch(tmp_path / "run.npz", every=every)]))
@@ -589,8 +783,15 @@ def test_resume_says_what_may_change_the_last_digits(tmp_path):
     state = mt.load(file)
     state["environment"] |= {"NumPy": "1.0", "threads": 77}
     mt.save(state, file)
-    with pytest.warns(RuntimeWarning, match=f"written with NumPy 1.0, now {np.__version__}; threads 77, now "):
-        mt.fit(**make(resume=file))
+    text = f"written with NumPy 1.0, now {np.__version__}; threads 77, now "
+    with pytest.warns(RuntimeWarning, match=text):
+        assert mt.fit(**make(resume=file)).epochs == 3
+    parts = make(resume=file)
+    before = bits(parts["model"])
+    with warnings.catch_warnings(), pytest.raises(RuntimeWarning, match=text):
+        warnings.simplefilter("error")
+        mt.fit(**parts)
+    assert bits(parts["model"]) == before and not parts["optimizer"].state
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs a limit of the size of files")
@@ -605,11 +806,11 @@ def fill(training):
     if training.epoch == 2:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 parts = make(callbacks=[fill, Checkpoint(file)])
-print(mt.fit(**parts).epochs, mt.load(file)["counts"]["epoch"])
+print(mt.fit(**parts).epochs, len(mt.load(file)["history"]["loss"]))
 """
     process = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert process.stdout == "3 1\n", process.stderr
-    assert process.stderr.count("the checkpoint run.npz was not written: File too large; training goes on") == 2
+    assert process.stderr.count("run.npz was not written: File too large; training goes on") == 2
     assert os.listdir(tmp_path) == ["run.npz"]
 
 
@@ -638,13 +839,21 @@ def refused(options, error, message):
         ({"train": [mt.zeros(4, 3)]}, TypeError, r"a batch must be \(inputs, targets\)"),
         ({"epochs": 0}, ValueError, "epochs must be at least 1, got 0"),
         ({"epochs": 2.5}, TypeError, "epochs must be an int, got a float"),
+        ({"clip": "1"}, TypeError, "clip must be a number or None, got a str"),
         ({"clip": 0.0}, ValueError, "clip is the largest norm of the gradient, above 0, got 0.0"),
         ({"metrics": ["accuracy"]}, TypeError, "a metric must be a function .* got a str"),
         ({"metrics": {"lr": mt.metrics.accuracy}}, ValueError, "cannot be called 'lr'"),
+        ({"metrics": {"val_loss": mt.metrics.accuracy}}, ValueError, "cannot be called 'val_loss'"),
+        ({"metrics": [lambda o, t: 1.0, lambda o, t: 2.0]}, ValueError, "the names <lambda>, <lambda>, and each"),
+        ({"metrics": mt.metrics.accuracy}, TypeError, "metrics must be a list of functions, got a function"),
+        ({"callbacks": EarlyStopping()}, TypeError, "callbacks must be a list of functions, got a Early"),
         ({"callbacks": [EarlyStopping]}, TypeError, "a callback must be .* the class EarlyStopping itself"),
-        ({"callbacks": [EarlyStopping(monitor="val_r2")]}, ValueError, "no 'val_r2' in the history, which has"),
+        ({"callbacks": [EarlyStopping(monitor="val_r2", mode="max")]}, ValueError, "no .val_r2. in the history"),
         ({"callbacks": [EarlyStopping()], "val": None}, ValueError, "lr, grad_norm: pass val"),
-        ({"callbacks": [CSVLogger("none/log.csv")]}, FileNotFoundError, "none/log.csv"),
+        ({"callbacks": [CSVLogger("none/log.csv")]}, FileNotFoundError, "CSVLogger: 'none/log.csv' names no file"),
+        ({"callbacks": [Checkpoint("none/run.npz")]}, FileNotFoundError, "Checkpoint: 'none/run.npz' names no file"),
+        ({"callbacks": [Checkpoint("/")]}, FileNotFoundError, "Checkpoint: '/' names no file"),
+        ({"resume": "none.npz"}, FileNotFoundError, "there is no checkpoint 'none.npz' to resume"),
         ({"scheduler": "cosine"}, TypeError, "scheduler must be one of"),
         (lambda parts: {"optimizer": optim.SGD(nn.Linear(5, 7).parameters(), lr=0.1)}, ValueError,
          r"updates 2 parameters that are not the model's, the first of shape \(7, 5\)"),
@@ -652,6 +861,14 @@ def refused(options, error, message):
          ValueError, "scheduler is a StepLR of another optimiser"),
         (lambda parts: {"train": list(parts["train"]), "callbacks": [Checkpoint("x.npz", seconds=1)]}, ValueError,
          "train is a list, which has no state_dict"),
+        (lambda parts: {"scheduler": lr_scheduler.ReduceLROnPlateau(parts["optimizer"], mode="max")}, ValueError,
+         "ReduceLROnPlateau is given the loss after each epoch: its mode must be 'min'"),
+        ({"loss": nn.CrossEntropyLoss(reduction="none")}, TypeError, r"loss must return a 0-d tensor, got .* \(8,\)"),
+        ({"loss": lambda outputs, targets: 1.0}, TypeError, "loss must return a 0-d tensor, got a float"),
+        ({"train": [(mt.zeros(4, 3), [0, 1])]}, TypeError, "targets of a batch must be one tensor .* got a list"),
+        ({"train": [(mt.zeros(4, 3), mt.tensor(1))]}, TypeError, r"targets of a batch must .* of shape \(\)"),
+        ({"metrics": {"none": lambda outputs, targets: None}}, TypeError, "none must be one number .* got a NoneType"),
+        ({"metrics": {"many": lambda outputs, targets: outputs}}, TypeError, r"many must be .* a tensor of shape \("),
     ],
 )
 def test_fit_refuses(options, error, message):
@@ -668,12 +885,14 @@ def test_fit_refuses_data_of_another_dtype():
     ("options", "message"),
     [
         ({"patience": 0}, "patience is a number of epochs of at least 1"),
+        ({"patience": "val_loss"}, "patience must be a number, got a str"),
         ({"mode": "least"}, 'mode must be "min" or "max"'),
-        ({"min_delta": -1}, "min_delta must be at least 0"),
+        ({"min_delta": -1}, "min_delta is at least 0"),
+        ({"monitor": "val_accuracy"}, "pass mode=\"min\" if 'val_accuracy' should be small, or mode=\"max\" if large"),
     ],
 )
 def test_early_stopping_refuses(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         EarlyStopping(**options)
 
 
@@ -694,18 +913,57 @@ def with_width(parts):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (with_sgd, "it has a state of .*optimizer Adam, this training has .*optimizer SGD"),
-        (with_width, "(?s:.*)size mismatch for 0.weight"),
-        (lambda parts: {"metrics": [mt.metrics.accuracy]}, "it has a history of loss, val_loss, lr, grad_norm, this"),
-        (lambda parts: {"callbacks": [EarlyStopping()]}, "it has callbacks nothing, this training has EarlyStopping"),
-        (lambda parts: {"train": DataLoader(parts["train"].dataset, 5, shuffle=True)},
-         "batch_size 8, this DataLoader has 5"),
-        (lambda parts: {"scheduler": lr_scheduler.StepLR(parts["optimizer"], 1)}, "this training has .* StepLR"),
+        (with_sgd, "its optimizer class is 'Adam', this training's is 'SGD'; to begin anew, remove the file"),
+        (with_width, "its model printed is '.*out_features=8.*', this training's is '.*out_features=9"),
+        (lambda parts: {"optimizer": optim.Adam(parts["model"].parameters(), lr=0.1)}, "its optimizer .* lr is 0.01"),
+        (lambda parts: {"loss": nn.CrossEntropyLoss(label_smoothing=0.1)}, "its loss label_smoothing is 0.0"),
+        (lambda parts: {"clip": 1.0}, "its clip is None, this training's is 1.0"),
+        (lambda parts: {"metrics": [mt.metrics.accuracy]}, "its columns is 'val_loss', this training's is 'accur"),
+        (lambda parts: {"callbacks": [EarlyStopping()]}, "its callbacks is None, this training's is .'EarlyStop"),
+        (lambda parts: {"train": DataLoader(parts["train"].dataset, 5, shuffle=True)}, "its train batches is 4"),
+        (lambda parts: {"train": DataLoader(parts["train"].dataset, 8)}, "its train sampler is 'RandomSampler'"),
+        (lambda parts: {"train": DataLoader(TensorDataset(*[2 * t for t in parts["train"].dataset.tensors]), 8,
+                                            shuffle=True)}, "its train checksum is"),
+        (lambda parts: {"val": None}, "its columns is 'val_loss', this training's is 'lr'"),
+        (lambda parts: {"scheduler": lr_scheduler.StepLR(parts["optimizer"], 1)}, "its scheduler is None"),
     ],
 )
 def test_checkpoint_of_another_training_is_refused(tmp_path, options, message):
     file = checkpoint(tmp_path / "run.npz")
-    refused(lambda parts: {**options(parts), "resume": file}, ValueError, f"does not fit this training: .*{message}")
+    refused(lambda parts: {**options(parts), "resume": file}, ValueError, f"does not fit this training: {message}")
+
+
+@pytest.mark.parametrize("change", [{"patience": 4}, {"monitor": "loss"}, {"mode": "max"}, {"min_delta": 0.5}])
+def test_checkpoint_of_another_early_stopping_is_refused(tmp_path, change):
+    file = tmp_path / "run.npz"
+    mt.fit(**make(callbacks=[EarlyStopping(3), Checkpoint(file)]))
+    refused({"resume": file, "callbacks": [EarlyStopping(**{"patience": 3, **change})]}, ValueError, "its callbacks")
+
+
+def test_longer_schedule_is_refused_on_resume_and_a_short_one_before_training(tmp_path):
+    def parts(epochs, steps, **options):
+        found = make(epochs=epochs, **options)
+        return {**found, "scheduler": lr_scheduler.OneCycleLR(found["optimizer"], 0.1, total_steps=steps)}
+
+    file = tmp_path / "run.npz"
+    mt.fit(**parts(2, 8, callbacks=[Checkpoint(file)]))
+    refused(lambda _: parts(4, 16, resume=file), ValueError, "its scheduler total_steps is 8, this training's is 16")
+    refused(lambda _: parts(3, 8), ValueError, "8 steps, of which 0 are done, and 3 epochs need 12 more: make it with "
+                                               "total_steps=12")
+
+
+def test_refused_resume_leaves_loader_and_generators_alone(tmp_path):
+    state = mt.load(checkpoint(tmp_path / "run.npz"))
+    state["generators"]["default"]["state"]["state"] = 2**130
+    mt.save(state, tmp_path / "run.npz")
+    parts = make(resume=tmp_path / "run.npz")
+    next(iter(parts["train"]))          # a look at the shapes
+    generator = mt.default_generator()
+    before = bits(parts["model"]), generator.get_state()
+    with pytest.raises(ValueError, match="does not fit this training"):
+        mt.fit(**parts)
+    assert (bits(parts["model"]), generator.get_state()) == before
+    assert not parts["optimizer"].state and len(list(parts["train"])) == 4
 
 
 def test_file_that_is_no_checkpoint_is_refused(tmp_path):
@@ -740,12 +998,13 @@ def test_damaged_checkpoint_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "key", ["parts", "data", "callbacks", "generators", "counts", "history", "classes", "environment"])
+    "key", ["model", "optimizer", "whole", "switches", "data", "callbacks", "generators", "counts", "history",
+            "settings", "stopped", "environment"])
 def test_checkpoint_that_lacks_something_is_refused(tmp_path, key):
     state = mt.load(checkpoint(tmp_path / "run.npz"))
     del state[key]
     mt.save(state, tmp_path / "run.npz")
-    refused({"resume": tmp_path / "run.npz"}, ValueError, f"does not fit this training: .*{key}")
+    refused({"resume": tmp_path / "run.npz"}, ValueError, f"does not fit this training: it lacks '{key}'")
 
 
 # -- docs/training.md --------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ def run(options):
                              f"x_test has {x.shape[1]} numbers and y_test classes up to {int(y.max())}")
     if classifier.checksum(data) != saved["data"]:
         print(f"note       {options.weights} was trained on other data", file=sys.stderr)
-    score = mt.evaluate(model, DataLoader(TensorDataset(x, y), 1024), nn.CrossEntropyLoss(), [mt.metrics.accuracy])
+    score = mt.evaluate(model, nn.CrossEntropyLoss(), DataLoader(TensorDataset(x, y), 1024), [mt.metrics.accuracy])
     print(f"examples   {len(x):,}")
     print(f"loss       {score['loss']:.4f}")
     print(f"accuracy   {score['accuracy']:.2%}")

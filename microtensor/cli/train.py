@@ -92,7 +92,7 @@ def run(options):
     if not history.epochs:
         print(f"nothing is saved; {folder} is as it was", file=sys.stderr)
         return failure
-    score = mt.evaluate(model, batches(test_x, test_y), loss, [mt.metrics.accuracy])
+    score = mt.evaluate(model, loss, batches(test_x, test_y), [mt.metrics.accuracy])
     print(f"accuracy   {score['accuracy']:.2%} on the {len(test_x):,} test examples, not looked at before")
     mt.save({"network": network, "data": checksum, "model": model.state_dict()}, weights)
     print(f"weights    {weights}")

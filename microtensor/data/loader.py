@@ -13,11 +13,36 @@ from microtensor.data.sampler import (
 
 
 class _Pass:
-    """One pass over a dataset: its rows in their order, and how many of its batches were given."""
+    """One pass over a dataset: its rows in their order, None when it is complete, and how many batches were given."""
 
-    def __init__(self, order, batch):
+    def __init__(self, order=None, batch=0):
         self.order = order
         self.batch = batch
+
+
+class _Batches:
+    """The iterator of a pass. The loader knows the pass, and not this, which knows the loader: there is no cycle."""
+
+    def __init__(self, loader, current):
+        self.loader = loader
+        self.current = current
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        loader, current = self.loader, self.current
+        if current.order is None or current.batch == loader.count(len(current.order)):
+            current.order, current.batch = None, 0
+            raise StopIteration
+        start = current.batch * loader.batch_size
+        batch = loader.fetch(current.order[start : start + loader.batch_size])
+        current.batch += 1
+        return batch
+
+    def state_dict(self):
+        """As ``DataLoader.state_dict``, but of this pass, even if another one has begun."""
+        return self.loader.state_of(self.current)
 
 
 class DataLoader:
@@ -74,6 +99,9 @@ class DataLoader:
                              "get_batch(rows) reads a batch by one index, and a thread can prefetch batches")
         if collate_fn is not None and not callable(collate_fn):
             raise TypeError(f"collate_fn must be a function of a list of examples, not {type(collate_fn).__name__}")
+        shuffle = checked_bool("shuffle", False if shuffle is None else shuffle)
+        if generator is not None and sampler is None and not shuffle:
+            raise ValueError("generator is for shuffle=True, and would be ignored without it")
         if sampler is not None and (shuffle or generator is not None):
             raise ValueError("sampler is mutually exclusive with shuffle and generator: it gives the order, and may "
                              "have a generator of its own")
@@ -84,25 +112,25 @@ class DataLoader:
         self.dataset = dataset
         self.collate_fn = collate_fn
         rows = len(dataset if sampler is None else sampler)
-        if self._count(rows) == 0:
+        if self.count(rows) == 0:
             reason = f"of the {rows} rows drop_last leaves out all" if rows else "there are no rows"
             raise ValueError(f"DataLoader would give no batch of batch_size {self.batch_size}: {reason}")
         if sampler is None:
             sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
         self.sampler = sampler
-        self._pass = None           # the newest; None when it is complete
+        self._pass = _Pass()        # the newest
         self._resumes = False       # whether the next iteration goes on with it
 
     def __len__(self):
         """The number of batches in a pass."""
-        return self._count(len(self.sampler))
+        return self.count(len(self.sampler))
 
     def __iter__(self):
         """Draw the order of a new pass and give its batches; after ``load_state_dict``, once, those that are left."""
         if not self._resumes:
-            self._pass = _Pass(self._draw(), 0)
+            self._pass = _Pass(self._draw())
         self._resumes = False
-        return self._batches(self._pass)
+        return _Batches(self, self._pass)
 
     def state_dict(self):
         """Where the newest pass is: a batch counts as given from when the loop gets it.
@@ -123,8 +151,12 @@ class DataLoader:
         >>> [batch.tolist() for batch in batches] == [batch.tolist() for batch in another]
         True
         """
-        order, batch = (None, 0) if self._pass is None else (tensor(self._pass.order), self._pass.batch)
-        state = {"order": order, "batch": batch, "batch_size": self.batch_size}
+        return self.state_of(self._pass)
+
+    def state_of(self, current):
+        """``state_dict`` of a pass."""
+        order = None if current.order is None else tensor(current.order)
+        state = {"order": order, "batch": current.batch, "batch_size": self.batch_size}
         return {**state, "sampler": self.sampler.state_dict()} if hasattr(self.sampler, "state_dict") else state
 
     def load_state_dict(self, state_dict):
@@ -150,15 +182,21 @@ class DataLoader:
             if len(order) != len(self.sampler):
                 raise ValueError(f"the state_dict is of a pass over {len(order)} rows, a pass of this DataLoader has "
                                  f"{len(self.sampler)}")
-        given = 0 if order is None else self._count(len(order))
+        given = 0 if order is None else self.count(len(order))
         if batch not in range(given + 1):
             raise ValueError(f"the state_dict says that {batch!r} batches were given, of {given} in the pass")
         if "sampler" in own:
             self.sampler.load_state_dict(state_dict["sampler"])
-        self._pass = None if order is None else _Pass(order, int(batch))
+        self._pass = _Pass(order, int(batch))
         self._resumes = order is not None
 
-    def _count(self, rows):
+    def fetch(self, rows):
+        """The batch of an int64 array of row numbers."""
+        if self.collate_fn is None:
+            return get_batch(self.dataset, rows)
+        return self.collate_fn(get_examples(self.dataset, rows))
+
+    def count(self, rows):
         """The number of batches that these many rows make."""
         whole, left = divmod(rows, self.batch_size)
         return whole if self.drop_last or left == 0 else whole + 1
@@ -170,15 +208,3 @@ class DataLoader:
 
     def _rows(self, name, rows):
         return row_numbers(name, rows, len(self.dataset))
-
-    def _batches(self, current):
-        for number in range(current.batch, self._count(len(current.order))):
-            rows = current.order[number * self.batch_size : (number + 1) * self.batch_size]
-            if self.collate_fn is None:
-                batch = get_batch(self.dataset, rows)
-            else:
-                batch = self.collate_fn(get_examples(self.dataset, rows))
-            current.batch = number + 1
-            yield batch
-        if self._pass is current:
-            self._pass = None

@@ -48,21 +48,23 @@ class History(dict):
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
-        names = [name for name in self if not name.startswith("val_")]
+        names = [name for name, column in self.items()
+                 if not name.startswith("val_") and len(column) == self.epochs]
         rows = -(-len(names) // 2)
         figure = Figure(figsize=(10, 3.2 * rows), layout="constrained")
         panels = figure.subplots(rows, 2, squeeze=False).ravel()
         epochs = range(1, self.epochs + 1)
         for name, axes in zip(names, panels, strict=False):
             marker = "." if self.epochs == 1 else None
-            axes.plot(epochs, self[name], color="tab:blue", marker=marker, label="training data")
-            if f"val_{name}" in self:
+            alone = f"val_{name}" not in self
+            axes.plot(epochs, self[name], color="tab:blue", marker=marker, label=None if alone else "training data")
+            if not alone:
                 axes.plot(epochs, self[f"val_{name}"], color="tab:orange", marker=marker, label="validation data")
             if name in ("loss", "grad_norm", "lr") and min(self[name]) > 0:
                 axes.set_yscale("log")
             if self.best_epoch is not None:
                 axes.axvline(self.best_epoch, color="gray", linestyle=":", label=f"weights of epoch {self.best_epoch}")
-            if len(axes.get_lines()) > 1:
+            if axes.get_legend_handles_labels()[0]:
                 axes.legend()
             axes.set(title=_TITLES.get(name, name), xlabel="epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))

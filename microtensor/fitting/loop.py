@@ -4,7 +4,8 @@ import math
 
 from microtensor.core import no_grad
 from microtensor.fitting.progress import progress_bar
-from microtensor.fitting.training import Training, named, parts, score
+from microtensor.fitting.training import Training, check_rows, described, named, parts, score
+from microtensor.nn import Module
 from microtensor.nn.utils import clip_grad_norm_
 from microtensor.ops import cat
 
@@ -13,11 +14,12 @@ def fit(model, loss, optimizer, train, val=None, *, epochs, scheduler=None, clip
         resume=None, progress=True):
     """Train a model, and say after each epoch how well it does.
 
-    On Ctrl-C, and if the loss or a gradient becomes infinite or NaN, training ends, and ``history.stopped`` says
-    where. Then, and after an exception, model, optimiser and scheduler are as at the end of the last whole epoch.
+    On Ctrl-C, and if the loss, a gradient or a weight becomes infinite or NaN, training ends, and ``history.stopped``
+    says where. Then, and after an exception, model, optimiser and scheduler are as at the end of the last whole epoch;
+    with EarlyStopping the model has the weights of its best one.
 
     Args:
-        model: an nn.Module; trained in place, and in evaluation mode afterwards.
+        model: an nn.Module that returns one tensor (N, ...); trained in place, and in evaluation mode afterwards.
         loss: a function of (outputs, targets) that returns a 0-d tensor, such as nn.CrossEntropyLoss().
         optimizer: of the model's parameters.
         train: the batches to train on, (inputs, targets) or (inputs, more inputs, ..., targets): a DataLoader, or
@@ -29,8 +31,11 @@ def fit(model, loss, optimizer, train, val=None, *, epochs, scheduler=None, clip
         clip: the largest norm of the whole gradient, or None.
         metrics: functions of (outputs, targets), such as mt.metrics.accuracy, as a list, or as a dict by name. They see
             all outputs of an epoch at once. Those of the training data are as they were computed in training.
-        callbacks: called after each epoch with a Training: functions, EarlyStopping, Checkpoint, CSVLogger.
-        resume: the path of what a Checkpoint wrote, to go on from there; without such a file training begins.
+        callbacks: called after each epoch with a ``mt.fitting.Training``: functions, EarlyStopping, Checkpoint,
+            CSVLogger.
+        resume: the path of what a Checkpoint wrote, to go on from there; training begins if the file is not there yet,
+            and one of the callbacks will write it. Model, optimiser, data and so on must be those of the file; epochs
+            may be more.
         progress: show a bar, if tqdm is installed.
 
     Returns:
@@ -39,6 +44,7 @@ def fit(model, loss, optimizer, train, val=None, *, epochs, scheduler=None, clip
 
     Raises:
         TypeError, ValueError: if arguments are wrong or do not belong together; nothing is changed.
+        FileNotFoundError: if there is nothing to resume.
 
     >>> import microtensor as mt
     >>> from microtensor.data import DataLoader, TensorDataset
@@ -53,59 +59,64 @@ def fit(model, loss, optimizer, train, val=None, *, epochs, scheduler=None, clip
     training = Training(model, loss, optimizer, train, val, epochs, scheduler, clip, metrics, callbacks)
     if resume is not None:
         training.resume(resume)
-    parameters = training.parameters
-    with training, progress_bar(training, progress) as show:
+    with progress_bar(training, progress) as show, training:
         while not training.done:
-            if not model.training:
-                model.train()           # otherwise as it is: frozen layers may be in evaluation mode
-            for batch in train:
+            for batch in training.begin_epoch():
                 inputs, targets = parts(batch)
                 outputs = model(*inputs)
                 batch_loss = loss(outputs, targets)
-                training.check_finite("loss", batch_loss, inputs, targets)
+                training.check_batch(inputs, targets, outputs, batch_loss)
                 optimizer.zero_grad()
                 batch_loss.backward()
-                norm = clip_grad_norm_(parameters, math.inf if clip is None else clip)
+                norm = clip_grad_norm_(training.parameters, math.inf if clip is None else clip)
                 training.check_finite("gradient's norm", norm, inputs, targets)
                 optimizer.step()
                 training.end_batch(batch_loss, norm, outputs, targets)
                 show()
-            training.end_epoch(None if val is None else evaluate(model, val, loss, metrics))
+            training.end_epoch(None if val is None else evaluate(model, loss, val, training.metrics))
             show()
     return training.history
 
 
-def evaluate(model, data, loss, metrics=()):
+def evaluate(model, loss, data, metrics=()):
     """The loss and the metrics of a model in evaluation mode, on whole data, by name.
 
     Returns a dict of floats.
 
     Args:
-        model: an nn.Module, whose mode is as before afterwards.
-        data: batches (inputs, ..., targets), as a DataLoader gives them.
+        model: an nn.Module, whose mode is as before afterwards; so is that of the loss, if it is one.
         loss, metrics: as for ``fit``. They are computed once, of the outputs of all batches.
+        data: batches (inputs, ..., targets), as a DataLoader gives them.
 
     Raises:
+        TypeError: if an argument is something else.
         ValueError: if there is no batch.
 
     >>> import microtensor as mt
     >>> from microtensor.data import DataLoader, TensorDataset
     >>> x = mt.ones(6, 2)
-    >>> mt.evaluate(mt.nn.Identity(), DataLoader(TensorDataset(x, 3 * x), 4), mt.nn.MSELoss())
+    >>> mt.evaluate(mt.nn.Identity(), mt.nn.MSELoss(), DataLoader(TensorDataset(x, 3 * x), 4))
     {'loss': 4.0}
     """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    if not isinstance(model, Module) or not callable(loss) or not hasattr(data, "__iter__"):
+        raise TypeError("evaluate takes a model, a loss and data, got "
+                        f"{', '.join(map(described, (model, loss, data)))}")
+    functions = {"loss": loss, **named(metrics)}
+    modules = [module for part in (model, loss) if isinstance(part, Module) for module in part.modules()]
+    modes = [module.training for module in modules]
     outputs, targets = [], []
     try:
+        for module in modules:
+            module.training = False
         with no_grad():
             for batch in data:
                 inputs, batch_targets = parts(batch)
                 outputs.append(model(*inputs))
                 targets.append(batch_targets)
+                check_rows("outputs of the model", outputs[-1])
             if not outputs:
                 raise ValueError("there is nothing to evaluate: the data gave no batch")
-            return score(cat(outputs), cat(targets), {"loss": loss, **named(metrics)})
+            return score(cat(outputs), cat(targets), functions)
     finally:
-        for module, training in modes:
-            module.training = training
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode

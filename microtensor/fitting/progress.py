@@ -1,6 +1,7 @@
 """The bar that shows how far a training is, drawn by tqdm."""
 
 import contextlib
+import importlib.util
 
 _LAYOUT = "{desc} |{bar}| {remaining} left{postfix}"
 
@@ -8,27 +9,29 @@ _LAYOUT = "{desc} |{bar}| {remaining} left{postfix}"
 @contextlib.contextmanager
 def progress_bar(training, wanted):
     """A function that draws how far the training is; it does nothing if no bar is wanted or tqdm is not installed."""
-    try:
-        if not wanted:
-            raise ImportError
-        from tqdm import tqdm
-    except ImportError:
+    if not wanted or importlib.util.find_spec("tqdm") is None:
         yield lambda: None
         return
-    batches = len(training.train)
-    with tqdm(total=training.epochs * batches, bar_format=_LAYOUT, dynamic_ncols=True) as bar:
+    from tqdm import tqdm
 
-        def describe():
-            epoch = training.epoch + (not training.done)
-            bar.set_description_str(f"epoch {epoch}/{training.epochs}", refresh=False)
-            bar.set_postfix_str(", ".join(f"{name} {value:.4g}" for name, value in training.history.last().items()
-                                          if name not in ("lr", "grad_norm")), refresh=False)
+    batches = len(training.train)
+
+    def epoch():
+        return f"epoch {training.epoch + (not training.done)}/{training.epochs}"
+
+    with tqdm(desc=epoch(), total=training.epochs * batches, bar_format=_LAYOUT, dynamic_ncols=True) as bar:
 
         def show():
-            if not training.batch:      # an epoch has just ended
-                describe()
+            if not training.batch:      # an epoch has just ended; what decides comes first, as lines may be short
+                row = {name: training.history[name][-1] for name in training.columns[:-2]} if training.epoch else {}
+                told = sorted(row, key=lambda name: not name.startswith("val_"))
+                bar.set_description_str(epoch(), refresh=False)
+                bar.set_postfix_str(", ".join(f"{name} {row[name]:.4g}" for name in told), refresh=False)
             bar.update(training.epoch * batches + training.batch - bar.n)
 
-        describe()
         show()
-        yield show
+        try:
+            yield show
+        finally:
+            if training.history.interrupted:
+                bar.set_postfix_str(training.history.stopped)

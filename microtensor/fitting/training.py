@@ -1,8 +1,11 @@
 """One training: what ``fit`` holds while it runs, what callbacks see of it, and what a checkpoint keeps."""
 
+import contextlib
 import math
 import operator
 import os
+import signal
+import threading
 import warnings
 
 import numpy as np
@@ -10,19 +13,20 @@ import numpy as np
 from microtensor import _isa_path, nn, optim
 from microtensor._version import __version__
 from microtensor.core import Tensor, no_grad
+from microtensor.fitting import state as states
 from microtensor.fitting.history import History
 from microtensor.kernels.threads import get_num_threads
 from microtensor.ops import cat
-from microtensor.random import Generator, default_generator
+from microtensor.random import default_generator
 from microtensor.serialization import load
 
 VERSION = 1         # of a checkpoint; files of all versions are in tests/checkpoints, and can be resumed
 _KIND = "checkpoint of microtensor.fit"
-_COUNTS = ("epoch", "batch", "examples", "loss_sum", "largest_norm", "lr", "seen")      # attributes of a Training
+_COUNTS = ("batch", "examples", "loss_sum", "largest_norm", "lr", "seen")       # of the current epoch
 
 
 class NotFiniteError(FloatingPointError):
-    """A loss or gradient became infinite or NaN: it ends the training, and never leaves ``fit``."""
+    """A loss, gradient or weight became infinite or NaN: it ends the training, and never leaves ``fit``."""
 
 
 class Training:
@@ -30,13 +34,16 @@ class Training:
 
     A callback is a function of the Training. An object that can be called may have more methods: ``start(training)``,
     before anything else, which refuses what it cannot do; ``after_batch(training)``; ``finish(training)``, however the
-    training ends; ``state_dict()`` and ``load_state_dict(state)``, if it remembers what a resumed training must know.
+    training ends; ``state_dict()`` and ``load_state_dict(state)``, if it remembers what a resumed training must know,
+    with ``settings``, a dict that must be the same then.
+
+    While callbacks are called the model is in the mode in which it trains; ``mt.evaluate`` measures it in the other.
 
     Attributes:
         model, loss, optimizer, train, val, epochs, scheduler, clip, callbacks: as given to ``fit``.
         metrics: a dict of functions by name.
+        columns: the names of the quantities in the history.
         parameters: those that the optimiser updates, as a list.
-        epoch: how many epochs have finished.
         batch: how many batches of the current epoch have.
         history: the History.
     """
@@ -52,21 +59,25 @@ class Training:
         self.clip = clip
         self.metrics = named(metrics)
         # Checkpoints come last, as they keep what the other callbacks know after this epoch.
-        self.callbacks = sorted(callbacks, key=lambda callback: hasattr(callback, "is_checkpoint"))
+        self.callbacks = sorted(listed("callbacks", callbacks), key=lambda callback: hasattr(callback, "is_checkpoint"))
         self._check_arguments()
-        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self._check_parameters()
         measured = ["loss", *self.metrics]
         validated = [] if val is None else [f"val_{name}" for name in measured]
-        self.history = History([*measured, *validated, "lr", "grad_norm"])
-        self.epoch = 0
-        self.lr = None              # of the last step
-        self._begin_epoch()
+        self.columns = (*measured, *validated, "lr", "grad_norm")
+        self.history = History(self.columns)
+        self.batches = None         # the pass over train that is under way
+        self._clear_counts()
+        self._whole = None          # (number of finished epochs, what to come back to), while an epoch is under way
+        self._check_steps()
+        self.settings = self._settings()
         self._tell("start")
+
+    # -- arguments
 
     def _check_arguments(self):
         def refuse(name, wanted, value):
-            raise TypeError(f"fit: {name} must be {wanted}, got {_described(value)}")
+            raise TypeError(f"fit: {name} must be {wanted}, got {described(value)}")
 
         if not isinstance(self.model, nn.Module):
             refuse("model", "an nn.Module", self.model)
@@ -88,42 +99,93 @@ class Training:
             refuse("epochs", "an int", self.epochs)
         if epochs < 1:
             raise ValueError(f"fit: epochs must be at least 1, got {epochs}")
-        if self.clip is not None and not self.clip > 0:
-            raise ValueError(f"fit: clip is the largest norm of the gradient, above 0, got {self.clip}")
-        if self.scheduler is not None:
-            if not isinstance(self.scheduler, optim.lr_scheduler.LRScheduler):
-                refuse("scheduler", "one of mt.optim.lr_scheduler's", self.scheduler)
-            if self.scheduler.optimizer is not self.optimizer:
-                raise ValueError(f"fit: scheduler is a {type(self.scheduler).__name__} of another optimiser")
+        if self.clip is not None:
+            if isinstance(self.clip, bool) or not isinstance(self.clip, (int, float)):
+                refuse("clip", "a number or None", self.clip)
+            if not self.clip > 0:
+                raise ValueError(f"fit: clip is the largest norm of the gradient, above 0, got {self.clip}")
         for callback in self.callbacks:
             if isinstance(callback, type) or not callable(callback):
                 refuse("a callback", "a function of a Training", callback)
+        if self.scheduler is None:
+            return
+        if not isinstance(self.scheduler, optim.lr_scheduler.LRScheduler):
+            refuse("scheduler", "one of mt.optim.lr_scheduler's", self.scheduler)
+        if self.scheduler.optimizer is not self.optimizer:
+            raise ValueError(f"fit: scheduler is a {type(self.scheduler).__name__} of another optimiser")
+        if self._by_loss and (self.scheduler.mode != "min" or self.scheduler.per_batch):
+            raise ValueError("fit: ReduceLROnPlateau is given the loss after each epoch: its mode must be 'min', and "
+                             "per_batch False")
 
     def _check_parameters(self):
-        parts = (part for part in (self.model, self.loss) if isinstance(part, nn.Module))
-        known = {parameter for part in parts for parameter in part.parameters()}
-        foreign = [parameter.shape for parameter in self.parameters if parameter not in known]
+        modules = [part for part in (self.model, self.loss) if isinstance(part, nn.Module)]
+        known = {parameter for module in modules for parameter in module.parameters()}
+        foreign = [parameter.shape for parameter in _parameters(self.optimizer) if parameter not in known]
         if foreign:
             raise ValueError(f"fit: the optimiser updates {len(foreign)} parameters that are not the model's, the "
                              f"first of shape {foreign[0]}: make it of this model's model.parameters()")
 
-    # -- the epochs
+    def _check_steps(self):
+        """Refuse a schedule that ends before the training."""
+        if isinstance(self.scheduler, optim.lr_scheduler.OneCycleLR):
+            calls = len(self.train) if self.scheduler.per_batch else 1
+            left = (self.epochs - self.epoch) * calls - self.batch * self.scheduler.per_batch
+            total, done = self.scheduler.total_steps, self.scheduler.last_epoch
+            if done + left > total:
+                raise ValueError(f"fit: OneCycleLR has {total} steps, of which {done} are done, and {self.epochs} "
+                                 f"epochs need {left} more: make it with total_steps={done + left}")
+
+    @property
+    def _by_loss(self):
+        return isinstance(self.scheduler, optim.lr_scheduler.ReduceLROnPlateau)
+
+    # -- epochs and batches
+
+    @property
+    def epoch(self):
+        """How many epochs have finished."""
+        return len(self.history["loss"])
 
     @property
     def done(self):
-        """Whether no epoch is left, or a callback has stopped the training."""
-        return self.epoch >= self.epochs or self.history.stopped is not None
+        """Whether no epoch is left, or a callback has stopped the training, which it does after an epoch."""
+        return self.epoch >= self.epochs or (self.history.stopped is not None and not self.batch)
 
     def stop(self, reason):
         """End the training after this epoch; reason is what ``history.stopped`` says."""
         self.history.stopped = reason
 
-    def _begin_epoch(self):
+    def _clear_counts(self):
         self.batch = 0
         self.examples = 0
         self.loss_sum = 0.0         # of the batches' losses, each times its number of examples
         self.largest_norm = 0.0
+        self.lr = None              # of the last step
         self.seen = []              # (outputs, targets) of each batch, if there are metrics to compute of them
+
+    def begin_epoch(self):
+        """The batches of an epoch, or of a resumed one those that are left."""
+        if not self.batch:
+            self._whole = self.epoch, states.copied(self._parts())
+        self.parameters = _parameters(self.optimizer)       # a callback may have added some
+        if not self.model.training:
+            self.model.train()      # otherwise as it is: frozen layers may be in evaluation mode
+        self.batches = iter(self.train)
+        return self.batches
+
+    def check_batch(self, inputs, targets, outputs, loss):
+        """Refuse what cannot be trained on, and raise NotFiniteError if the loss is infinite or NaN."""
+        check_rows("outputs of the model", outputs)
+        if not isinstance(loss, Tensor) or loss.shape != ():
+            raise TypeError(f"fit: loss must return a 0-d tensor, got {described(loss)}")
+        self.check_finite("loss", loss, inputs, targets)
+
+    def check_finite(self, name, number, inputs, targets):
+        """Raise NotFiniteError, with the cause where it can be seen, if a number is infinite or NaN."""
+        if not math.isfinite(number.item()):
+            cause = infinite(inputs, targets) or "though its data are finite: try a smaller learning rate, or clip"
+            raise NotFiniteError(f"the {name} became {number.item()} in epoch {self.epoch + 1}, batch {self.batch + 1} "
+                                 f"of {len(self.train)}, {cause}")
 
     def end_batch(self, loss, norm, outputs, targets):
         """Count a batch, and step a scheduler that goes by batches."""
@@ -139,7 +201,7 @@ class Training:
         self._tell("after_batch")
 
     def end_epoch(self, validated):
-        """Write the epoch into the history, step the scheduler, keep the state to come back to, and call callbacks."""
+        """Step the scheduler, write the epoch into the history, which makes it a whole one, and call the callbacks."""
         if not self.batch:
             raise ValueError(f"fit: train gave no batch in epoch {self.epoch + 1}: it must be one that can be iterated "
                              "again")
@@ -148,203 +210,231 @@ class Training:
             row |= score(*map(cat, zip(*self.seen, strict=True)), self.metrics)
         if validated is not None:
             row |= {f"val_{name}": number for name, number in validated.items()}
-            if not math.isfinite(row["val_loss"]):
-                raise NotFiniteError(f"the loss on the validation data became {row['val_loss']} in epoch "
-                                     f"{self.epoch + 1}")
         row |= {"lr": self.lr, "grad_norm": self.largest_norm}
+        self._check_whole(row)
         if self.scheduler is not None and not self.scheduler.per_batch:
-            by_metric = isinstance(self.scheduler, optim.lr_scheduler.ReduceLROnPlateau)
-            self.scheduler.step(*[row.get("val_loss", row["loss"])] * by_metric)
-        for name, number in row.items():
-            self.history[name].append(number)
-        self.epoch += 1
-        self._begin_epoch()
-        self._keep()
+            self.scheduler.step(*[row.get("val_loss", row["loss"])] * self._by_loss)
+        self.history.update({name: [*self.history[name], row[name]] for name in self.columns})
+        self._whole = None
+        self._clear_counts()
         for callback in self.callbacks:
             callback(self)
 
-    def check_finite(self, name, number, inputs, targets):
-        """Raise NotFiniteError, with the cause where it can be seen, if a number is infinite or NaN."""
-        if math.isfinite(number.item()):
-            return
-        where = (f"the {name} became {number.item()} in epoch {self.epoch + 1}, batch {self.batch + 1} of "
-                 f"{len(self.train)}")
-        for of, values in (("inputs", inputs), ("targets", [targets])):
-            arrays = [value.detach().numpy() for value in values]
-            count = sum(int((~np.isfinite(array)).sum()) for array in arrays)
-            if count:
-                total = sum(array.size for array in arrays)
-                raise NotFiniteError(f"{where}: {count} of the {total} numbers of the batch's {of} are not finite")
-        raise NotFiniteError(f"{where}, though its data are finite: try a smaller learning rate, or clip")
+    def _check_whole(self, row):
+        """Raise NotFiniteError if the epoch leaves a loss or a weight that is infinite or NaN."""
+        if not math.isfinite(row.get("val_loss", 0.0)):
+            causes = ((number, infinite(*parts(batch))) for number, batch in enumerate(self.val, 1))
+            found = next((f", batch {number} of {len(self.val)}, {cause}" for number, cause in causes if cause), "")
+            raise NotFiniteError(f"the loss on the validation data became {row['val_loss']} in epoch {self.epoch + 1}"
+                                 f"{found}")
+        for name, tensor in states.weights(self.model).items():
+            if not np.isfinite(tensor.detach().numpy()).all():
+                raise NotFiniteError(f"{name} holds numbers that are not finite after epoch {self.epoch + 1}: try a "
+                                     "smaller learning rate, or clip")
 
-    # -- how it begins and ends
+    # -- how it ends
 
     def __enter__(self):
-        self._keep()
+        if self.done:               # resumed in the middle of an epoch that is not wanted any more
+            self._come_back()
         return self
 
     def __exit__(self, kind, error, traceback):
-        """Come back to the last whole epoch if something happened since; numbers that grew and Ctrl-C end here."""
-        if kind is not None:
-            self._load_parts(self._kept)
-            self._begin_epoch()
+        """Come back to the last whole epoch; what is not finite and Ctrl-C end here."""
         if kind is KeyboardInterrupt:
             self.history.interrupted = True
             self.stop(f"interrupted in epoch {self.epoch + 1}")
         elif kind is NotFiniteError:
             self.stop(str(error))
-            warnings.warn(f"training stopped: {error}; the model is as it was {self.when}", RuntimeWarning,
-                          stacklevel=3)
-        self._tell("finish")
-        self.model.eval()
+        with _uninterrupted(), contextlib.ExitStack() as last_first:       # each of these, whatever the others raise
+            last_first.callback(self.model.eval)
+            for callback in reversed(self.callbacks):
+                if hasattr(callback, "finish"):
+                    last_first.callback(callback.finish, self)
+            last_first.callback(self._come_back)
+        if kind is NotFiniteError:
+            number = self.history.best_epoch or self.epoch
+            when = f"at the end of epoch {number}" if number else "before training"
+            warnings.warn(f"training stopped: {error}; the model is as it was {when}", RuntimeWarning, stacklevel=3)
         return kind in (KeyboardInterrupt, NotFiniteError)
 
-    @property
-    def when(self):
-        """When the last whole epoch was, in words."""
-        return f"at the end of epoch {self.epoch}" if self.epoch else "before training"
+    def _come_back(self):
+        """To the end of the last whole epoch, if another one is under way."""
+        if self._whole is not None and self._whole[0] == self.epoch:
+            self._load_parts(self._whole[1])
+        self._whole = None
+        self._clear_counts()
 
     def _tell(self, method):
         for callback in self.callbacks:
             if hasattr(callback, method):
                 getattr(callback, method)(self)
 
-    def _keep(self):
-        self._kept = copied(self._parts())
-
     # -- state
+
+    @property
+    def _modules(self):
+        found = {"model": self.model, "loss": self.loss}
+        return {name: module for name, module in found.items() if isinstance(module, nn.Module)}
 
     def _parts(self):
         """The states of all that a step changes, but random generators and the place in the data."""
-        parts = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "scheduler": self.scheduler}
-        return {name: part.state_dict() for name, part in parts.items() if hasattr(part, "state_dict")}
+        found = {name: states.weights(module) for name, module in self._modules.items()}
+        found |= {"scheduler": self.scheduler.state_dict()} if self.scheduler is not None else {}
+        return {**found, "optimizer": self.optimizer.state_dict()}
 
-    def _classes(self):
-        return [f"{name} {type(getattr(self, name)).__name__}" for name in self._parts()]
-
-    def _load_parts(self, states):
-        for name, state in states.items():
-            getattr(self, name).load_state_dict(state)
+    def _load_parts(self, found):
+        for name, module in self._modules.items():
+            states.load_weights(module, found[name])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(found["scheduler"])
+        self.optimizer.load_state_dict(found["optimizer"])      # last: a callback may have set another learning rate
 
     def state_dict(self):
         """All that decides how the training goes on; what mt.save can write."""
         return {
             "kind": _KIND,
             "version": VERSION,
+            "settings": self.settings,
             "environment": _environment(),
+            **self._parts(),
+            "whole": self._whole[1] if self.batch else None,
+            "switches": {name: states.switches(module) for name, module in self._modules.items()},
             "counts": {name: getattr(self, name) for name in _COUNTS},
-            "history": dict(self.history),
+            "history": {name: self.history[name] for name in self.columns},
             "stopped": self.history.stopped,
-            "classes": self._classes(),
-            "parts": self._parts(),
-            "data": self._data_states(),
-            "callbacks": self._callback_states(),
+            "callbacks": [callback.state_dict() for callback in self._remembering],
             "generators": {name: generator.get_state() for name, generator in self._generators().items()},
+            "data": self._places(),
         }
 
-    def _data_states(self):
-        data = {"train": self.train, "val": self.val}
-        return {name: loader.state_dict() for name, loader in data.items() if hasattr(loader, "state_dict")}
+    @property
+    def _remembering(self):
+        return [callback for callback in self.callbacks if hasattr(callback, "state_dict")]
 
-    def _callback_states(self):
-        return [[type(callback).__name__, callback.state_dict()]
-                for callback in self.callbacks if hasattr(callback, "state_dict")]
-
-    def _generators(self):
-        """The generators that the model draws from, by the name of the attribute, and the default one."""
-        found = {"default": default_generator()}
-        for path, module in self.model.named_modules():
-            for name, value in vars(module).items():
-                if isinstance(value, Generator):
-                    found[f"{path}.{name}"] = value
+    def _places(self):
+        """Where the data are: in the pass that is under way, or between two."""
+        found = {}
+        for name in ("train", "val"):
+            data = getattr(self, name)
+            if hasattr(data, "state_dict"):
+                under_way = self.batches if name == "train" and self.batch else data
+                place = getattr(under_way, "state_dict", data.state_dict)()
+                if under_way is data and "order" in place:      # a DataLoader: somebody else's pass may be under way
+                    place |= {"order": None, "batch": 0}
+                found[name] = place
         return found
 
+    def _generators(self):
+        """The default generator, and those that models, losses and data sets hold, by name."""
+        found = {"default": default_generator()}
+        for name, module in self._modules.items():
+            for path, part in module.named_modules():
+                found |= states.generators(part, f"{name}.{path}" if path else name)
+        for name in ("train", "val"):
+            for dataset in states.datasets(getattr(self, name)):
+                found |= states.generators(dataset, f"{name} dataset")
+        return found
+
+    def _settings(self):
+        """What must be the same in a training that goes on with this one's checkpoint."""
+        loss = states.module_settings(self.loss) if "loss" in self._modules else getattr(self.loss, "__name__", "")
+        groups = [{name: value for name, value in group.items() if name != "params"}
+                  for group in self.optimizer.param_groups]
+        schedule = None if self.scheduler is None else {"class": type(self.scheduler).__name__,
+                                                        **self.scheduler.state_dict()}
+        return states.copied({
+            "model": states.module_settings(self.model),
+            "loss": loss,
+            "optimizer": {"class": type(self.optimizer).__name__, "groups": groups},
+            "scheduler": schedule,
+            "clip": self.clip,
+            "columns": self.columns,
+            "train": states.data_settings(self.train),
+            "val": None if self.val is None else states.data_settings(self.val),
+            "callbacks": [[type(callback).__name__, getattr(callback, "settings", None)]
+                          for callback in self._remembering],
+            "generators": list(self._generators()),
+        })
+
     def resume(self, path):
-        """Go on where the checkpoint of this path was written; without such a file, begin.
+        """Go on where the checkpoint of this path was written; begin if a Checkpoint is still to write it.
 
         Raises:
+            FileNotFoundError: if there is no such file, and none of the callbacks writes it.
             ValueError: if the file is damaged, of another kind or a newer version, or does not fit; nothing is changed.
         """
+        path = os.fspath(path)
         if not os.path.exists(path):
-            return
-        state = load(path)
-        if not isinstance(state, dict) or state.get("kind") != _KIND or "version" not in state:
+            if any(_same_path(path, getattr(callback, "path", "")) for callback in self.callbacks):
+                return
+            raise FileNotFoundError(f"there is no checkpoint {path!r} to resume, and no Checkpoint among the callbacks "
+                                    "that will write it")
+        saved = load(path)
+        if not isinstance(saved, dict) or saved.get("kind") != _KIND or not isinstance(saved.get("version"), int):
             raise ValueError(f"{path} is not a checkpoint: it was written by mt.save, and not by a Checkpoint")
-        if state["version"] > VERSION:
-            raise ValueError(f"{path} is a checkpoint of version {state['version']}, from a newer microtensor: the "
+        if saved["version"] > VERSION:
+            raise ValueError(f"{path} is a checkpoint of version {saved['version']}, from a newer microtensor: the "
                              f"newest known here is {VERSION}")
-        own = copied(self.state_dict())
+        own = states.copied(self.state_dict())
         try:
-            self._load(state)
-            environment = state["environment"].items()
-        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            found = states.difference(saved["settings"], self.settings)
+            if found:
+                name, was, now = found
+                raise ValueError(f"its {name} is {was!r}, this training's is {now!r}; to begin anew, remove the file")
+            self._load(saved)
+            self._check_steps()
+            for name, place in saved["data"].items():
+                getattr(self, name).load_state_dict(place)
+            self._warn_of_environment(path, saved["environment"])
+        except BaseException as error:
             self._load(own)
-            raise ValueError(f"{path} does not fit this training: {error}") from error
+            if isinstance(error, Exception) and not isinstance(error, Warning):
+                reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+                raise ValueError(f"{path} does not fit this training: {reason}") from error
+            raise
+
+    def _load(self, saved):
+        """Take over a state, but for the place in the data."""
+        history = saved["history"]
+        if len({len(column) for column in history.values()}) != 1:
+            raise ValueError(f"its history has columns of {[len(column) for column in history.values()]} epochs")
+        self._load_parts(saved)
+        for name, module in self._modules.items():
+            states.load_switches(module, saved["switches"][name])
+        for callback, callback_state in zip(self._remembering, saved["callbacks"], strict=True):
+            callback.load_state_dict(callback_state)
+        for name, generator in self._generators().items():
+            generator.set_state(saved["generators"][name])
+        self.history.update({name: list(history[name]) for name in self.columns})
+        for name in _COUNTS:
+            setattr(self, name, saved["counts"][name])
+        self._whole = None if saved["whole"] is None else (self.epoch, saved["whole"])
+        self.history.stopped = saved["stopped"]
+
+    def _warn_of_environment(self, path, was):
         now = _environment()
-        differing = [f"{name} {was}, now {now[name]}" for name, was in environment if was != now[name]]
+        differing = [f"{name} {was.get(name)}, now {now[name]}" for name in now if was.get(name) != now[name]]
         if differing:
             warnings.warn(f"{path} was written with {'; '.join(differing)}: the training goes on, but its numbers may "
-                          "differ in the last digits from those without a break", RuntimeWarning, stacklevel=3)
-
-    def _load(self, state):
-        _check_names("a history of", list(state["history"]), list(self.history))
-        _check_names("a state of", state["classes"], self._classes())
-        _check_names("a place in", list(state["data"]), list(self._data_states()))
-        _check_names("callbacks", [name for name, _ in state["callbacks"]],
-                     [name for name, _ in self._callback_states()])
-        generators = self._generators()
-        _check_names("generators", list(state["generators"]), list(generators))
-        self._load_parts(state["parts"])
-        for name, place in state["data"].items():
-            getattr(self, name).load_state_dict(place)
-        with_state = (callback for callback in self.callbacks if hasattr(callback, "state_dict"))
-        for callback, (_, callback_state) in zip(with_state, state["callbacks"], strict=True):
-            callback.load_state_dict(callback_state)
-        for name, generator in generators.items():
-            generator.set_state(state["generators"][name])
-        for name in _COUNTS:
-            setattr(self, name, state["counts"][name])
-        self.history.update(copied(state["history"]))
-        self.history.stopped = state["stopped"]
+                          "differ in the last digits from those without a break", RuntimeWarning, stacklevel=4)
 
 
-def parts(batch):
-    """The inputs of a batch, as a tuple, and its targets."""
-    if not isinstance(batch, (tuple, list)) or len(batch) < 2:
-        raise TypeError("a batch must be (inputs, targets), or more inputs and the targets last, got "
-                        f"{_described(batch)}")
-    *inputs, targets = batch
-    return inputs, targets
+@contextlib.contextmanager
+def _uninterrupted():
+    """Ignore Ctrl-C, where it can be: in a block that ends a training anyway, and must be done whole."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-def score(outputs, targets, functions):
-    """What each of the functions says of all outputs at once, as floats by name."""
-    with no_grad():
-        return {name: float(function(outputs, targets)) for name, function in functions.items()}
-
-
-def named(metrics):
-    """Metrics as a dict of functions by name; a function in a list has the name it was defined with."""
-    if not isinstance(metrics, dict):
-        metrics = {getattr(metric, "__name__", type(metric).__name__): metric for metric in metrics}
-    for name, metric in metrics.items():
-        if not callable(metric):
-            raise TypeError(f"a metric must be a function of (outputs, targets), got {_described(metric)}")
-        if name in ("loss", "lr", "grad_norm"):
-            raise ValueError(f"a metric cannot be called {name!r}, as that is in the history already: pass a dict with "
-                             "another name")
-    return metrics
-
-
-def copied(state):
-    """A state, as state_dict gives it, with tensors of its own."""
-    if isinstance(state, Tensor):
-        return state.detach().clone()
-    if isinstance(state, dict):
-        return {name: copied(value) for name, value in state.items()}
-    if isinstance(state, (list, tuple)):
-        return type(state)(map(copied, state))
-    return state
+def _parameters(optimizer):
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _environment():
@@ -353,13 +443,80 @@ def _environment():
             "instructions": _isa_path.LEVEL or "the compiler's default"}
 
 
-def _check_names(what, saved, own):
-    if saved != own:
-        raise ValueError(f"it has {what} {', '.join(map(str, saved)) or 'nothing'}, this training has "
-                         f"{', '.join(map(str, own)) or 'nothing'}")
+def _same_path(a, b):
+    return os.path.realpath(a) == os.path.realpath(b)
 
 
-def _described(value):
+# -- batches and what is measured of them ------------------------------------------------------------------------------
+
+
+def parts(batch):
+    """The inputs of a batch, as a list, and its targets."""
+    if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+        raise TypeError("a batch must be (inputs, targets), or more inputs and the targets last, got "
+                        f"{described(batch)}")
+    *inputs, targets = batch
+    check_rows("targets of a batch", targets)
+    return inputs, targets
+
+
+def check_rows(name, value):
+    """Raise unless a value is a tensor with examples along its first dimension."""
+    if not isinstance(value, Tensor) or value.ndim == 0:
+        raise TypeError(f"the {name} must be one tensor of shape (N, ...), got {described(value)}")
+    if not len(value):
+        raise ValueError(f"the {name} have no example: their shape is {value.shape}")
+
+
+def infinite(inputs, targets):
+    """How many numbers of a batch are not finite, in words; None if all are."""
+    for name, values in (("inputs", inputs), ("targets", [targets])):
+        arrays = [value.detach().numpy() for value in values if isinstance(value, Tensor)]
+        count = sum(int((~np.isfinite(array)).sum()) for array in arrays)
+        if count:
+            total = sum(array.size for array in arrays)
+            return f"whose {name} hold {count} of {total} numbers that are not finite"
+    return None
+
+
+def score(outputs, targets, functions):
+    """What each of the functions says of all outputs at once, as floats by name."""
+    found = {}
+    with no_grad():
+        for name, function in functions.items():
+            value = function(outputs, targets)
+            try:
+                found[name] = float(value)
+            except (TypeError, ValueError, RuntimeError):
+                raise TypeError(f"{name} must be one number for all outputs, got {described(value)}") from None
+    return found
+
+
+def listed(name, values):
+    """Functions as a list."""
+    if callable(values) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{name} must be a list of functions, got {described(values)}: put it in a list")
+    return list(values)
+
+
+def named(metrics):
+    """Metrics as a dict of functions by name; a function in a list has the name it was defined with."""
+    pairs = list(metrics.items()) if isinstance(metrics, dict) else [
+        (getattr(metric, "__name__", type(metric).__name__), metric) for metric in listed("metrics", metrics)]
+    for name, metric in pairs:
+        if isinstance(metric, type) or not callable(metric):
+            raise TypeError(f"a metric must be a function of (outputs, targets), got {described(metric)}")
+        if name in ("loss", "lr", "grad_norm") or str(name).startswith("val_"):
+            raise ValueError(f"a metric cannot be called {name!r}, which is a name of the history's own: pass a dict "
+                             "with another one")
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError(f"metrics have the names {', '.join(name for name, _ in pairs)}, and each must have its own: "
+                         "pass a dict")
+    return dict(pairs)
+
+
+def described(value):
+    """What a value is, for a message."""
     if isinstance(value, type):
         return f"the class {value.__name__} itself, not an object of it"
     if isinstance(value, Tensor):
