@@ -80,8 +80,8 @@ def test_readme_example_prints_what_readme_says(level, threads, tmp_path):
 ARRAY = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
 CLASSES = np.array([0, 2, 1, 1])
 LAYERS = [
-    nn.Linear(3, 2), nn.ReLU(), nn.LeakyReLU(), nn.ELU(), nn.SELU(), nn.Sigmoid(), nn.Tanh(), nn.Softplus(),
-    nn.Softmax(1), nn.LogSoftmax(1), nn.Dropout(0.0), nn.Dropout(0.5).eval(), nn.BatchNorm1d(3),
+    nn.Linear(3, 2), nn.ReLU(), nn.LeakyReLU(), nn.ELU(), nn.SELU(), nn.Sigmoid(), nn.SiLU(), nn.Tanh(), nn.GELU(),
+    nn.Softplus(), nn.Softmax(1), nn.LogSoftmax(1), nn.Dropout(0.0), nn.Dropout(0.5).eval(), nn.BatchNorm1d(3),
     nn.BatchNorm1d(3).eval(), nn.Flatten(),
     nn.Sequential(nn.Flatten(), nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)),
 ]

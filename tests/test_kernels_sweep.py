@@ -162,6 +162,11 @@ class Rounded:
     def sigmoid(self):
         return self.map(lambda x: 1 / (1 + np.exp(-x)), lambda x: 0.25 / np.cosh(x / 2) ** 2, 4)
 
+    def normal_cdf(self):
+        """Within 5 ulp; the oracle rounds erfc's argument, in double, which counts x^2 times."""
+        oracle = self.value**2 * np.finfo(np.float64).eps / np.finfo(self.dtype).eps
+        return self.map(sample.NUMPY.normal_cdf, lambda x: np.exp(-x * x / 2) / np.sqrt(2 * np.pi), 5 + oracle)
+
     def expm1(self):
         return self.map(np.expm1, np.exp, 3)
 
@@ -239,9 +244,9 @@ def where_rounded(condition, a, b):
 
 # Stands for microtensor.ops.sample.NUMPY.
 FUNCTIONS = SimpleNamespace(
-    abs=Rounded.abs, exp=Rounded.exp, expm1=Rounded.expm1, log=Rounded.log, log1p=Rounded.log1p, power=Rounded.power,
-    sigmoid=Rounded.sigmoid, sign=lambda x: np.sign(x.value), softplus=Rounded.softplus, sqrt=Rounded.sqrt,
-    tanh=Rounded.tanh, where=where_rounded)
+    abs=Rounded.abs, exp=Rounded.exp, expm1=Rounded.expm1, log=Rounded.log, log1p=Rounded.log1p,
+    normal_cdf=Rounded.normal_cdf, power=Rounded.power, sigmoid=Rounded.sigmoid, sign=lambda x: np.sign(x.value),
+    softplus=Rounded.softplus, sqrt=Rounded.sqrt, tanh=Rounded.tanh, where=where_rounded)
 
 
 # -- random cases ------------------------------------------------------------------------------------------------

@@ -130,7 +130,10 @@ def test_flatten_keeps_the_batch(rng):
     (nn.LeakyReLU(), lambda x: np.where(x > 0, x, 0.01 * x)),
     (nn.LeakyReLU(0.3), lambda x: np.where(x > 0, x, 0.3 * x)),
     (nn.Sigmoid(), lambda x: 1 / (1 + np.exp(-x))),
+    (nn.SiLU(), lambda x: x / (1 + np.exp(-x))),
     (nn.Tanh(), np.tanh),
+    (nn.GELU(), lambda x: x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2),
+    (nn.GELU("tanh"), lambda x: x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2),
     (nn.ELU(), lambda x: np.where(x > 0, x, np.expm1(x))),
     (nn.ELU(alpha=2.0), lambda x: np.where(x > 0, x, 2 * np.expm1(x))),
     (nn.SELU(), lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x))),
@@ -147,6 +150,27 @@ def test_activations_take_no_ignored_arguments():
     for layer in (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.SELU):
         with pytest.raises(TypeError, match="argument"):
             layer(inplace=True)
+
+
+def test_gelu_refuses_another_approximation():
+    with pytest.raises(ValueError, match=r"^GELU: approximate is 'none' or 'tanh', not 'sigmoid'$"):
+        nn.GELU("sigmoid")(mt.ones(2))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gelu_and_its_gradient_keep_their_digits_far_to_the_left(dtype, rng):
+    """Where 1 + erf(x / sqrt(2)) is 0: there F(x) = d(x) (1/t - 1/t^3 + 3/t^5 - ...), t = -x, d the density."""
+    x = np.array([-9.0, -12.0] if dtype == np.float32 else [-9.0, -12.0, -20.0, -30.0, -37.0], dtype)
+    g = rng.standard_normal(x.shape).astype(dtype)
+    below = np.array([math.erfc(-value / math.sqrt(2)) / 2 for value in x.tolist()])
+    density = np.exp(-x.astype(float) ** 2 / 2) / math.sqrt(2 * math.pi)
+    leaf = mt.tensor(x, requires_grad=True)
+    y = mt.gelu(leaf)
+    y.backward(mt.tensor(g))
+    # 5 ulp of F, and in double what rounding x^2 / 2 does to the expected numbers, x^2 / 2 times over
+    limit = 8 * np.finfo(dtype).eps + x.astype(float) ** 2 * EPS
+    for found, expected in ((y.detach(), x * below), (leaf.grad, g * (below + x * density))):
+        assert (np.abs(found.numpy() / expected - 1) <= limit).all()
 
 
 # -- batch norm

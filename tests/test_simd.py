@@ -1,4 +1,4 @@
-"""exp, log, tanh, sigmoid, expm1 (in elu, selu) and log1p (in softplus): accuracy and special values.
+"""exp, log, tanh, sigmoid, expm1 (in elu, selu), log1p (in softplus), normal_cdf: accuracy and special values.
 
 Errors are in ulp: distances between neighbouring numbers of the dtype at the true value. The true value comes from the
 next wider type: float64 for float32, long double for float64 where that is wider.
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import microtensor as mt
+from microtensor.ops.registry import registered_ops, samples_of
 
 WIDER = {np.float32: np.float64, np.float64: np.longdouble}
 LONG_DOUBLE_IS_WIDER = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
@@ -51,9 +52,25 @@ def softplus(x):
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+def normal_cdf(x):
+    """Of x >= -38, from the series x + x^3/3 + x^5/(3 5) + ... near 0, from a continued fraction elsewhere."""
+    t = np.abs(x)
+    near = t < 3
+    density = np.exp(-t * t / 2) / np.sqrt(8 * np.arctan(x.dtype.type(1)))
+    term, series = np.where(near, t, 0), np.zeros_like(t)
+    for k in range(3, 200, 2):
+        series += term
+        term *= np.where(near, t * t, 0) / k
+    fraction = np.where(near, 3, t)
+    for k in range(150, 0, -1):
+        fraction = np.where(near, 3, t) + k / fraction
+    tail = np.where(near, x.dtype.type(0.5) - density * series, density / fraction)
+    return np.where(x < 0, tail, 1 - tail)
+
+
 # One rounding to nearest is 0.5 ulp, and each step can double the error of the one before it, where its result lies in
-# the binade below. exp and log are promised to 1 ulp, the rest to 2 (simd.pxd has what was measured); subnormals apart,
-# of which expm1 costs a bit: 1 ulp in elu, and times 1.76 in selu.
+# the binade below. exp and log are promised to 1 ulp, normal_cdf to 5, the rest to 2 (simd.pxd has what was measured);
+# subnormals apart, of which expm1 costs a bit: 1 ulp in elu, and times 1.76 in selu. In gelu a product is rounded too.
 BOUNDS = {
     "exp": (mt.exp, np.exp, 1),
     "log": (mt.log, np.log, 1),
@@ -63,6 +80,8 @@ BOUNDS = {
     "selu": (mt.selu, selu, 2.5),
     "softplus": (lambda x: mt.softplus(x, threshold=1000.0), softplus, 2),
     "loss of logits": (loss_of_logits, softplus, 2),
+    "normal_cdf": (samples_of(registered_ops()["NormalCDF"])[0].function, normal_cdf, 5),
+    "gelu": (mt.gelu, lambda x: x * normal_cdf(x), 5.5),
 }
 
 
@@ -76,6 +95,15 @@ def arguments(name, dtype, rng, n=40_000):
     """Even over the domain, and dense where it is hard: near 0 and 1, among subnormals, below overflow."""
     subnormal, smallest, largest = limits(dtype)
     sign = rng.choice([-1, 1], n)
+    if name in ("normal_cdf", "gelu"):          # to the left where F(x) = e^(-x^2/2) / 15, about, is no subnormal yet
+        left, n = -np.sqrt(2 * (-smallest - np.log(100))), n // 8
+        parts = [
+            rng.uniform(left, -left, n),
+            rng.uniform(-3, 3, n),
+            sign[:n] * np.exp(rng.uniform(smallest * 0.999, 0, n)),
+            rng.uniform(left, left / 1.1, n),
+        ]
+        return np.concatenate(parts).astype(dtype)
     if name == "log":
         parts = [
             np.exp(rng.uniform(subnormal * 0.999, largest, n)),
@@ -122,7 +150,7 @@ def test_function_is_accurate_at_subnormals(function, dtype, rng):
 
 
 @precision
-@pytest.mark.parametrize("name", ["exp", "log", "tanh", "sigmoid", "elu"])
+@pytest.mark.parametrize("name", ["exp", "log", "tanh", "sigmoid", "elu", "normal_cdf"])
 def test_function_rises(name, dtype):
     """No step back at the seams of range reduction beyond the error of the two neighbours."""
     function, _, bound = BOUNDS[name]
@@ -160,6 +188,8 @@ SPECIAL = {
     "selu": [(INF, INF), (0.0, 0.0), (-0.0, -0.0)],
     "softplus": [(INF, INF), (-INF, 0.0), (0.0, float(np.log(2))), (100.0, 100.0)],
     "loss of logits": [(0.0, float(np.log(2)))],
+    "normal_cdf": [(INF, 1), (-INF, 0), (0.0, 0.5), (-0.0, 0.5), (40.0, 1), (-40.0, 0)],
+    "gelu": [(INF, INF), (-INF, NAN), (0.0, 0.0), (-0.0, -0.0), (40.0, 40.0), (-40.0, -0.0)],
 }
 
 

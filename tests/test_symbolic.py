@@ -112,6 +112,7 @@ log = function(mpmath.log, lambda x: 1 / x, 2)
 log1p = function(mpmath.log1p, lambda x: 1 / (1 + x), 3)       # a log of 2 ulp, a quotient and a product
 tanh = function(mpmath.tanh, lambda x: 1 - mpmath.tanh(x) ** 2, 3)
 sigmoid = function(logistic, lambda x: logistic(x) * logistic(-x), 3)
+normal_cdf = function(mpmath.ncdf, mpmath.npdf, 5)
 sqrt = function(mpmath.sqrt, lambda x: 1 / (2 * mpmath.sqrt(x)), 0.5)
 
 
@@ -135,7 +136,7 @@ def where(condition, a, b):
 
 # Stands for NUMPY.
 FUNCTIONS = SimpleNamespace(
-    abs=magnitude, exp=exp, expm1=expm1, log=log, log1p=log1p, power=power, sigmoid=sigmoid,
+    abs=magnitude, exp=exp, expm1=expm1, log=log, log1p=log1p, normal_cdf=normal_cdf, power=power, sigmoid=sigmoid,
     sign=lambda x: (x > 0) - (x < 0), softplus=softplus, sqrt=sqrt, tanh=tanh, where=where)
 
 
@@ -156,7 +157,11 @@ OTHERS = {
     "l1_loss": lambda draw: composite(draw, mt.l1_loss, lambda a, b, f: f.abs(a - b),
                                       lambda a, b, y, f: (f.sign(a - b), f.sign(b - a))),
 }
-FORMULAS = {"Where": "c a + (1 - c) b"}
+FORMULAS = {
+    "Where": "c a + (1 - c) b",
+    "NormalCDF": "(1 + erf(x / 2^(1/2))) / 2",
+    "GELUTanh": "x (1 + tanh((2 / pi)^(1/2) (x + 44715 x^3 / 1000000))) / 2",
+}
 
 
 def composite(draw, loss, value, derivative):

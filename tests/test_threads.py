@@ -105,7 +105,8 @@ def test_set_num_threads_refuses_less_than_one(number):
 
 UNARY = {
     "neg": mt.neg, "exp": mt.exp, "tanh": mt.tanh, "sigmoid": mt.sigmoid, "relu": mt.relu, "leaky_relu": mt.leaky_relu,
-    "elu": mt.elu, "selu": mt.selu, "softplus": mt.softplus, "abs": mt.abs, "clamp": lambda x: mt.clamp(x, -0.5, 0.5),
+    "elu": mt.elu, "selu": mt.selu, "softplus": mt.softplus, "silu": mt.silu, "gelu": mt.gelu,
+    "gelu by tanh": lambda x: mt.gelu(x, "tanh"), "abs": mt.abs, "clamp": lambda x: mt.clamp(x, -0.5, 0.5),
     "log": lambda x: mt.log(mt.abs(x)), "sqrt": lambda x: mt.sqrt(mt.abs(x)), "square": lambda x: x**2,
     "scaled": lambda x: x * 2.5,
 }

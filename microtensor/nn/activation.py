@@ -59,6 +59,23 @@ class Sigmoid(Module):
         return ops.sigmoid(input)
 
 
+class SiLU(Module):
+    """Each element times its sigmoid: a smooth ReLU that dips below 0, also called swish. Any one shape.
+
+    Formula: y = x / (1 + e^-x)
+
+    >>> import microtensor as mt
+    >>> mt.nn.SiLU()(mt.tensor([1.0, -2.0]))
+    tensor([ 0.7311, -0.2384])
+
+    Source: Elfwing, Uchibe, Doya 2017, arXiv:1702.03118; Ramachandran, Zoph, Le 2017, arXiv:1710.05941.
+    """
+
+    def forward(self, input):
+        """x / (1 + e^-x)."""
+        return ops.silu(input)
+
+
 class Tanh(Module):
     """Each element squashed into (-1, 1). Input and output of any one shape.
 
@@ -72,6 +89,33 @@ class Tanh(Module):
     def forward(self, input):
         """tanh(x)."""
         return ops.tanh(input)
+
+
+class GELU(Module):
+    """Each element times the probability that a standard normal number is below it. Any one shape.
+
+    Args:
+        approximate: "none", or "tanh" for the formula that older models were trained with.
+
+    Formula: y = x (1 + erf(x / sqrt(2))) / 2, or x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2
+
+    >>> import microtensor as mt
+    >>> mt.nn.GELU()(mt.tensor([1.0, -2.0]))
+    tensor([ 0.8413, -0.0455])
+
+    Source: Hendrycks and Gimpel 2016, arXiv:1606.08415.
+    """
+
+    def __init__(self, approximate="none"):
+        self.approximate = approximate
+
+    def forward(self, input):
+        """x (1 + erf(x / sqrt(2))) / 2."""
+        return ops.gelu(input, self.approximate)
+
+    def extra_repr(self):
+        """The formula."""
+        return f"approximate={self.approximate!r}"
 
 
 class ELU(Module):

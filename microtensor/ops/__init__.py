@@ -9,10 +9,12 @@ _isa_path.extend(__path__, "ops")
 from microtensor.core import bind_ops
 from microtensor.ops.activation import (
     elu,
+    gelu,
     leaky_relu,
     relu,
     selu,
     sigmoid,
+    silu,
     softplus,
     tanh,
 )

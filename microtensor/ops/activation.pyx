@@ -1,4 +1,4 @@
-"""Activations, element by element: relu, leaky_relu, sigmoid, tanh, elu, selu, softplus.
+"""Activations, element by element: relu, leaky_relu, sigmoid, silu, tanh, gelu, elu, selu, softplus.
 
 x is the input, y the output, g = dL/dy, dx = dL/dx. Each function takes a tensor of any shape and returns one of the
 same shape; integers and bools are converted to float32.
@@ -14,7 +14,7 @@ from microtensor.ops.base cimport Unary, UnaryLoops, unary
 
 import numpy as np
 
-from microtensor.ops.arithmetic import where
+from microtensor.ops.arithmetic import exp, where
 from microtensor.ops.sample import Sample, unary_samples
 
 cnp.import_array()
@@ -171,6 +171,59 @@ def sigmoid(input):
     return op.apply(&SIGMOID_LOOPS, input)
 
 
+# -- silu -----------------------------------------------------------------------------------------------------
+# y = x s(x), s the sigmoid: x is used twice
+# y' = s + x s (1 - s)                                                   (product rule, and s' = s (1 - s))
+# dx = g (s + x s (1 - s))                                              needs x: y has the same value at two of them
+# 1 - s(x) is computed as s(-x), which is as good where it is small, and costs no second exponential.
+
+cdef void silu_forward(const real* x, real* y, Py_ssize_t n, const double* options) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        y[i] = x[i] * simd.sigmoid(x[i])
+
+
+cdef void silu_backward(const real* x, const real* g, real* dx, Py_ssize_t n, const double* options) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real s
+    for i in range(n):
+        s = simd.sigmoid(x[i])
+        dx[i] = g[i] * (s + x[i] * (s * simd.sigmoid(-x[i])))
+
+
+cdef UnaryLoops SILU_LOOPS = unary(
+    INPUT, silu_forward[float], silu_forward[double], silu_backward[float], silu_backward[double])
+
+
+@cython.final
+@cython.no_gc
+cdef class SiLU(Unary):
+    """x / (1 + e^-x)."""
+
+    def rule(self, Tensor g not None):
+        x = self.input(0)
+        s = sigmoid(x)
+        return (g * (s + x * (s * sigmoid(-x))),)
+
+    @staticmethod
+    def samples(draw):
+        yield from unary_samples(silu, lambda x, f: x * f.sigmoid(x),
+                                 lambda x, y, f: f.sigmoid(x) + x * (f.sigmoid(x) * f.sigmoid(-x)), draw)
+
+
+def silu(input):
+    """Each element times its sigmoid, also called swish: a smooth relu that dips below 0.
+
+    Formula: y = x / (1 + e^-x) (Elfwing et al. 2017)
+
+    >>> import microtensor as mt
+    >>> mt.silu(mt.tensor([1.0, -2.0]))
+    tensor([ 0.7311, -0.2384])
+    """
+    cdef SiLU op = SiLU.__new__(SiLU)
+    return op.apply(&SILU_LOOPS, input)
+
+
 # -- tanh -----------------------------------------------------------------------------------------------------
 # y = (e^x - e^-x) / (e^x + e^-x)
 # y' = ((e^x + e^-x)^2 - (e^x - e^-x)^2) / (e^x + e^-x)^2 = 1 - y^2      (quotient rule)
@@ -217,6 +270,185 @@ def tanh(input):
     """
     cdef Tanh op = Tanh.__new__(Tanh)
     return op.apply(&TANH_LOOPS, input)
+
+
+# -- normal_cdf: for gelu's rule ---------------------------------------------------------------------------------
+# y = F(x) = (1 + erf(x / sqrt 2)) / 2, the probability that a standard normal number is below x
+# y' = d(x) = e^(-x^2/2) / sqrt(2 pi), the density
+# dx = g d(x)                                                           needs x
+
+cdef double DENSITY_AT_0 = 0.39894228040143267794
+
+cdef void normal_cdf_forward(const real* x, real* y, Py_ssize_t n, const double* options) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real density
+    for i in range(n):
+        y[i] = simd.normal_cdf(x[i], &density)
+
+
+cdef void normal_cdf_backward(const real* x, const real* g, real* dx, Py_ssize_t n,
+                              const double* options) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real density
+    for i in range(n):
+        simd.normal_cdf(x[i], &density)
+        dx[i] = g[i] * density
+
+
+cdef UnaryLoops NORMAL_CDF_LOOPS = unary(
+    INPUT, normal_cdf_forward[float], normal_cdf_forward[double],
+    normal_cdf_backward[float], normal_cdf_backward[double])
+
+
+@cython.final
+@cython.no_gc
+cdef class NormalCDF(Unary):
+    """F(x), the probability that a standard normal number is below x."""
+
+    def rule(self, Tensor g not None):
+        return (g * normal_density(self.input(0)),)
+
+    @staticmethod
+    def samples(draw):
+        yield from unary_samples(normal_cdf, lambda x, f, **_: f.normal_cdf(x),
+                                 lambda x, y, f, at_0: f.exp(-(x * x) / 2) * at_0, draw,
+                                 at_0="0.39894228040143267793994605993438")
+
+
+cdef object normal_density(Tensor x):
+    """d(x)."""
+    return DENSITY_AT_0 * exp(-(x * x) / 2)
+
+
+cdef object normal_cdf(Tensor x):
+    cdef NormalCDF op = NormalCDF.__new__(NormalCDF)
+    return op.apply(&NORMAL_CDF_LOOPS, x)
+
+
+# -- gelu by tanh: F is approximated ------------------------------------------------------------------------------
+# F(x) = (1 + tanh(v/2)) / 2 = s(v), s the sigmoid,  v = 2 sqrt(2/pi) (x + 0.044715 x^3) = x (slope + cubic x^2)
+# y = x s(v),  v' = slope + 3 cubic x^2
+# dx = g (s + x s (1 - s) v')                                           needs x
+# With s in place of tanh nothing cancels where x is negative.
+
+cdef double GELU_SLOPE = 1.5957691216057307117597842397375
+cdef double GELU_CUBIC = 0.071354816272600248776338752279864
+
+cdef void gelu_tanh_forward(const real* x, real* y, Py_ssize_t n, const double* options) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real slope = <real>GELU_SLOPE, cubic = <real>GELU_CUBIC
+    for i in range(n):
+        y[i] = x[i] * simd.sigmoid(x[i] * (slope + cubic * (x[i] * x[i])))
+
+
+cdef void gelu_tanh_backward(const real* x, const real* g, real* dx, Py_ssize_t n,
+                             const double* options) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real slope = <real>GELU_SLOPE, cubic = <real>GELU_CUBIC, term, v, s
+    for i in range(n):
+        term = cubic * (x[i] * x[i])
+        v = x[i] * (slope + term)
+        s = simd.sigmoid(v)
+        dx[i] = g[i] * (s + x[i] * (s * simd.sigmoid(-v)) * (slope + <real>3 * term))
+
+
+cdef UnaryLoops GELU_TANH_LOOPS = unary(
+    INPUT, gelu_tanh_forward[float], gelu_tanh_forward[double],
+    gelu_tanh_backward[float], gelu_tanh_backward[double])
+
+
+@cython.final
+@cython.no_gc
+cdef class GELUTanh(Unary):
+    """x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, the approximation of gelu."""
+
+    def rule(self, Tensor g not None):
+        x = self.input(0)
+        term = GELU_CUBIC * (x * x)
+        v = x * (GELU_SLOPE + term)
+        s = sigmoid(v)
+        return (g * (s + x * (s * sigmoid(-v)) * (GELU_SLOPE + 3 * term)),)
+
+    @staticmethod
+    def samples(draw):
+        def derivative(x, y, f, slope, cubic):
+            v = x * (slope + cubic * (x * x))
+            return f.sigmoid(v) + x * (f.sigmoid(v) * f.sigmoid(-v)) * (slope + 3 * (cubic * (x * x)))
+
+        yield from unary_samples(
+            lambda x: gelu(x, "tanh"), lambda x, f, slope, cubic: x * f.sigmoid(x * (slope + cubic * (x * x))),
+            derivative, draw, slope="1.5957691216057307117597842397375", cubic="0.071354816272600248776338752279864")
+
+
+# -- gelu -----------------------------------------------------------------------------------------------------
+# y = x F(x), F the integral of the normal density d
+# y' = F + x d                                                           (product rule, and F' = d)
+# dx = g (F + x d)                                                      needs x: y has the same value at two of them
+
+cdef void gelu_forward(const real* x, real* y, Py_ssize_t n, const double* options) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real density
+    for i in range(n):
+        y[i] = x[i] * simd.normal_cdf(x[i], &density)
+
+
+cdef void gelu_backward(const real* x, const real* g, real* dx, Py_ssize_t n, const double* options) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real below, density
+    for i in range(n):
+        below = simd.normal_cdf(x[i], &density)
+        dx[i] = g[i] * (below + x[i] * density)
+
+
+cdef UnaryLoops GELU_LOOPS = unary(
+    INPUT, gelu_forward[float], gelu_forward[double], gelu_backward[float], gelu_backward[double])
+
+
+@cython.final
+@cython.no_gc
+cdef class GELU(Unary):
+    """x F(x), F the normal distribution's."""
+
+    def rule(self, Tensor g not None):
+        x = self.input(0)
+        return (g * (normal_cdf(x) + x * normal_density(x)),)
+
+    @staticmethod
+    def samples(draw):
+        yield from unary_samples(
+            gelu, lambda x, f, **_: x * f.normal_cdf(x),
+            lambda x, y, f, at_0: f.normal_cdf(x) + x * (f.exp(-(x * x) / 2) * at_0), draw,
+            at_0="0.39894228040143267793994605993438")
+
+
+def gelu(input, approximate="none"):
+    """Each element times the probability that a standard normal number is below it: a smooth relu.
+
+    Args:
+        input: x, any shape.
+        approximate: 'none', or 'tanh' for the formula that older models were trained with, off by less than 0.0005.
+
+    Returns:
+        y, of x's shape.
+
+    Raises:
+        ValueError: if approximate is neither.
+
+    Formula: y = x (1 + erf(x / 2^(1/2))) / 2 (Hendrycks and Gimpel 2016)
+
+    >>> import microtensor as mt
+    >>> mt.gelu(mt.tensor([1.0, -2.0]))
+    tensor([ 0.8413, -0.0455])
+    """
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"gelu: approximate is 'none' or 'tanh', not {approximate!r}")
+    cdef GELU exact
+    cdef GELUTanh rough
+    if approximate == "none":
+        exact = GELU.__new__(GELU)
+        return exact.apply(&GELU_LOOPS, input)
+    rough = GELUTanh.__new__(GELUTanh)
+    return rough.apply(&GELU_TANH_LOOPS, input)
 
 
 # -- elu ------------------------------------------------------------------------------------------------------

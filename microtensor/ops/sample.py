@@ -1,5 +1,6 @@
 """Samples: what an op is verified on, told by the op itself, and what its derivation states."""
 
+import math
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -11,7 +12,8 @@ from microtensor.random import checked_seed
 # tests/test_symbolic.py on numbers of 30 digits, tests/test_kernels_sweep.py on arrays.
 NUMPY = SimpleNamespace(
     abs=np.abs, exp=np.exp, expm1=np.expm1, log=np.log, log1p=np.log1p, power=np.power, sign=np.sign, sqrt=np.sqrt,
-    tanh=np.tanh, where=np.where, sigmoid=lambda x: 1 / (1 + np.exp(-x)), softplus=lambda x: np.logaddexp(0, x))
+    tanh=np.tanh, where=np.where, sigmoid=lambda x: 1 / (1 + np.exp(-x)), softplus=lambda x: np.logaddexp(0, x),
+    normal_cdf=np.vectorize(lambda x: math.erfc(-x / math.sqrt(2)) / 2, otypes=[float]))
 
 
 @dataclass(frozen=True, eq=False)
