@@ -82,7 +82,7 @@ CLASSES = np.array([0, 2, 1, 1])
 LAYERS = [
     nn.Linear(3, 2), nn.ReLU(), nn.LeakyReLU(), nn.ELU(), nn.SELU(), nn.Sigmoid(), nn.SiLU(), nn.Tanh(), nn.GELU(),
     nn.Softplus(), nn.Softmax(1), nn.LogSoftmax(1), nn.Dropout(0.0), nn.Dropout(0.5).eval(), nn.BatchNorm1d(3),
-    nn.BatchNorm1d(3).eval(), nn.Flatten(),
+    nn.BatchNorm1d(3).eval(), nn.LayerNorm(3), nn.LayerNorm((4, 3)), nn.Flatten(),
     nn.Sequential(nn.Flatten(), nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)),
 ]
 FUNCTIONS = [
@@ -134,7 +134,7 @@ def test_array_is_copied_for_the_graph():
     np.testing.assert_allclose(weight.grad.numpy(), [ARRAY.sum(0)] * 2, rtol=1e-6)
 
 
-@pytest.mark.parametrize("layer", [nn.Linear(3, 2), nn.BatchNorm1d(3)])
+@pytest.mark.parametrize("layer", [nn.Linear(3, 2), nn.BatchNorm1d(3), nn.LayerNorm(3)])
 def test_array_of_another_dtype_names_the_way_out(layer):
     """np.random gives float64, and a new layer is float32: a layer converts neither, as with tensors."""
     with pytest.raises(TypeError, match=r"float64.*float32.*\.astype\(dtype\)"):

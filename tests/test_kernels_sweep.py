@@ -509,6 +509,25 @@ def batch_norm(draw):
     return (lambda x, w, b: mt.batch_norm(x, None, None, w, b, training=True)), arrays, oracle
 
 
+def layer_norm(draw):
+    shape = draw.shape(least=1)
+    dims = int(draw.rng.integers(1, len(shape) + 1))
+    while 0 in shape[-dims:]:
+        shape = draw.sizes(len(shape))
+    row, axes = shape[-dims:], tuple(range(len(shape)))[-dims:]
+
+    def oracle(x, w, b, g):
+        n = count(x, axes)
+        centred = x - x.sum(axes, True) / n
+        r = 1 / ((centred * centred).sum(axes, True) / n + 1e-5).sqrt()
+        h, u = centred * r, g * w
+        dx = r * (u - u.sum(axes, True) / n - h * ((u * h).sum(axes, True) / n))
+        return h * w + b, dx, (g * h).sum_to(row), g.sum_to(row)
+
+    arrays = [draw.normal(shape), draw.normal(row), draw.normal(row)]
+    return (lambda x, w, b: mt.layer_norm(x, row, w, b)), arrays, oracle
+
+
 def dropout(draw):
     """The mask is what the op itself makes of ones; that it drops the right share is tested elsewhere."""
     p, shape = draw.choose(0.0, 0.3, 0.5, 1.0), draw.shape()
@@ -599,6 +618,7 @@ REDUCING = {
     "Softmax": along(mt.softmax, softmax),
     "LogSoftmax": along(mt.log_softmax, log_softmax),
     "BatchNorm": batch_norm,
+    "LayerNorm": layer_norm,
     "CrossEntropy": cross_entropy,
     "nll_loss": nll_loss,
     "Linear": linear,

@@ -306,6 +306,130 @@ def test_batchnorm_of_many_channels_whose_input_needs_no_gradient(shape, dtype, 
     np.testing.assert_array_equal(*found)
 
 
+# -- layer norm
+
+
+def rows_normalised(x, dims, eps):
+    axes = tuple(range(x.ndim - dims, x.ndim))
+    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
+
+
+@pytest.mark.parametrize("shape, row", [
+    ((4, 5), 5), ((4, 5), (np.int64(5),)), ((2, 3, 5), [3, 5]), ((5,), 5), ((2, 3, 1), 1)])
+def test_layernorm_formula(rng, shape, row):
+    layer = nn.LayerNorm(row, eps=1e-3, dtype=mt.float64)
+    x, dims = normal(rng, *shape), len(layer.normalized_shape)
+    h = rows_normalised(x.numpy(), dims, 1e-3)
+    close(layer(x), h)                                                          # at first weight 1 and bias 0
+    close(layer.eval()(x), h)
+    nn.init.uniform_(layer.weight)
+    nn.init.normal_(layer.bias)
+    close(layer(x), h * layer.weight.detach().numpy() + layer.bias.detach().numpy())
+    layer.reset_parameters()
+    close(layer(x), h)
+
+
+def test_layernorm_parameters():
+    assert repr(nn.LayerNorm(3)) == "LayerNorm((3,), eps=1e-05, elementwise_affine=True, bias=True)"
+    assert {name: x.shape for name, x in nn.LayerNorm((3, 2)).state_dict().items()} == {
+        "weight": (3, 2), "bias": (3, 2)}
+    assert list(nn.LayerNorm(3, bias=False).state_dict()) == ["weight"]
+    assert list(nn.LayerNorm(3, elementwise_affine=False).state_dict()) == []
+
+
+def test_layernorm_without_parameters(rng):
+    x = normal(rng, 4, 5)
+    expected = rows_normalised(x.numpy(), 1, 1e-5)
+    close(nn.LayerNorm(5, elementwise_affine=False)(x), expected)
+    close(nn.LayerNorm(5, bias=False, dtype=mt.float64)(x), expected)
+    w = normal(rng, 5)
+    close(mt.layer_norm(x, (5,), bias=w), expected + w.numpy())
+
+
+@pytest.mark.parametrize("shape, row, message", [
+    ((2, 4), 3, r"^LayerNorm '0': expected input with last dims \(3,\), the normalized_shape, got \(2, 4\)"),
+    ((3,), (2, 3), r"last dims \(2, 3\).*got \(3,\)"),
+    ((), 3, r"last dims \(3,\).*got \(\)"),
+])
+def test_layernorm_refuses_another_shape(shape, row, message):
+    with pytest.raises(ValueError, match=message):
+        nn.Sequential(nn.LayerNorm(row))(mt.ones(shape))
+
+
+def test_layer_norm_refuses_what_does_not_fit():
+    x = mt.ones(2, 3)
+    for name in ("weight", "bias"):
+        with pytest.raises(ValueError, match=rf"layer_norm: expected {name} of shape \(3,\).*got \(2,\)"):
+            mt.layer_norm(x, 3, **{name: mt.ones(2)})
+        with pytest.raises(TypeError, match=f"layer_norm: expected {name} of the input's dtype float32, got float64"):
+            mt.layer_norm(x, 3, **{name: mt.ones(3, dtype=mt.float64)})
+    with pytest.raises(TypeError, match="float input, got int64"):
+        mt.layer_norm(mt.ones(2, 3).long(), 3)
+    for use in (mt.layer_norm, lambda _, shape: nn.LayerNorm(shape)):
+        with pytest.raises(ValueError, match="at least one dimension"):
+            use(x, ())
+        for shape in (3.0, (3.0,), None, "3"):
+            with pytest.raises(TypeError, match="an int or a tuple of ints"):
+                use(x, shape)
+
+
+@pytest.mark.parametrize("shape, row", [((0, 3), (3,)), ((3, 0), (0,)), ((0, 0), (0, 0)), ((2, 0, 3), (3,))])
+def test_layer_norm_of_nothing(shape, row):
+    tensors = [mt.ones(s, requires_grad=True) for s in (shape, row, row)]
+    y = mt.layer_norm(tensors[0], row, *tensors[1:])
+    assert y.shape == shape
+    y.backward(mt.ones(shape))
+    assert [x.grad.shape for x in tensors] == [shape, row, row]
+    assert not tensors[1].grad.numpy().any() and not tensors[2].grad.numpy().any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(4, 3), (67, 1100), (5000, 17), (3, 40_000), (30_000, 3), (300, 257), (100_000, 1)])
+def test_layer_norm_of_large_batches(shape, dtype, rng):
+    """Sizes around the edges of blocks and threads' shares, far from zero; the same bits on any number of threads."""
+    x, g = (10 + rng.standard_normal(shape)).astype(dtype), rng.standard_normal(shape).astype(dtype)
+    w, b = rng.standard_normal(shape[1]).astype(dtype), rng.standard_normal(shape[1]).astype(dtype)
+    found, before = [], mt.get_num_threads()
+    for threads in (1, 2, 3):
+        mt.set_num_threads(threads)
+        try:
+            tensors = [mt.tensor(array, requires_grad=True) for array in (x, w, b)]
+            y = mt.layer_norm(tensors[0], shape[1], *tensors[1:])
+            y.backward(mt.tensor(g))
+        finally:
+            mt.set_num_threads(before)
+        found.append([y.detach().numpy(), *(tensor.grad.numpy() for tensor in tensors)])
+    for one, *others in zip(*found, strict=True):
+        for other in others:
+            np.testing.assert_array_equal(one, other)
+    long = x.astype(np.longdouble)
+    r = 1 / np.sqrt(long.var(1, keepdims=True) + 1e-5)
+    h, u = (long - long.mean(1, keepdims=True)) * r, g * w.astype(np.longdouble)
+    dx = r * (u - u.mean(1, keepdims=True) - h * (u * h).mean(1, keepdims=True))
+    # The mean is found in double, and x - mean in x's own type: right to 16 eps, and so h to 16 eps r. The parameters'
+    # gradients are sums over the rows, in double, of products that were rounded before.
+    eps, size = np.finfo(dtype).eps, max(1, float(r.max()))
+    for actual, expected, limit in zip(found[0], (h * w + b, dx, (g * h).sum(0), g.sum(0)), (
+        64 * size * np.abs(w).max(), 256 * size**2 * np.abs(u).max(), 64 * size * np.abs(g).sum(0).max(),
+        2 * np.abs(g).sum(0).max(),
+    ), strict=True):
+        np.testing.assert_allclose(actual, expected.astype(float), rtol=0, atol=float(limit) * eps)
+
+
+def test_layer_norm_whose_weights_need_no_gradient(rng):
+    x, w, g = normal(rng, 4, 5), normal(rng, 5), normal(rng, 4, 5)
+    found = []
+    for needed in (True, False):
+        leaf, weight = x.clone().requires_grad_(), w.clone().requires_grad_(needed)
+        mt.layer_norm(leaf, 5, weight).backward(g)
+        found.append(leaf.grad.numpy())
+        assert (weight.grad is not None) == needed
+    np.testing.assert_array_equal(*found)
+    weight = w.clone().requires_grad_()
+    mt.layer_norm(x, 5, weight).backward(g)
+    close(weight.grad, (g.numpy() * rows_normalised(x.numpy(), 1, 1e-5)).sum(0))
+
+
 # -- dropout
 
 

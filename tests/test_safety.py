@@ -333,6 +333,7 @@ def nodes(x):
     yield (x @ x.T).grad_fn
     yield mt.linear(x, x).grad_fn
     yield mt.batch_norm(x, None, None, training=True).grad_fn
+    yield mt.layer_norm(x, 3).grad_fn
     yield mt.cat([x, x]).grad_fn
     yield x[0].grad_fn
     yield x.reshape(6).grad_fn

@@ -436,6 +436,21 @@ def batch_norm_stated(g, x, w, b):
     return [dx, [sum_gh], [sum_g]]
 
 
+def layer_norm_formula(x, w, b):
+    mean = sum(x) / N
+    r = 1 / sp.sqrt(sum((x_i - mean) ** 2 for x_i in x) / N + sp.Rational(EPS))
+    return [w_i * (x_i - mean) * r + b_i for x_i, w_i, b_i in zip(x, w, b, strict=True)]
+
+
+def layer_norm_stated(g, x, w, b):
+    d = [x_i - sum(x) / N for x_i in x]
+    r = 1 / sqrt(sum(d_i * d_i for d_i in d) / N + EPS)
+    h, u = [d_i * r for d_i in d], [g_i * w_i for g_i, w_i in zip(g, w, strict=True)]
+    sum_u, sum_uh = sum(u), sum(u_i * h_i for u_i, h_i in zip(u, h, strict=True))
+    dx = [r * u_i - r * (sum_u / N) - r * h_i * (sum_uh / N) for u_i, h_i in zip(u, h, strict=True)]
+    return [dx, [g_i * h_i for g_i, h_i in zip(g, h, strict=True)], g]
+
+
 def var_stated(g, x):
     mean = sum(x) / N
     return [[(x_l - mean) * (2 * g[0] / (N - 1)) for x_l in x]]
@@ -454,6 +469,8 @@ CLOSED_FORMS = {
     "batch_norm": ClosedForm(
         lambda x, w, b: mt.batch_norm(x.reshape((N, 1)), None, None, w, b, training=True, eps=EPS).reshape((N,)),
         batch_norm_formula, batch_norm_stated, (N, 1, 1)),
+    "layer_norm": ClosedForm(lambda x, w, b: mt.layer_norm(x, N, w, b, EPS), layer_norm_formula, layer_norm_stated,
+                             (N, N, N)),
 }
 
 

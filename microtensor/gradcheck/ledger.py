@@ -25,7 +25,8 @@ from microtensor.random import Generator, numpy_stream
 ROOT = Path(__file__).parents[1]
 
 # How to make the modules that need arguments; every other module of nn is made without.
-ARGUMENTS = {"Linear": (3, 5), "BatchNorm1d": (3,), "Softmax": (1,), "LogSoftmax": (1,), "Dropout": (0.3,)}
+ARGUMENTS = {"Linear": (3, 5), "BatchNorm1d": (3,), "LayerNorm": (3,), "Softmax": (1,), "LogSoftmax": (1,),
+             "Dropout": (0.3,)}
 CONTAINERS = ("Module", "ModuleList", "Sequential")
 
 OPTIMISERS = {           # the class, and options, by name

@@ -9,6 +9,7 @@ from microtensor.nn.activation import *
 from microtensor.nn.batchnorm import BatchNorm1d
 from microtensor.nn.containers import ModuleList, Sequential
 from microtensor.nn.dropout import Dropout
+from microtensor.nn.layernorm import LayerNorm
 from microtensor.nn.linear import Flatten, Identity, Linear
 from microtensor.nn.loss import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from microtensor.nn.module import Module
@@ -25,6 +26,7 @@ __all__ = [
     "Flatten",
     "Identity",
     "L1Loss",
+    "LayerNorm",
     "Linear",
     "MSELoss",
     "Module",

@@ -13,6 +13,7 @@ from microtensor.ops import (  # noqa: F401  (__all__ finds them, so that this i
     elu,
     gelu,
     l1_loss,
+    layer_norm,
     leaky_relu,
     linear,
     log_softmax,

@@ -45,7 +45,7 @@ from microtensor.ops.loss import (
     l1_loss,
     mse_loss,
 )
-from microtensor.ops.norm import batch_norm
+from microtensor.ops.norm import batch_norm, layer_norm
 from microtensor.ops.reduce import (
     amax,
     amin,

@@ -1,7 +1,4 @@
-"""batch_norm: each channel of a batch brought to mean 0 and variance 1, then scaled and shifted.
-
-x is (N, C) or (N, C, L), seen as (N, C, L): n = N L values for each channel c.
-"""
+"""batch_norm and layer_norm: each channel, or each row, brought to mean 0 and variance 1, then scaled and shifted."""
 
 cimport cython
 cimport numpy as cnp
@@ -20,16 +17,19 @@ from microtensor.kernels.sums cimport sum_products_run, sum_run, sum_squares_run
 from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, UNIT, parallel_for, parts_of
 from microtensor.ops.base cimport WithBias
 
+import operator
+
 import numpy as np
 
 from microtensor.ops.arithmetic import sqrt
 from microtensor.ops.sample import Sample
+from microtensor.ops.shape import sum_to
 
 cnp.import_array()
 
 
 # -- batch_norm -------------------------------------------------------------------------------------------------
-# For one channel, with means over its n values:
+# x is (N, C) or (N, C, L), seen as (N, C, L). For one channel c, with means over its n = N L values:
 #     m = mean(x),  v = mean((x - m)^2),  r = (v + eps)^(-1/2),  h = (x - m) r,  y = w h + b
 # m is found as k + mean(x - k) and v as mean((x - k)^2) - mean(x - k)^2, with k the channel's first value, so that
 # one pass is enough and a large mean costs no digits.
@@ -53,6 +53,7 @@ cnp.import_array()
 
 cdef enum:
     CHANNELS = 512      # of a block at most: what is computed for each of them stays in the L1 cache
+    COLUMNS = 256       # the same for sums of columns
 
 
 cdef struct BatchNormJob:
@@ -301,10 +302,8 @@ cdef class BatchNorm(WithBias):
     def rule(self, Tensor g not None):
         x, w = self.input(0), self.input(1)
         dims = [d for d in range(x.ndim) if d != 1]
-        centred = x - x.mean(dims, keepdim=True)
-        r = 1 / sqrt((centred * centred).mean(dims, keepdim=True) + self.eps)
-        h = centred * r
-        dx = channelwise(w, x.ndim) * r * (g - g.mean(dims, keepdim=True) - h * (g * h).mean(dims, keepdim=True))
+        h, r = normalised(x, dims, self.eps)
+        dx = normalised_backward(channelwise(w, x.ndim) * g, h, r, dims)
         return dx, (g * h).sum(dims), g.sum(dims)
 
     @staticmethod
@@ -325,16 +324,35 @@ cdef Tensor channelwise(Tensor vector, Py_ssize_t ndim):
     return vector.reshape((1, -1) + (1,) * (ndim - 2))
 
 
-cdef ndarray vector_of(str name, Tensor vector, ndarray x, Py_ssize_t channels):
-    """A vector's array, which holds one number of x's dtype per channel, or raise; None for None."""
-    if vector is None:
+cdef tuple normalised(Tensor x, list dims, double eps):
+    """h and r, for the rules."""
+    centred = x - x.mean(dims, keepdim=True)
+    r = 1 / sqrt((centred * centred).mean(dims, keepdim=True) + eps)
+    return centred * r, r
+
+
+cdef object normalised_backward(u, h, r, list dims):
+    """dx from u = dL/dh, for the rules."""
+    return r * (u - u.mean(dims, keepdim=True) - h * (u * h).mean(dims, keepdim=True))
+
+
+cdef ndarray parameter_of(str op, str name, Tensor parameter, ndarray x, int first, int last):
+    """A parameter's array, with the sizes of x's dimensions from first to before last and x's dtype, or raise.
+
+    None for None.
+    """
+    if parameter is None:
         return None
-    cdef ndarray array = vector.array
-    if cnp.PyArray_NDIM(array) != 1 or cnp.PyArray_DIM(array, 0) != channels:
-        raise ValueError(f"batch_norm: expected {name} of shape {(channels,)} for input {(<object>x).shape}, "
-                         f"got {(<object>array).shape}")
+    cdef ndarray array = parameter.array
+    cdef bint fits = cnp.PyArray_NDIM(array) == last - first
+    cdef int d
+    for d in range(first, last):
+        fits = fits and cnp.PyArray_DIM(array, d - first) == cnp.PyArray_DIM(x, d)
+    if not fits:
+        raise ValueError(f"{op}: expected {name} of shape {(<object>x).shape[first:last]} for input "
+                         f"{(<object>x).shape}, got {(<object>array).shape}")
     if cnp.PyArray_TYPE(array) != cnp.PyArray_TYPE(x):
-        raise TypeError(f"batch_norm: expected {name} of the input's dtype {x.dtype}, got {array.dtype}: "
+        raise TypeError(f"{op}: expected {name} of the input's dtype {x.dtype}, got {array.dtype}: "
                         "convert the input with .to(dtype), an array with .astype(dtype)")
     return array
 
@@ -381,11 +399,12 @@ def batch_norm(input, Tensor running_mean, Tensor running_var, Tensor weight=Non
         weight = wrap(np.ones(channels, a.dtype))
     if bias is None:
         bias = wrap(np.zeros(channels, a.dtype))
-    cdef ndarray means = vector_of("running_mean", running_mean, a, channels)
+    cdef ndarray means = parameter_of("batch_norm", "running_mean", running_mean, a, 1, 2)
     cdef Version version_of_means = None if means is None else (<Tensor>running_mean).get_version()
-    cdef ndarray variances = vector_of("running_var", running_var, a, channels)
+    cdef ndarray variances = parameter_of("batch_norm", "running_var", running_var, a, 1, 2)
     cdef Version version_of_variances = None if variances is None else (<Tensor>running_var).get_version()
-    cdef ndarray w = vector_of("weight", weight, a, channels), b = vector_of("bias", bias, a, channels)
+    cdef ndarray w = parameter_of("batch_norm", "weight", weight, a, 1, 2)
+    cdef ndarray b = parameter_of("batch_norm", "bias", bias, a, 1, 2)
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: running_mean and running_var are needed when not training")
@@ -429,3 +448,261 @@ cdef void move_towards(ndarray running, const double* batch, double scale, doubl
         else:
             (<double*>(data + c * step))[0] = (
                 (1 - momentum) * (<double*>(data + c * step))[0] + momentum * scale * batch[c])
+
+
+# -- layer_norm -------------------------------------------------------------------------------------------------
+# x is seen as M rows of N values, and w and b as a row each. For one row, with means over its N values, m, v, r and h
+# are what they are above, and y = w h + b, where each value has its own w and b.
+#
+# dL/db = sum g,  dL/dw = sum g h, over the rows, and with u = dL/dh = g w the way from h to x is batch_norm's:
+#     dx = r (u  -  mean(u)  -  h mean(u h))
+#
+# Threads share the rows in the loops for y and dx, and the columns in the one for dw and db, so results do not depend
+# on their number. With c and m - c as above:
+#     h  = (x - c) r + shift                  shift = -(m - c) r
+#     dx = u r + (x - c) slope + shift        slope = -r^2 mean(u h),  shift = -r mean(u) - (m - c) slope
+
+cdef struct LayerNormJob:
+    bint single
+    Py_ssize_t rows, n
+    double eps
+    double* mean        # of each row, and behind these
+    double* r
+    const void* x
+    const void* w
+    const void* b
+    void* y
+    const void* g       # backward only
+    void* dx
+    void* dw
+    void* db
+
+
+cdef void layer_norm_forward(const real* x, const real* w, const real* b, real* y, LayerNormJob* job,
+                             Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t row, j, n = job.n
+    cdef double mean, r
+    cdef real c, s, shift
+    x, y = x + first * n, y + first * n
+    for row in range(first, last):
+        mean = sum_run(x, n) / n
+        r = 1 / simd.sqrt(sum_squares_run(x, mean, n) / n + job.eps)
+        job.mean[row], job.r[row] = mean, r
+        c, s = <real>mean, <real>r
+        shift = <real>((c - mean) * r)
+        for j in range(n):
+            y[j] = ((x[j] - c) * s + shift) * w[j] + b[j]
+        x, y = x + n, y + n
+
+
+cdef void layer_norm_backward(const real* x, const real* w, const real* g, real* dx, LayerNormJob* job,
+                              Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t row, j, n = job.n
+    cdef double r, rest, sum_u, sum_uh
+    cdef real c, s, slope, shift
+    x, g, dx = x + first * n, g + first * n, dx + first * n
+    for row in range(first, last):
+        r, c = job.r[row], <real>job.mean[row]
+        rest = job.mean[row] - c
+        for j in range(n):
+            dx[j] = g[j] * w[j]                             # u
+        sum_u = sum_run(dx, n)
+        sum_uh = (sum_products_run(dx, x, c, n) - rest * sum_u) * r
+        s, slope = <real>r, <real>(-r * r * sum_uh / n)
+        shift = <real>(-r * sum_u / n + rest * r * r * sum_uh / n)
+        for j in range(n):
+            dx[j] = dx[j] * s + ((x[j] - c) * slope + shift)
+        x, g, dx = x + n, g + n, dx + n
+
+
+cdef void layer_norm_weights(const real* x, const real* g, real* dw, real* db, const LayerNormJob* job,
+                             Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """dw and db of the columns from first to last."""
+    cdef double sums[COLUMNS]
+    cdef double products[COLUMNS]
+    cdef Py_ssize_t row, start, j, columns
+    cdef real c, s, shift
+    while first < last:
+        columns = min(COLUMNS, last - first)
+        for j in range(columns):
+            sums[j] = products[j] = 0
+        for row in range(job.rows):
+            start = row * job.n + first
+            c, s = <real>job.mean[row], <real>job.r[row]
+            shift = <real>((c - job.mean[row]) * job.r[row])
+            for j in range(columns):
+                sums[j] += g[start + j]
+                products[j] += g[start + j] * ((x[start + j] - c) * s + shift)
+        for j in range(columns):
+            db[first + j], dw[first + j] = <real>sums[j], <real>products[j]
+        first += columns
+
+
+cdef void layer_norm_rows_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef LayerNormJob* job = <LayerNormJob*>job_pointer
+    if job.single and job.g == NULL:
+        layer_norm_forward(<const float*>job.x, <const float*>job.w, <const float*>job.b, <float*>job.y, job, first,
+                           last)
+    elif job.g == NULL:
+        layer_norm_forward(<const double*>job.x, <const double*>job.w, <const double*>job.b, <double*>job.y, job, first,
+                           last)
+    elif job.single:
+        layer_norm_backward(<const float*>job.x, <const float*>job.w, <const float*>job.g, <float*>job.dx, job, first,
+                            last)
+    else:
+        layer_norm_backward(<const double*>job.x, <const double*>job.w, <const double*>job.g, <double*>job.dx, job,
+                            first, last)
+
+
+cdef void layer_norm_columns_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first,
+                                  Py_ssize_t last) noexcept nogil:
+    cdef LayerNormJob* job = <LayerNormJob*>job_pointer
+    if job.single:
+        layer_norm_weights(<const float*>job.x, <const float*>job.g, <float*>job.dw, <float*>job.db, job, first, last)
+    else:
+        layer_norm_weights(<const double*>job.x, <const double*>job.g, <double*>job.dw, <double*>job.db, job, first,
+                           last)
+
+
+@cython.final
+@cython.no_gc
+cdef class LayerNorm(WithBias):
+    """w (x - mean) / sqrt(variance + eps) + b, with the mean and variance of each row."""
+
+    cdef double eps
+    cdef int first              # of the dimensions that make a row
+
+    cdef Tensor apply(self, Tensor x, Tensor weight, Tensor bias, ndarray a, ndarray w, ndarray b):
+        """a, w, b: their arrays when they were checked."""
+        self.a, self.b, self.bias = a, w, b
+        self.y = empty_like(a)
+        cdef Py_ssize_t shape[2]
+        shape[0], shape[1] = 2, self.count_rows()
+        self.context = empty(2, shape, cnp.NPY_FLOAT64)     # each row's mean and (variance + eps)^(-1/2)
+        self.run_forward()
+        return record(self, x, weight, bias)
+
+    cdef Py_ssize_t count_rows(self) noexcept:
+        cdef Py_ssize_t rows = 1
+        cdef int d
+        for d in range(self.first):
+            rows *= cnp.PyArray_DIM(self.a, d)
+        return rows
+
+    cdef void fill_in(self, LayerNormJob* job, ndarray x, ndarray w):
+        """What forward and backward both read."""
+        job.single, job.eps, job.rows, job.n = is_single(x), self.eps, self.count_rows(), cnp.PyArray_SIZE(w)
+        job.mean = <double*>cnp.PyArray_DATA(<ndarray>self.context)
+        job.r = job.mean + job.rows
+        job.x, job.w = cnp.PyArray_DATA(x), cnp.PyArray_DATA(w)
+
+    cdef int run_forward(self) except -1:
+        cdef ndarray x = contiguous(self.a), w = contiguous(self.b), b = contiguous(self.bias)
+        cdef LayerNormJob job
+        self.fill_in(&job, x, w)
+        job.b, job.y, job.g = cnp.PyArray_DATA(b), cnp.PyArray_DATA(self.y), NULL
+        if job.n > 0:
+            parallel_for(layer_norm_rows_part, &job, job.rows, 1, max(ELEMENTS_PER_THREAD // job.n, 1))
+        return 0
+
+    cdef int reads(self) noexcept:
+        return INPUT | OTHER | CONTEXT
+
+    cdef int allocate_gradients(self) except -1:
+        if self.needs(0):
+            self.da = empty_like(self.a)
+        if self.needs(1) or self.needs(2):
+            self.db, self.dbias = empty_like(self.b), empty_like(self.b)
+        return 0
+
+    cdef int run_backward(self) except -1:
+        cdef ndarray x = contiguous(self.a), w = contiguous(self.b)
+        cdef LayerNormJob job
+        self.fill_in(&job, x, w)
+        job.g = cnp.PyArray_DATA(<ndarray>self.g)
+        if self.da is not None and job.n > 0:
+            job.dx = cnp.PyArray_DATA(self.da)
+            parallel_for(layer_norm_rows_part, &job, job.rows, 1, max(ELEMENTS_PER_THREAD // job.n, 1))
+        if self.db is not None:
+            job.dw, job.db = cnp.PyArray_DATA(self.db), cnp.PyArray_DATA(self.dbias)
+            parallel_for(layer_norm_columns_part, &job, job.n, UNIT, max(ELEMENTS_PER_THREAD // max(job.rows, 1), 1))
+        return 0
+
+    def rule(self, Tensor g not None):
+        x, w = self.input(0), self.input(1)
+        h, r = normalised(x, list(range(self.first, x.ndim)), self.eps)
+        dx = normalised_backward(g * w, h, r, list(range(self.first, x.ndim)))
+        return dx, sum_to(g * h, w.shape), sum_to(g, w.shape)
+
+    @staticmethod
+    def samples(draw):
+        def twin(x, w, b):
+            dims = tuple(range(x.ndim - w.ndim, x.ndim))
+            return w * (x - x.mean(dims, keepdims=True)) / np.sqrt(x.var(dims, keepdims=True) + 1e-5) + b
+
+        for shape, row in (((4, 5), (5,)), ((2, 3, 5), (3, 5)), ((2, 3, 5), (5,)), ((7,), (7,)), ((0, 3), (3,))):
+            yield Sample(lambda x, w, b: layer_norm(x, w.shape, w, b), [draw(*shape), draw(*row), draw(*row)], twin,
+                         zero_gradient=0 in shape)
+
+
+def layer_norm(input, normalized_shape, Tensor weight=None, Tensor bias=None, double eps=1e-5):
+    """Layer normalisation (Ba, Kiros and Hinton 2016): each row is brought to mean 0 and variance 1.
+
+    A row is what lies along the last dimensions, those of normalized_shape. It is scaled and shifted then.
+
+    Args:
+        input: x, (..., *normalized_shape), float32 or float64.
+        normalized_shape: the sizes of the last dimensions, or an int for the last one.
+        weight, bias: w and b, of normalized_shape and x's dtype, or None for 1 and 0.
+        eps: added to the variance, which is the biased one.
+
+    Returns:
+        y, of x's shape and dtype.
+
+    Raises:
+        ValueError: if shapes do not match.
+        TypeError: if dtypes do not match, or normalized_shape is neither an int nor a tuple of them.
+
+    Formula: y = w (x - mean) / sqrt(variance + eps) + b
+
+    >>> import microtensor as mt
+    >>> mt.layer_norm(mt.tensor([[1.0, 3.0], [10.0, 30.0]]), 2, eps=0.0)
+    tensor([[-1.,  1.],
+            [-1.,  1.]])
+    """
+    cdef Tensor x = as_tensor(input, "input")
+    cdef ndarray a = x.array            # each array once: code of others may run in between, and replace one
+    cdef int ndim = cnp.PyArray_NDIM(a)
+    cdef tuple row = row_shape(normalized_shape)
+    if (<object>a).shape[-len(row):] != row:
+        raise ValueError(f"layer_norm: expected input with last dims {row}, the normalized_shape, got "
+                         f"{(<object>a).shape}")
+    if not is_float(a):
+        raise TypeError(f"layer_norm: expected a float input, got {a.dtype}")
+    cdef int first = ndim - <int>len(row)
+    if weight is None:
+        weight = wrap(np.ones(row, a.dtype))
+    if bias is None:
+        bias = wrap(np.zeros(row, a.dtype))
+    cdef ndarray w = parameter_of("layer_norm", "weight", weight, a, first, ndim)
+    cdef ndarray b = parameter_of("layer_norm", "bias", bias, a, first, ndim)
+    cdef LayerNorm op = LayerNorm.__new__(LayerNorm)
+    op.eps, op.first = eps, first
+    return op.apply(x, weight, bias, a, w, b)
+
+
+def row_shape(normalized_shape):
+    """The sizes of the dimensions that make a row, as a tuple; an int stands for one of them.
+
+    Raises:
+        TypeError: if they are no ints.
+        ValueError: if there are none.
+    """
+    sizes = (normalized_shape,) if hasattr(normalized_shape, "__index__") else normalized_shape
+    try:
+        row = tuple([operator.index(size) for size in sizes])
+    except TypeError:
+        raise TypeError(f"normalized_shape is an int or a tuple of ints, not {normalized_shape!r}") from None
+    if not row:
+        raise ValueError(f"normalized_shape must name at least one dimension, got {normalized_shape!r}")
+    return row
