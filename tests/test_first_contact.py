@@ -106,7 +106,8 @@ def test_functions_and_layers_take_arrays(function):
 
 
 @pytest.mark.parametrize(("loss", "target"), [
-    (nn.MSELoss(), ARRAY ** 2), (nn.L1Loss(), ARRAY ** 2), (nn.BCEWithLogitsLoss(), ARRAY ** 2),
+    (nn.MSELoss(), ARRAY ** 2), (nn.L1Loss(), ARRAY ** 2), (nn.HuberLoss(), ARRAY ** 2),
+    (nn.SmoothL1Loss(), ARRAY ** 2), (nn.BCEWithLogitsLoss(), ARRAY ** 2),
     (nn.CrossEntropyLoss(), CLASSES), (nn.CrossEntropyLoss(label_smoothing=0.1), CLASSES), (nn.NLLLoss(), CLASSES),
     (nn.CrossEntropyLoss(), np.full((4, 3), 1 / 3, np.float32)), (mt.cross_entropy, CLASSES), (mt.mse_loss, ARRAY ** 2),
     (lambda x, t: mt.binary_cross_entropy(mt.sigmoid(x), t), ARRAY ** 2),
@@ -202,7 +203,8 @@ def test_way_out_of_class_labels_that_do_not_fit(loss, target):
     assert loss(x, target).item() == loss(x, mt.tensor(CLASSES)).item()
 
 
-@pytest.mark.parametrize("loss", [mt.mse_loss, mt.l1_loss, mt.binary_cross_entropy_with_logits])
+@pytest.mark.parametrize("loss", [
+    mt.mse_loss, mt.l1_loss, mt.huber_loss, mt.smooth_l1_loss, mt.binary_cross_entropy_with_logits])
 def test_way_out_of_a_column_against_a_vector(loss):
     x, target = mt.tensor([[0.5], [0.25]]), mt.tensor([1.0, 0.0])
     with pytest.raises(ValueError, match=r"\.reshape\(\(2, 1\)\)"):

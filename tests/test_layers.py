@@ -492,6 +492,10 @@ def test_elementwise_loss_formulas(rng, reduction):
     reduce = REDUCTIONS[reduction]
     close(nn.MSELoss(reduction)(x, t), reduce((xs - ts) ** 2))
     close(nn.L1Loss(reduction=reduction)(x, t), reduce(np.abs(xs - ts)))
+    d = np.abs(xs - ts)
+    huber = np.where(d < 0.7, d * d / 2, 0.7 * (d - 0.35))
+    close(nn.HuberLoss(reduction, 0.7)(x, t), reduce(huber))
+    close(nn.SmoothL1Loss(reduction, 0.7)(x, t), reduce(huber / 0.7))
     close(nn.BCELoss(reduction=reduction)(probability, t), reduce(entropy))
     close(nn.BCELoss(weight, reduction)(probability, t), reduce(ws * entropy))
     close(nn.BCEWithLogitsLoss(reduction=reduction)(x, t), reduce(entropy))
@@ -523,7 +527,8 @@ def test_loss_weights_are_part_of_the_state():
     assert list(nn.BCEWithLogitsLoss(pos_weight=mt.ones(1)).state_dict()) == ["pos_weight"]
 
 
-@pytest.mark.parametrize("loss", [nn.MSELoss(), nn.L1Loss(), nn.BCELoss(), nn.BCEWithLogitsLoss()], ids=repr)
+@pytest.mark.parametrize("loss", [
+    nn.MSELoss(), nn.L1Loss(), nn.HuberLoss(), nn.SmoothL1Loss(), nn.BCELoss(), nn.BCEWithLogitsLoss()], ids=repr)
 def test_losses_refuse_to_broadcast(loss):
     with pytest.raises(ValueError, match=r"Loss: .*\(4, 1\).*\(4,\)"):
         loss(mt.full((4, 1), 0.5), mt.full((4,), 0.5))

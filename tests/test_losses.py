@@ -7,7 +7,8 @@ import pytest
 
 import microtensor as mt
 
-PAIRS = (mt.mse_loss, mt.l1_loss, mt.binary_cross_entropy, mt.binary_cross_entropy_with_logits)
+PAIRS = (mt.mse_loss, mt.l1_loss, mt.huber_loss, mt.smooth_l1_loss, mt.binary_cross_entropy,
+         mt.binary_cross_entropy_with_logits)
 REDUCTIONS = ("mean", "sum", "none")
 EPS = 2.0**-52
 
@@ -62,6 +63,59 @@ def test_mse_and_l1_against_numpy(shape, reduction, rng):
         y.backward(mt.tensor(g))
         assert_close(x.grad, spread(g, reduction, a.size) * slope)
         assert_close(t.grad, -spread(g, reduction, a.size) * slope)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("limit", [0.1, 1.0, 3.0])
+@pytest.mark.parametrize("shape", [(), (5,), (3, 4), (2, 3, 4)])
+def test_huber_and_smooth_l1_against_numpy(shape, limit, reduction, rng):
+    a, b = rng.standard_normal((2, *shape))
+    d = a - b
+    huber = np.where(np.abs(d) < limit, d * d / 2, limit * (np.abs(d) - limit / 2))
+    for loss, scale in ((mt.huber_loss, 1), (mt.smooth_l1_loss, 1 / limit)):
+        x, t = leaf(a), leaf(b)
+        y = loss(x, t, reduction, limit)
+        assert_close(y, reduced(huber * scale, reduction))
+        g = upstream(rng, y)
+        y.backward(mt.tensor(g))
+        slope = np.clip(d, -limit, limit) * scale
+        assert_close(x.grad, spread(g, reduction, a.size) * slope)
+        assert_close(t.grad, -spread(g, reduction, a.size) * slope)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_huber_and_smooth_l1_where_their_branches_meet(dtype, create_graph):
+    d, g = np.array([-2, -0.5, 0, 0.5, 2, np.nan], dtype), np.array([2, 3, 5, 7, 11, 13], dtype)
+    for loss, slopes in (
+        (mt.huber_loss, [-0.5, -0.5, 0, 0.5, 0.5, np.nan]), (mt.smooth_l1_loss, [-1, -1, 0, 1, 1, np.nan])
+    ):
+        x = leaf(d)
+        y = loss(x, mt.zeros(6, dtype=x.dtype), "none", 0.5)
+        (dx,) = mt.grad(y, x, mt.tensor(g), create_graph=create_graph)
+        np.testing.assert_array_equal(dx.detach().numpy(), g * np.array(slopes, dtype))
+
+
+def test_smooth_l1_with_beta_0_is_l1(rng):
+    a, b = rng.standard_normal((2, 7))
+    a[3] = b[3]
+    found = []
+    for loss in (lambda x, t: mt.smooth_l1_loss(x, t, "sum", 0.0), lambda x, t: mt.l1_loss(x, t, "sum")):
+        x = leaf(a)
+        y = loss(x, mt.tensor(b))
+        y.backward(mt.tensor(0.7, dtype=mt.float64))
+        found.append([y.item(), *x.grad.tolist()])
+    assert found[0] == found[1] and found[0][4] == 0
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, np.nan])
+def test_huber_and_smooth_l1_refuse_what_is_no_limit(limit):
+    x = mt.ones(3)
+    with pytest.raises(ValueError, match=f"huber_loss: delta must be positive, got {limit}"):
+        mt.huber_loss(x, x, delta=limit)
+    if limit != 0:
+        with pytest.raises(ValueError, match=f"smooth_l1_loss: beta must be at least 0, got {limit}"):
+            mt.smooth_l1_loss(x, x, beta=limit)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)

@@ -11,7 +11,16 @@ from microtensor.nn.containers import ModuleList, Sequential
 from microtensor.nn.dropout import Dropout
 from microtensor.nn.layernorm import LayerNorm
 from microtensor.nn.linear import Flatten, Identity, Linear
-from microtensor.nn.loss import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
+from microtensor.nn.loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
+)
 from microtensor.nn.module import Module
 from microtensor.nn.parameter import Parameter
 from microtensor.nn.penalty import l1_penalty, l2_penalty
@@ -24,6 +33,7 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "HuberLoss",
     "Identity",
     "L1Loss",
     "LayerNorm",
@@ -34,6 +44,7 @@ __all__ = [
     "NLLLoss",
     "Parameter",
     "Sequential",
+    "SmoothL1Loss",
     "functional",
     "init",
     "l1_penalty",

@@ -60,6 +60,56 @@ class L1Loss(_Loss):
         return ops.l1_loss(input, target, self.reduction)
 
 
+class HuberLoss(_Loss):
+    """Half the squared error where it is small, beyond like the absolute one. Input and target of the same shape.
+
+    Args:
+        reduction: "mean", "sum" or "none".
+        delta: a positive number: which differences are small.
+
+    Formula: l = d^2 / 2 for |d| < delta, delta (|d| - delta / 2) elsewhere, d = x - t
+
+    >>> import microtensor as mt
+    >>> mt.nn.HuberLoss()(mt.tensor([1.0, 5.0]), mt.tensor([1.0, 1.0]))
+    tensor(1.75)
+
+    Source: Huber 1964, Annals of Mathematical Statistics 35.
+    """
+
+    def __init__(self, reduction="mean", delta=1.0):
+        self.reduction = reduction
+        self.delta = delta
+
+    def forward(self, input, target):
+        """The loss, a 0-d tensor unless the reduction is "none"."""
+        return ops.huber_loss(input, target, self.reduction, self.delta)
+
+
+class SmoothL1Loss(_Loss):
+    """Absolute error, rounded off where it is small: HuberLoss over its delta. Input and target of the same shape.
+
+    Args:
+        reduction: "mean", "sum" or "none".
+        beta: a number >= 0: which differences are small; 0 makes it L1Loss.
+
+    Formula: l = d^2 / (2 beta) for |d| < beta, |d| - beta / 2 elsewhere, d = x - t
+
+    >>> import microtensor as mt
+    >>> mt.nn.SmoothL1Loss()(mt.tensor([1.0, 5.0]), mt.tensor([1.0, 1.0]))
+    tensor(1.75)
+
+    Source: Girshick 2015, arXiv:1504.08083; beta is PyTorch's.
+    """
+
+    def __init__(self, reduction="mean", beta=1.0):
+        self.reduction = reduction
+        self.beta = beta
+
+    def forward(self, input, target):
+        """The loss, a 0-d tensor unless the reduction is "none"."""
+        return ops.smooth_l1_loss(input, target, self.reduction, self.beta)
+
+
 class CrossEntropyLoss(_Loss):
     """Log-softmax and negative log-likelihood in one, stably: the loss of a classifier that ends in logits.
 

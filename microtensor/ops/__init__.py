@@ -42,8 +42,10 @@ from microtensor.ops.linear import linear, matmul
 from microtensor.ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
+    huber_loss,
     l1_loss,
     mse_loss,
+    smooth_l1_loss,
 )
 from microtensor.ops.norm import batch_norm, layer_norm
 from microtensor.ops.reduce import (

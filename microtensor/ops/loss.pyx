@@ -1,4 +1,4 @@
-"""Losses of two tensors of one shape: mse_loss, l1_loss, binary_cross_entropy, binary_cross_entropy_with_logits.
+"""Losses of two tensors of one shape: squared, absolute and between the two, and binary cross-entropies.
 
 They are elementwise, followed by ``mean`` or ``sum``, and refuse to broadcast, as a loss of (n, 1) against (n,) is a
 mistake. The losses on class indices are in softmax.pyx.
@@ -56,7 +56,7 @@ cdef Tensor reduced(Tensor losses, object weight, object reduction):
     return losses.mean() if reduction == "mean" else losses.sum() if reduction == "sum" else losses
 
 
-# -- mse_loss and l1_loss: composites --------------------------------------------------------------------------
+# -- mse_loss, l1_loss, huber_loss, smooth_l1_loss: composites --------------------------------------------------
 
 def mse_loss(input, target, reduction="mean"):
     """The squared differences, and their mean or sum.
@@ -108,6 +108,74 @@ def l1_loss(input, target, reduction="mean"):
     reduction = check_reduction(reduction)
     check_pair("l1_loss", x, t)
     return reduced(abs(sub(x, t)), None, reduction)
+
+
+# With d = input - target and c = min(max(d, -delta), delta), d as far as it is small:
+#     c (d - c/2) = d^2 / 2 for |d| < delta,  delta (|d| - delta/2) elsewhere
+# Its derivative is c: at |d| = delta both branches have it, and the way through c adds 0 everywhere.
+
+def huber_loss(input, target, reduction="mean", double delta=1.0):
+    """Half the squared differences where they are small, growing like absolute ones beyond; their mean or sum.
+
+    Args:
+        input, target: tensors of one shape and dtype.
+        reduction: 'mean', 'sum' or 'none'.
+        delta: a positive number: which differences are small.
+
+    Returns:
+        A 0-d tensor; for 'none' one of input's shape.
+
+    Raises:
+        ValueError: if the shapes differ, or delta is not positive.
+        TypeError: if the dtypes differ or are not float.
+
+    Formula: L = mean(d^2 / 2 for |d| < delta, delta (|d| - delta / 2) elsewhere), d = input - target (Huber 1964)
+
+    >>> import microtensor as mt
+    >>> mt.huber_loss(mt.tensor([1.0, 5.0]), mt.tensor([1.5, 1.0]), reduction="none")
+    tensor([0.125, 3.5  ])
+    """
+    cdef Tensor x = as_tensor(input, "input"), t = as_tensor(target, "target")
+    reduction = check_reduction(reduction)
+    check_pair("huber_loss", x, t)
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
+    d = sub(x, t)
+    c = clamp(d, -delta, delta)
+    return reduced(c * (d - c / 2), None, reduction)
+
+
+def smooth_l1_loss(input, target, reduction="mean", double beta=1.0):
+    """The Huber loss divided by its delta: absolute differences, rounded off where they are small; their mean or sum.
+
+    Args:
+        input, target: tensors of one shape and dtype.
+        reduction: 'mean', 'sum' or 'none'.
+        beta: a number >= 0: which differences are small; 0 makes it l1_loss.
+
+    Returns:
+        A 0-d tensor; for 'none' one of input's shape.
+
+    Raises:
+        ValueError: if the shapes differ, or beta is negative.
+        TypeError: if the dtypes differ or are not float.
+
+    Formula: L = mean(d^2 / (2 beta) for |d| < beta, |d| - beta / 2 elsewhere), d = input - target (Girshick 2015)
+
+    >>> import microtensor as mt
+    >>> mt.smooth_l1_loss(mt.tensor([1.0, 5.0]), mt.tensor([1.5, 1.0]), reduction="none")
+    tensor([0.125, 3.5  ])
+    """
+    cdef Tensor x = as_tensor(input, "input"), t = as_tensor(target, "target")
+    reduction = check_reduction(reduction)
+    check_pair("smooth_l1_loss", x, t)
+    if not beta >= 0:
+        raise ValueError(f"smooth_l1_loss: beta must be at least 0, got {beta}")
+    if beta == 0:
+        return reduced(abs(sub(x, t)), None, reduction)
+    d = sub(x, t)
+    c = clamp(d, -beta, beta)
+    return reduced(c / beta * (d - c / 2), None, reduction)
 
 
 # -- binary_cross_entropy ---------------------------------------------------------------------------------------
