@@ -121,6 +121,11 @@ def test_losses_take_arrays(loss, target):
     np.testing.assert_array_equal(gradient.numpy(), expected_gradient.numpy())
 
 
+def test_embedding_takes_an_array():
+    layer = nn.Embedding(3, 2)
+    np.testing.assert_array_equal(layer(CLASSES).detach().numpy(), layer(mt.tensor(CLASSES)).detach().numpy())
+
+
 def test_one_hot_takes_an_array():
     assert nn.functional.one_hot(CLASSES, 3).tolist() == nn.functional.one_hot(mt.tensor(CLASSES), 3).tolist()
     with pytest.raises(TypeError, match="integer Tensor or NumPy array, not float32"):

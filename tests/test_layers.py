@@ -470,6 +470,72 @@ def test_dropout_does_nothing_in_eval_and_everything_at_one(rng):
 def test_dropout_refuses_other_than_probabilities(p):
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         nn.Dropout(p)
+# -- embedding
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "int8", "uint8", "uint64"])
+@pytest.mark.parametrize("shape", [(), (5,), (2, 3), (0,), (4, 0, 2), (1,) * 40])
+def test_embedding_picks_rows_and_adds_up_their_gradients(shape, dtype, rng):
+    table, index = rng.standard_normal((4, 3)), np.asarray(rng.integers(0, 4, shape), dtype)
+    weight = mt.tensor(table, requires_grad=True)
+    y = mt.embedding(mt.from_numpy(index), weight)
+    np.testing.assert_array_equal(y.detach().numpy(), table[index])
+    g = rng.standard_normal((*shape, 3))
+    y.backward(mt.from_numpy(g))
+    expected = np.zeros((4, 3))
+    for row, upstream in zip(index.reshape(-1), g.reshape(-1, 3), strict=True):
+        expected[row] += upstream
+    close(weight.grad, expected)
+
+
+@pytest.mark.parametrize("padding", [2, -2])
+def test_embedding_gives_its_padding_no_gradient(padding, rng):
+    layer = nn.Embedding(4, 3, padding_idx=padding, dtype=mt.float64)
+    assert layer.padding_idx == 2 and repr(layer) == "Embedding(4, 3, padding_idx=2)"
+    assert layer.weight[2].tolist() == [0.0] * 3 and layer.weight[1].tolist() != [0.0] * 3
+    with mt.no_grad():
+        layer.weight[2] = 7.0                               # what is there is read all the same
+    y, g = layer(mt.tensor([2, 0, 2, 3, 0])), normal(rng, 5, 3)
+    assert y[0].tolist() == [7.0] * 3
+    y.backward(g)
+    close(layer.weight.grad, np.stack([g.numpy()[1] + g.numpy()[4], np.zeros(3), np.zeros(3), g.numpy()[3]]))
+    layer.reset_parameters()
+    assert layer.weight[2].tolist() == [0.0] * 3
+
+
+def test_embedding_starts_standard_normal():
+    weight = nn.Embedding(1000, 50).weight.detach().numpy()
+    # The standard deviations of a mean and of a variance of n normal numbers are 1 / sqrt(n) and sqrt(2 / n).
+    assert abs(weight.mean()) < 5 / math.sqrt(weight.size) and abs(weight.var() - 1) < 5 * math.sqrt(2 / weight.size)
+
+
+@pytest.mark.parametrize("index", [4, -1, 2**62])
+def test_embedding_refuses_an_index_out_of_range(index):
+    with pytest.raises(IndexError, match=rf"^Embedding: index {index} is out of range .*\(4, 3\).* 0 to 3$"):
+        nn.Embedding(4, 3)(mt.tensor([0, index]))
+    with pytest.raises(IndexError, match="index 0 is out of range"):
+        nn.Embedding(0, 3)(mt.tensor(0))
+
+
+def test_embedding_refuses_what_does_not_fit():
+    table = mt.ones(4, 3)
+    for indices in (mt.ones(2), mt.tensor([True, False])):
+        with pytest.raises(TypeError, match=rf"integers, got an input of dtype {indices.dtype}: use input\.long\(\)"):
+            mt.embedding(indices, table)
+    with pytest.raises(ValueError, match=r"\(num_embeddings, embedding_dim\), got shape \(4,\)"):
+        mt.embedding(mt.tensor([1]), mt.ones(4))
+    for padding in (4, -5, 10**30):
+        for use in (lambda p=padding: nn.Embedding(4, 3, p), lambda p=padding: mt.embedding(mt.tensor([1]), table, p)):
+            with pytest.raises(ValueError, match=f"padding_idx {padding} is out of range for 4 rows"):
+                use()
+
+
+def test_embedding_copies_its_indices(rng):
+    index, weight = np.array([1, 1, 3]), mt.ones(4, 2, requires_grad=True)
+    y = mt.embedding(mt.from_numpy(index), weight)
+    index[:] = 0
+    y.backward(mt.ones(3, 2))
+    assert weight.grad.tolist() == [[0, 0], [2, 2], [0, 0], [1, 1]]
 
 
 # -- losses

@@ -26,7 +26,8 @@ ROOT = Path(__file__).parents[1]
 
 # How to make the modules that need arguments; every other module of nn is made without.
 ARGUMENTS = {"Linear": (3, 5), "BatchNorm1d": (3,), "LayerNorm": (3,), "Softmax": (1,), "LogSoftmax": (1,),
-             "Dropout": (0.3,)}
+             "Dropout": (0.3,), "AlphaDropout": (0.3,), "Embedding": (4, 3), "HuberLoss": ("mean", 0.4),
+             "SmoothL1Loss": ("mean", 0.7)}
 CONTAINERS = ("Module", "ModuleList", "Sequential")
 
 OPTIMISERS = {           # the class, and options, by name
@@ -143,17 +144,19 @@ def _check_layer(name, kind, is_loss, seed):
     for parameter in layer.parameters():
         parameter.detach().numpy()[...] = random.standard_normal(parameter.shape)
     buffers = [(buffer.numpy(), buffer.numpy().copy()) for _, buffer in layer.named_buffers()]
-    names, parameters = zip(*[("x", from_numpy(x).requires_grad_()), *layer.named_parameters()], strict=True)
+    x = from_numpy(random.integers(0, 4, shape)) if name == "Embedding" else from_numpy(x).requires_grad_()
+    names, leaves = zip(*[("x", x)] * x.requires_grad, *layer.named_parameters(), strict=True)
     state = layer.generator.get_state() if hasattr(layer, "generator") else None
 
-    def function(x, *_):
+    def function(*leaves):
+        input = leaves[0] if x.requires_grad else x
         for array, value in buffers:
             array[...] = value
         if state is not None:
             layer.generator.set_state(state)
-        return layer(x, from_numpy(np.asarray(target))) if is_loss else layer(x)
+        return layer(input, from_numpy(np.asarray(target))) if is_loss else layer(input)
 
-    return gradcheck(function, parameters, names=names, seed=seed, raise_exception=False)
+    return gradcheck(function, leaves, names=names, seed=seed, raise_exception=False)
 
 
 def _figures(report):

@@ -9,6 +9,7 @@ from microtensor.nn.activation import *
 from microtensor.nn.batchnorm import BatchNorm1d
 from microtensor.nn.containers import ModuleList, Sequential
 from microtensor.nn.dropout import Dropout
+from microtensor.nn.embedding import Embedding
 from microtensor.nn.layernorm import LayerNorm
 from microtensor.nn.linear import Flatten, Identity, Linear
 from microtensor.nn.loss import (
@@ -32,6 +33,7 @@ __all__ = [
     "BatchNorm1d",
     "CrossEntropyLoss",
     "Dropout",
+    "Embedding",
     "Flatten",
     "HuberLoss",
     "Identity",

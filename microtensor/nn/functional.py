@@ -11,6 +11,7 @@ from microtensor.ops import (  # noqa: F401  (__all__ finds them, so that this i
     cross_entropy,
     dropout,
     elu,
+    embedding,
     gelu,
     huber_loss,
     l1_loss,

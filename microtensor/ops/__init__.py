@@ -65,6 +65,7 @@ from microtensor.ops.registry import registered_ops
 from microtensor.ops.shape import (
     cat,
     clone,
+    embedding,
     expand,
     flatten,
     index,

@@ -14,9 +14,12 @@ from microtensor.core cimport (
 )
 from microtensor.ops.base cimport normal_dim
 
+import operator
+
 import numpy as np
 
 from microtensor.core import check_dtype, index_steps
+from microtensor.ops.arithmetic import where
 from microtensor.ops.sample import Sample
 
 cnp.import_array()
@@ -403,6 +406,66 @@ cdef Tensor _index(Tensor x, object key):
     except IndexError as error:
         raise IndexError(f"index into a tensor of shape {x.shape}: {error}") from None
     return record_view(op, x) if picks_once(key) else record(op, x)
+
+
+# -- embedding: a composite ---------------------------------------------------------------------------------------
+# y_j = W_k(j), k(j) the row that index j names:   dW_i = the sum of g_j over all j with k(j) = i
+
+def padding_row(padding_idx, Py_ssize_t rows):
+    """padding_idx counted from the first of so many rows, or None.
+
+    Raises:
+        ValueError: if there is no such row.
+    """
+    if padding_idx is None:
+        return None
+    row = operator.index(padding_idx)
+    if not -rows <= row < rows:
+        raise ValueError(f"embedding: padding_idx {row} is out of range for {rows} rows: they are 0 to {rows - 1}, or "
+                         f"{-rows} to -1 counted from the end")
+    return row + rows if row < 0 else row
+
+
+def embedding(input, Tensor weight not None, padding_idx=None):
+    """The rows of a table that indices name.
+
+    Args:
+        input: indices, integers of any dtype and shape.
+        weight: the table, (num_embeddings, embedding_dim).
+        padding_idx: a row that gets no gradient, or None.
+
+    Returns:
+        A tensor (*input.shape, embedding_dim) of weight's dtype.
+
+    Raises:
+        TypeError: if the indices are not integers.
+        IndexError: if an index is negative, or not below num_embeddings.
+        ValueError: if the table is no matrix, or padding_idx not one of its rows.
+
+    Formula: y_j = weight_input_j
+
+    >>> import microtensor as mt
+    >>> mt.embedding(mt.tensor([1, 1, 0]), mt.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[3., 4.],
+            [3., 4.],
+            [1., 2.]])
+    """
+    cdef tuple shape = shape_of(weight)
+    indices = np.array(lent(as_tensor(input, "input").array))       # of its own: nobody can change it after the check
+    if len(shape) != 2:
+        raise ValueError(f"embedding: weight must be (num_embeddings, embedding_dim), got shape {shape}")
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"embedding: indices must be integers, got an input of dtype {indices.dtype}: use input.long()")
+    rows = indices.reshape(-1)
+    wrong = rows[(rows < 0) | (rows >= shape[0])]
+    if wrong.size:
+        raise IndexError(f"embedding: index {wrong[0]} is out of range for a weight of shape {shape}: indices are 0 to "
+                         f"{shape[0] - 1}")
+    padding = padding_row(padding_idx, shape[0])
+    y = _index(weight, rows.astype(np.intp, copy=False))
+    if padding is not None:
+        y = where((rows == padding)[:, None], y.detach(), y)
+    return reshape(y, indices.shape + shape[1:])
 
 
 # -- scatter: index's transpose, for its rule --------------------------------------------------------------------
