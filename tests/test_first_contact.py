@@ -81,8 +81,8 @@ ARRAY = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
 CLASSES = np.array([0, 2, 1, 1])
 LAYERS = [
     nn.Linear(3, 2), nn.ReLU(), nn.LeakyReLU(), nn.ELU(), nn.SELU(), nn.Sigmoid(), nn.SiLU(), nn.Tanh(), nn.GELU(),
-    nn.Softplus(), nn.Softmax(1), nn.LogSoftmax(1), nn.Dropout(0.0), nn.Dropout(0.5).eval(), nn.BatchNorm1d(3),
-    nn.BatchNorm1d(3).eval(), nn.LayerNorm(3), nn.LayerNorm((4, 3)), nn.Flatten(),
+    nn.Softplus(), nn.Softmax(1), nn.LogSoftmax(1), nn.Dropout(0.0), nn.Dropout(0.5).eval(), nn.AlphaDropout(0.0),
+    nn.BatchNorm1d(3), nn.BatchNorm1d(3).eval(), nn.LayerNorm(3), nn.LayerNorm((4, 3)), nn.Flatten(),
     nn.Sequential(nn.Flatten(), nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)),
 ]
 FUNCTIONS = [

@@ -466,10 +466,42 @@ def test_dropout_does_nothing_in_eval_and_everything_at_one(rng):
     assert nn.Dropout(1.0)(x).tolist() == [0.0] * 5
 
 
+@pytest.mark.parametrize("layer", [nn.Dropout, nn.AlphaDropout])
 @pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
-def test_dropout_refuses_other_than_probabilities(p):
+def test_dropout_refuses_other_than_probabilities(p, layer):
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
-        nn.Dropout(p)
+        layer(p)
+    with pytest.raises(ValueError, match="dropout: p is a probability from 0 to 1"):
+        (mt.dropout if layer is nn.Dropout else mt.alpha_dropout)(mt.ones(2), p, training=True)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_alpha_dropout_formula(p, rng):
+    """The formula of Klambauer et al., with the elements that dropout drops from the same seed; and its gradient."""
+    x, g = normal(rng, 40, 50).requires_grad_(), normal(rng, 40, 50)
+    y = nn.AlphaDropout(p, generator=mt.Generator(5))(x)
+    y.backward(g)
+    m = mt.dropout(mt.ones(40, 50), p, generator=mt.Generator(5)).numpy() != 0
+    c = -mt.selu(mt.tensor(-1e3, dtype=mt.float64)).item()
+    a = ((1 - p) * (1 + p * c * c)) ** -0.5
+    close(y, a * np.where(m, x.detach().numpy(), -c) + a * p * c)
+    close(x.grad, a * m * g.numpy())
+
+
+def test_alpha_dropout_keeps_mean_and_variance(rng):
+    x = mt.from_numpy(rng.standard_normal(200_000).astype(np.float32))
+    y = nn.AlphaDropout(0.3, generator=mt.Generator(5))(x).numpy()
+    # y is bounded below and no wider than x: five standard deviations of a mean and of a variance of so many numbers.
+    assert abs(y.mean()) < 5 / math.sqrt(y.size) and abs(y.var() - 1) < 5 * math.sqrt(2 / y.size)
+
+
+def test_alpha_dropout_does_nothing_in_eval_and_everything_at_one(rng):
+    x = normal(rng, 5)
+    assert nn.AlphaDropout(0.5).eval()(x) is x and nn.functional.alpha_dropout(x) is x
+    np.testing.assert_array_equal(nn.AlphaDropout(0.0)(x).numpy(), x.numpy())
+    assert nn.AlphaDropout(1.0)(x).tolist() == [0.0] * 5
+
+
 # -- embedding
 
 

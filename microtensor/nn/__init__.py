@@ -8,7 +8,7 @@ from microtensor.nn import activation, functional, init, utils
 from microtensor.nn.activation import *
 from microtensor.nn.batchnorm import BatchNorm1d
 from microtensor.nn.containers import ModuleList, Sequential
-from microtensor.nn.dropout import Dropout
+from microtensor.nn.dropout import AlphaDropout, Dropout
 from microtensor.nn.embedding import Embedding
 from microtensor.nn.layernorm import LayerNorm
 from microtensor.nn.linear import Flatten, Identity, Linear
@@ -28,6 +28,7 @@ from microtensor.nn.penalty import l1_penalty, l2_penalty
 
 __all__ = [
     *activation.__all__,
+    "AlphaDropout",
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",

@@ -5,6 +5,7 @@ import numpy as np
 from microtensor import ops
 from microtensor.core import Tensor, from_numpy
 from microtensor.ops import (  # noqa: F401  (__all__ finds them, so that this is the only list)
+    alpha_dropout,
     batch_norm,
     binary_cross_entropy,
     binary_cross_entropy_with_logits,

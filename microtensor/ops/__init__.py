@@ -37,7 +37,7 @@ from microtensor.ops.arithmetic import (
     where,
 )
 from microtensor.ops.base import result_type
-from microtensor.ops.dropout import dropout
+from microtensor.ops.dropout import alpha_dropout, dropout
 from microtensor.ops.linear import linear, matmul
 from microtensor.ops.loss import (
     binary_cross_entropy,

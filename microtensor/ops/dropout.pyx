@@ -1,4 +1,4 @@
-"""dropout: elements set to 0 at random, the others scaled up so that the mean stays.
+"""dropout: elements set to 0 at random, the others scaled up so that the mean stays; and alpha_dropout, made of it.
 
 The mask is never stored. Whether element i is dropped is a function of i and of a key drawn from the generator, so
 backward computes it again, and any number of threads gets the same mask.
@@ -9,7 +9,7 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport Op, Tensor, as_tensor, contiguous, empty_like, is_single, lent, record, wrap
-from microtensor.kernels.simd cimport real
+from microtensor.kernels.simd cimport real, sqrt
 from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, UNIT, parallel_for
 from microtensor.ops.base cimport as_float
 
@@ -152,3 +152,44 @@ def dropout(input, double p=0.5, bint training=True, generator=None):
     op.p = p
     op.key = (generator or default_generator()).bits()
     return op.apply(as_float(x))
+
+
+# -- alpha_dropout: a composite -----------------------------------------------------------------------------------
+# Dropped elements become -c, where selu tends to on the left, and all are brought back to the mean 0 and the variance 1
+# that they had (docs/derivations/dropout.md):
+#     y = a (x or -c) + b,  a = ((1 - p) (1 + p c^2))^(-1/2),  b = a p c
+# With D for dropout, which multiplies what it keeps by 1 / (1 - p):
+#     y = a (1 - p) (D(x + c) - c),  a (1 - p) = ((1 - p) / (1 + p c^2))^(1/2)
+
+cdef double SELU_LIMIT = 1.7580993408473768         # c = -selu(-inf)
+
+
+def alpha_dropout(input, double p=0.5, bint training=False, generator=None):
+    """Dropout for nets of selu: each element set to selu's lowest value with probability p; mean and variance stay.
+
+    Args:
+        input: x, any shape.
+        p: the probability, from 0 to 1.
+        training: whether to do anything; if not, the result is x itself.
+        generator: a ``mt.Generator``; by default the one that ``mt.manual_seed`` seeds.
+
+    Returns:
+        y, of x's shape.
+
+    Raises:
+        ValueError: if p is not from 0 to 1.
+
+    Formula: y = a (x m - c (1 - m) + p c), m = 0 with probability p, else 1; c = 1.7580...,
+    a = ((1 - p) (1 + p c^2))^(-1/2) (Klambauer et al. 2017, Self-Normalizing Neural Networks)
+
+    >>> import microtensor as mt
+    >>> mt.alpha_dropout(mt.zeros(8), 0.5, training=True, generator=mt.Generator(0)).max()
+    tensor(0.7792)
+    """
+    cdef Tensor x = as_tensor(input, "input")
+    if not 0 <= p <= 1:
+        raise ValueError(f"alpha_dropout: p is a probability from 0 to 1, got {p}")
+    if not training or p == 0:
+        return x
+    cdef double scale = sqrt((1 - p) / (1 + p * SELU_LIMIT * SELU_LIMIT))
+    return scale * (dropout(x + SELU_LIMIT, p, True, generator) - SELU_LIMIT)

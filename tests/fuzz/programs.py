@@ -202,9 +202,10 @@ def callables(mt):
              "registered_ops", "default_generator", "empty_cache", "get_num_threads", "is_grad_enabled", "backward",
              "set_num_threads", "Tensor", "requires_grad_", "zero_grad", "empty", "empty_like"}
     # What may give its input back, or a view of it, and what writes.
-    impure = {"batch_norm", "dropout", "sum_to", "manual_seed", "grad", "from_numpy", "copy_", "fill_", "zero_",
-              "numpy", "detach", "t", "transpose", "permute", "expand", "expand_as", "view", "reshape", "squeeze",
-              "unsqueeze", "index", "flatten", "contiguous", "to", "float", "double", "long", "bool"}
+    impure = {"alpha_dropout", "batch_norm", "dropout", "sum_to", "manual_seed", "grad", "from_numpy", "copy_",
+              "fill_", "zero_", "numpy", "detach", "t", "transpose", "permute", "expand", "expand_as", "view",
+              "reshape", "squeeze", "unsqueeze", "index", "flatten", "contiguous", "to", "float", "double", "long",
+              "bool"}
     found = []
     for owner, prefix in ((mt, "mt."), (mt.nn.functional, "F."), (mt.Tensor, "{}."), (mt.nn.init, "nn.init."),
                           (mt.nn.utils, "nn.utils.")):
