@@ -203,7 +203,7 @@ def _chosen(names):
     unknown = [name for name in names if name not in known]
     if unknown:
         near = get_close_matches(unknown[0].lower(), [name.lower() for name in known], 3)
-        meant = " or ".join(dict.fromkeys(name for name in known if name.lower() in near))
+        meant = " or ".join(dict.fromkeys(name for sound in near for name in known if name.lower() == sound))
         raise ValueError(f"nothing is called {unknown[0]!r}" + (f": did you mean {meant}?" if meant else
                                                                 f"; there are {', '.join(known)}"))
     return [row for row in every if not names or row.name in names]
