@@ -290,6 +290,28 @@ def test_check_gradients_leaves_no_trace(moons):
         assert np.array_equal(tensor.numpy(), before[name].numpy())
 
 
+def test_train_says_that_columns_should_be_standardised(tmp_path):
+    data = arrays()
+    data["x_train"][:, 0, 0] *= 1e4
+    np.savez(tmp_path / "data.npz", **data)
+    process = run(tmp_path, "train", "--data", "data.npz", "--layers", "--epochs", "1")
+    assert re.search(r"note +the columns have standard deviations from 3\.\d to 3\.\de\+04, and are", process.stderr)
+    process = run(tmp_path, "train", "--layers", "--epochs", "1")
+    assert "note" not in process.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a limit of the size of files")
+def test_train_on_a_full_disk_says_so_and_keeps_what_was_there(tmp_path):
+    assert run(tmp_path, "train", "--epochs", "1", "--out", "out").returncode == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    code = "import resource, sys; from microtensor.cli import main; " \
+           "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, -1)); sys.exit(main(sys.argv[1:]))"
+    process = subprocess.run([sys.executable, "-c", code, "train", "--epochs", "1", "--out", "out"], cwd=tmp_path,
+                             capture_output=True, text=True)
+    assert process.returncode == 1 and "out: File too large: not all of this could be saved" in process.stderr
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
 # -- what was trained --------------------------------------------------------------------------------------------------
 
 
@@ -348,6 +370,8 @@ def test_predict_writes_a_row_for_each_example(trained, tmp_path):
         (["predict", "out/weights.npz", "short.npy"], r"4 for each example, got float64 (5, 3)"),
         (["predict", "out/weights.npz", "nan.npy"], "nan.npy holds numbers that are not finite in float32"),
         (["predict", "out/weights.npz", "good.npy", "--out", "no/p.csv"], "cannot write no/p.csv: No such file"),
+        (["predict", "out/weights.npz", "good.npy", "--out", "good.npy"], "good.npy is what is read, and would be"),
+        (["predict", "out/weights.npz", "good.npy", "--out", "./out/weights.npz"], "weights.npz is what is read"),
     ],
 )
 def test_evaluate_and_predict_refuse(trained, monkeypatch, capsys, arguments, message):

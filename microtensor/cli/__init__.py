@@ -49,7 +49,8 @@ def make_parser():
 
     option = add("train", "train a classifier, on handwritten digits unless --data is given")
     option("--data", type=Path, metavar="FILE",
-           help="other data: an .npz file with arrays x_train (N, ...), y_train (N,), x_test, y_test")
+           help="other data: an .npz file with arrays x_train (N, ...), y_train (N,), x_test, y_test; numbers are used "
+           "as they are, so standardise the columns")
     option("--layers", type=positive_integer, nargs="*", metavar="WIDTH", default=[128, 64],
            help="widths of the hidden layers")
     option("--activation", choices=list(ACTIVATIONS), default="relu", help="after each hidden layer")

@@ -17,7 +17,7 @@ def run(options):
     if x.shape[1] != inputs or int(y.max()) >= classes:
         options.parser.error(f"argument --data: {options.weights} takes {inputs} numbers and knows {classes} classes, "
                              f"x_test has {x.shape[1]} numbers and y_test classes up to {int(y.max())}")
-    if classifier.checksum(data) != saved["data"]:
+    if classifier.checksum(data) != saved.get("data"):
         print(f"note       {options.weights} was trained on other data", file=sys.stderr)
     score = mt.evaluate(model, nn.CrossEntropyLoss(), DataLoader(TensorDataset(x, y), 1024), [mt.metrics.accuracy])
     print(f"examples   {len(x):,}")

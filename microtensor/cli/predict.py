@@ -1,12 +1,14 @@
 """``microtensor predict`` asks a classifier that ``microtensor train`` saved for the classes of new examples."""
 
 import csv
+import io
 import sys
 
 import numpy as np
 
 import microtensor as mt
 from microtensor.cli import classifier
+from microtensor.serialization import replacement
 
 _ROWS = 1024        # examples at a time
 
@@ -18,9 +20,14 @@ def run(options):
     if options.out is None:
         _write(sys.stdout, model, x)
         return 0
+    for given in (options.weights, options.inputs):
+        if options.out.exists() and options.out.samefile(given):
+            options.parser.error(f"argument --out: {options.out} is what is read, and would be replaced")
     try:
-        with open(options.out, "w", newline="") as file:
-            _write(file, model, x)
+        text = io.StringIO(newline="")
+        _write(text, model, x)
+        with replacement(options.out) as file:
+            file.write(text.getvalue().encode())
     except OSError as error:
         options.parser.error(f"argument --out: cannot write {options.out}: {error.strerror}")
     print(f"predictions  {options.out}, {len(x):,} rows")

@@ -56,6 +56,11 @@ def run(options):
           f"{'batch norm' if options.batch_norm else 'no batch norm'}, dropout {options.dropout}: "
           f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
 
+    spread = train_x.numpy().std(axis=0)
+    spread = spread[spread > 0]
+    if spread.size and spread.max() > 1000 * spread.min():
+        print(f"note       the columns have standard deviations from {spread.min():.2g} to {spread.max():.2g}, and are "
+              "used as they are: standardise them to train faster, and often better", file=sys.stderr)
     report = classifier.check_gradients(model, train_x[: options.batch_size], train_y[: options.batch_size])
     if not report:
         print(report, file=sys.stderr)
@@ -94,8 +99,13 @@ def run(options):
         return failure
     score = mt.evaluate(model, loss, batches(test_x, test_y), [mt.metrics.accuracy])
     print(f"accuracy   {score['accuracy']:.2%} on the {len(test_x):,} test examples, not looked at before")
-    mt.save({"network": network, "data": checksum, "model": model.state_dict()}, weights)
-    print(f"weights    {weights}")
-    history.plot(folder / "curves.png")
-    print(f"curves     {folder / 'curves.png'}")
+    curves = folder / "curves.png"
+    try:
+        mt.save({"network": network, "data": checksum, "model": model.state_dict()}, weights)
+        print(f"weights    {weights}")
+        history.plot(curves)
+        print(f"curves     {curves}")
+    except OSError as error:
+        print(f"{error.filename or folder}: {error.strerror or error}: not all of this could be saved", file=sys.stderr)
+        return 1
     return failure if history.stopped else 0
