@@ -49,7 +49,6 @@ from microtensor.creation import (
     zeros,
     zeros_like,
 )
-from microtensor.gradcheck import check_function, check_module, check_optimizer, gradgradcheck
 from microtensor.kernels.memory import empty_cache
 from microtensor.kernels.threads import get_num_threads, set_num_threads
 from microtensor.ops import *
@@ -61,26 +60,41 @@ uint8, int8, int16, int32, int64 = (_np.dtype(name) for name in ("uint8", "int8"
 bool = _np.dtype(_np.bool_)
 
 
-# What is imported when it is asked for, as most programs need not wait for it: the module and what help(mt) says.
+# What is imported when it is asked for, as most programs need not wait for it: by module, each with what help(mt) says.
 _LATER = {
-    "fit": ("fitting", "Train a model, and say after each epoch how well it does."),
-    "evaluate": ("fitting", "The loss and the metrics of a model in evaluation mode, on whole data, by name."),
-    "fitting": ("fitting", "Training: fit runs the loop, evaluate measures, and callbacks look on after every epoch."),
-    "metrics": ("metrics", "Metrics for fit and evaluate: functions of all outputs and targets that return a number."),
+    "fitting": {
+        "fitting": "Training: fit runs the loop, evaluate measures, and callbacks look on after every epoch.",
+        "fit": "Train a model, and say after each epoch how well it does.",
+        "evaluate": "The loss and the metrics of a model in evaluation mode, on whole data, by name.",
+    },
+    "metrics": {
+        "metrics": "Metrics for fit and evaluate: functions of all outputs and targets that return a number.",
+    },
+    "gradcheck": {
+        "gradcheck": "Gradients compared with differences: ``gradcheck`` for any function, and checks of modules, "
+                     "optimisers and ops.",
+        "gradgradcheck": "Check second-order gradients: those of x, c -> c J(x), the vector-Jacobian product, in x and "
+                         "c.",
+        "check_function": "Check a hand-written backward pass against its forward pass, both in plain NumPy.",
+        "check_module": "Check the gradient of a loss with respect to every parameter of a model.",
+        "check_optimizer": "Hold an optimiser against a scalar recurrence over several steps with a changing learning "
+                           "rate.",
+    },
 }
 
 
 def __getattr__(name):
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    for room, texts in _LATER.items():
+        if name in texts:
+            from importlib import import_module
 
-    module = import_module(f"microtensor.{_LATER[name][0]}")
-    return globals().setdefault(name, getattr(module, name, module))
+            module = import_module(f"microtensor.{room}")
+            return globals().setdefault(name, module if name == room else getattr(module, name))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *(name for texts in _LATER.values() for name in texts)})
 
 
 def _contents():
@@ -93,13 +107,14 @@ def _contents():
         return next((line.strip() for line in lines if line.strip()), "")
 
     names = {name: value for name, value in globals().items() if not name.startswith("_")}
-    later = {name: text for name, (_, text) in _LATER.items()}
-    groups = {"Below mt, each with a help of its own:": {name: names.get(name) for name in _ROOMS},
-              "Training:": {name: None for name in later if name not in _ROOMS}}
+    later = {name: text for texts in _LATER.values() for name, text in texts.items()}
+    groups = {"Below mt, each with a help of its own:": {name: names.get(name) for name in _ROOMS}}
+    for room, texts in _LATER.items():
+        groups[texts[room]] = {name: None for name in texts if name != room}
     for name, value in names.items():
         if name not in _ROOMS and hasattr(value, "__module__"):     # neither a module nor a dtype
             groups.setdefault(first_line(_sys.modules[value.__module__]), {})[name] = value
-    for heading, members in groups.items():
+    for heading, members in filter(lambda group: group[1], groups.items()):
         yield f"\n{heading}"
         for name, value in members.items():
             yield f"    {name:<17} {later.get(name) or first_line(value, name)}"

@@ -68,6 +68,35 @@ def test_help_has_a_line_for_every_name():
     assert "float32, float64, uint8" in mt.__doc__
 
 
+def test_help_says_of_what_comes_later_what_it_says_of_itself():
+    for texts in mt._LATER.values():
+        for name, text in texts.items():
+            assert getattr(mt, name).__doc__.splitlines()[0] == text
+            assert f"    {name:<17} {text}" in mt.__doc__
+
+
+def test_import_waits_until_something_is_asked_for():
+    code = """
+import sys
+import microtensor as mt
+print([name for name in sys.modules if any(room in name for room in mt._LATER)])
+mt.fit
+assert callable(mt.gradcheck) and mt.gradcheck.check_op
+from microtensor import check_module, evaluate, metrics
+names = {name for texts in mt._LATER.values() for name in texts}
+assert names <= set(dir(mt)) and all(getattr(mt, name) for name in names)
+import microtensor.gradcheck as package
+assert package is mt.gradcheck
+try:
+    mt.nothing
+except AttributeError as error:
+    print(error)
+"""
+    process = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == "[]\nmodule 'microtensor' has no attribute 'nothing'\n"
+
+
 def test_import_without_docstrings():
     """python -OO takes them away."""
     process = subprocess.run([sys.executable, "-OO", "-c", "import microtensor"], capture_output=True, text=True)

@@ -207,25 +207,6 @@ def test_fit_needs_no_tqdm(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_import_waits_until_training_is_asked_for():
-    code = """
-import sys
-import microtensor as mt
-print([name for name in sys.modules if "fitting" in name or "metrics" in name])
-mt.fit
-from microtensor import evaluate, metrics
-assert {"fit", "fitting", "metrics"} <= set(dir(mt))
-"""
-    process = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
-    assert process.stdout == "[]\n" and process.returncode == 0, process.stderr
-
-
-def test_help_says_of_what_comes_later_what_it_says_of_itself():
-    for name, (_, text) in mt._LATER.items():
-        assert getattr(mt, name).__doc__.splitlines()[0] == text
-        assert f"    {name:<17} {text}" in mt.__doc__
-
-
 # -- metrics -----------------------------------------------------------------------------------------------------------
 
 
