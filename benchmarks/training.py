@@ -5,8 +5,8 @@
 Each program gets the same arrays and parts, and trains the same net (one hidden layer of 64, ReLU) by Adam for the
 same number of epochs, batches of 32; then it takes the weights of its best epoch on the validation part, and is scored
 on the test part, which nothing was chosen by. A seed chooses the parts, the first weights and the order. Times are of a
-whole training, of one and of all threads the better; a warm-up with another seed comes before. PyTorch's loop is what
-an expert would write: batches by one index, no DataLoader, Adam with fused=True. The data are scikit-learn's.
+whole training, with one thread or with all, whichever is faster, after a warm-up with another seed. PyTorch's loop is
+what an expert would write: batches by one index, no DataLoader, Adam with fused=True. The data are scikit-learn's.
 """
 
 import itertools
@@ -53,7 +53,7 @@ def score(outputs, targets, classes):
 
 
 def microtensor(train, val, test, classes, seed):
-    """By the way of docs/training.md."""
+    """As docs/training.md does it."""
     import microtensor as mt
     from microtensor import nn, optim
     from microtensor.data import DataLoader, TensorDataset

@@ -63,7 +63,7 @@ bool = _np.dtype(_np.bool_)
 # What is imported when it is asked for, as most programs need not wait for it: by module, each with what help(mt) says.
 _LATER = {
     "fitting": {
-        "fitting": "Training: fit runs the loop, evaluate measures, and callbacks look on after every epoch.",
+        "fitting": "Training: fit runs the loop, evaluate measures, and callbacks are called after every epoch.",
         "fit": "Train a model, and say after each epoch how well it does.",
         "evaluate": "The loss and the metrics of a model in evaluation mode, on whole data, by name.",
     },

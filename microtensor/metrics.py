@@ -10,8 +10,8 @@ def accuracy(outputs, targets):
 
     Args:
         outputs: logits (N, C), C > 1, of which the largest counts; or (N,), (N, 1), ... of the targets' shape, of two
-            classes, where above 0 is class 1. Probabilities, as of a Sigmoid, are above 0 always: of these give
-            ``lambda outputs, targets: accuracy(outputs - 0.5, targets)``.
+            classes, where above 0 is class 1. Probabilities, as of a Sigmoid, are all above 0: for
+            these pass ``lambda outputs, targets: accuracy(outputs - 0.5, targets)``.
         targets: class numbers (N,), or numbers 0 and 1 of the outputs' shape.
 
     Raises:

@@ -489,6 +489,8 @@ def test_loader_refuses_rows_that_are_not_there():
 @pytest.mark.parametrize(("arguments", "error", "message"), [
     ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
     ({"batch_size": -1}, ValueError, "batch_size must be at least 1, got -1"),
+    ({"generator": mt.Generator(0)}, ValueError, "generator is for shuffle=True, and would be ignored"),
+    ({"shuffle": "no"}, TypeError, "shuffle must be True or False, got 'no'"),
     ({"batch_size": True}, TypeError, "batch_size must be an int of at least 1, got True"),
     ({"batch_size": 2.0}, TypeError, "batch_size must be an int of at least 1, got 2.0"),
     ({"batch_size": None}, TypeError, "batch_size must be an int of at least 1, got None"),

@@ -620,7 +620,7 @@ class Plain(Optimizer):
 @pytest.mark.parametrize("options, error, message", [
     ({}, ValueError, "needs total_steps, or both"), ({"epochs": 3}, ValueError, "needs total_steps, or both"),
     ({"total_steps": 0}, ValueError, "total_steps .* at least 1, got 0"),
-    ({"total_steps": 2.5}, TypeError, "total_steps must be an int, got 2.5"),
+    ({"total_steps": 2.5}, TypeError, "total_steps must be an int of at least 1, got 2.5"),
     ({"epochs": 2, "steps_per_epoch": -1}, ValueError, "steps_per_epoch .* got -1"),
     ({"total_steps": 9, "pct_start": 1.5}, ValueError, "pct_start .* got 1.5"),
     ({"total_steps": 9, "anneal_strategy": "exp"}, ValueError, "'cos' or 'linear', got 'exp'"),

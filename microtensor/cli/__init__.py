@@ -50,7 +50,7 @@ def make_parser():
     option = add("train", "train a classifier, on handwritten digits unless --data is given")
     option("--data", type=Path, metavar="FILE",
            help="other data: an .npz file with arrays x_train (N, ...), y_train (N,), x_test, y_test; numbers are used "
-           "as they are, so standardise the columns")
+           "as they are, so standardise the columns; a tenth of x_train is for validation")
     option("--layers", type=positive_integer, nargs="*", metavar="WIDTH", default=[128, 64],
            help="widths of the hidden layers")
     option("--activation", choices=list(ACTIVATIONS), default="relu", help="after each hidden layer")
@@ -65,7 +65,7 @@ def make_parser():
     option("--epochs", type=positive_integer, metavar="N", default=30, help="passes over the training data")
     option("--batch-size", type=positive_integer, metavar="N", default=32, help="examples per step")
     option("--seed", type=not_negative_integer, metavar="N", default=0,
-           help="chooses the first weights, the order of the examples and what is dropped")
+           help="chooses the validation examples, the first weights, the order of the examples and what is dropped")
     option("--out", type=Path, metavar="FOLDER",
            help="where weights.npz and curves.png go (default: runs/digits, or runs/NAME for --data NAME.npz)")
 

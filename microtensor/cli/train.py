@@ -83,7 +83,7 @@ def run(options):
             model, loss, optimizer,
             # Batch normalisation cannot use a last batch of one.
             train=batches(train_x[train_rows], train_y[train_rows], shuffle=True,
-                          drop_last=len(train_rows) % options.batch_size == 1),
+                          drop_last=options.batch_norm and len(train_rows) % options.batch_size == 1),
             val=batches(train_x[val_rows], train_y[val_rows]) if len(val_rows) else None,
             epochs=options.epochs,
             scheduler=optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=options.epochs),
@@ -98,7 +98,7 @@ def run(options):
         print(f"nothing is saved; {folder} is as it was", file=sys.stderr)
         return failure
     score = mt.evaluate(model, loss, batches(test_x, test_y), [mt.metrics.accuracy])
-    print(f"accuracy   {score['accuracy']:.2%} on the {len(test_x):,} test examples, not looked at before")
+    print(f"accuracy   {score['accuracy']:.2%} on the {len(test_x):,} test examples, which training did not use")
     curves = folder / "curves.png"
     try:
         mt.save({"network": network, "data": checksum, "model": model.state_dict()}, weights)

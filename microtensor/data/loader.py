@@ -1,15 +1,9 @@
 """DataLoader: the batches of a dataset."""
 
+from microtensor._arguments import checked_bool, checked_count
 from microtensor.creation import tensor
 from microtensor.data.dataset import get_batch, get_examples, speaks_for
-from microtensor.data.sampler import (
-    RandomSampler,
-    Sampler,
-    SequentialSampler,
-    checked_bool,
-    checked_count,
-    row_numbers,
-)
+from microtensor.data.sampler import RandomSampler, Sampler, SequentialSampler, row_numbers
 
 
 class _Pass:
@@ -53,7 +47,7 @@ class DataLoader:
     makes a batch of a list of them; ``__getitems__(rows)`` gives such a list for a list of row numbers.
 
     A loader that has loaded a ``state_dict()``, which another gave in the middle of a pass, goes on with the batches
-    that were left. The state has the order of that pass, and the state of the generator that orders the next ones if
+    that remain. The state has the order of that pass, and the state of the generator that orders the next ones if
     one was given. Without one they come from the default generator, which others draw from too: save
     ``mt.default_generator().get_state()`` yourself.
 
@@ -126,7 +120,7 @@ class DataLoader:
         return self.count(len(self.sampler))
 
     def __iter__(self):
-        """Draw the order of a new pass and give its batches; after ``load_state_dict``, once, those that are left."""
+        """Draw the order of a new pass and give its batches; after ``load_state_dict``, once, the remaining ones."""
         if not self._resumes:
             self._pass = _Pass(self._draw())
         self._resumes = False
@@ -160,7 +154,7 @@ class DataLoader:
         return {**state, "sampler": self.sampler.state_dict()} if hasattr(self.sampler, "state_dict") else state
 
     def load_state_dict(self, state_dict):
-        """Go on where ``state_dict()`` was taken: the next iteration gives the batches that were left, if any.
+        """Go on where ``state_dict()`` was taken: the next iteration gives the remaining batches, if any.
 
         Args:
             state_dict: of a loader of the same batch_size, over as many rows.
@@ -198,8 +192,8 @@ class DataLoader:
 
     def count(self, rows):
         """The number of batches that these many rows make."""
-        whole, left = divmod(rows, self.batch_size)
-        return whole if self.drop_last or left == 0 else whole + 1
+        whole, rest = divmod(rows, self.batch_size)
+        return whole if self.drop_last or rest == 0 else whole + 1
 
     def _draw(self):
         """The rows of a new pass, checked."""

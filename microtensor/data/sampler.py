@@ -1,9 +1,8 @@
 """Samplers: iterables with a length that give the row numbers of one pass over a dataset."""
 
-import operator
-
 import numpy as np
 
+from microtensor._arguments import checked_bool, checked_count
 from microtensor.core import Tensor
 from microtensor.random import Generator, default_generator
 
@@ -142,7 +141,7 @@ class WeightedRandomSampler(Sampler):
         weights: a sequence, array or tensor (n,) of numbers of at least 0: row i is drawn with probability
             weights[i] / sum(weights).
         num_samples: how many rows a pass has.
-        replacement: whether a row can be drawn again; otherwise the weights of the rows that are left decide.
+        replacement: whether a row can be drawn again; otherwise each draw is by the weights of the rows not drawn yet.
         generator: the mt.Generator to draw from; by default the one that mt.manual_seed seeds.
 
     Raises:
@@ -208,24 +207,7 @@ class SubsetRandomSampler(Sampler):
         return self._stream.permutation(self.indices)
 
 
-# -- checked arguments -------------------------------------------------------------------------------------------------
-
-
-def checked_bool(name, value):
-    """True or False; whatever else has a truth is more likely another argument in the wrong place."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
-
-
-def checked_count(name, value):
-    """Python's int of a number of at least 1."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an int of at least 1, got {value!r}")
-    count = operator.index(value)
-    if count < 1:
-        raise ValueError(f"{name} must be at least 1, got {count}")
-    return count
+# -- row numbers -------------------------------------------------------------------------------------------------------
 
 
 def row_numbers(name, rows, n=None):

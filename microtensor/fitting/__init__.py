@@ -1,4 +1,4 @@
-"""Training: fit runs the loop, evaluate measures, and callbacks look on after every epoch."""
+"""Training: fit runs the loop, evaluate measures, and callbacks are called after every epoch."""
 
 from microtensor.fitting.callbacks import Checkpoint, CSVLogger, EarlyStopping
 from microtensor.fitting.history import History

@@ -4,9 +4,9 @@ import csv
 import io
 import os
 import time
-import warnings
 
-from microtensor.fitting.state import copied, load_weights, weights
+from microtensor._arguments import checked_count, checked_number
+from microtensor.fitting.state import copied, load_parameters_and_buffers, parameters_and_buffers, warn
 from microtensor.serialization import replacement, save
 
 
@@ -22,20 +22,19 @@ class EarlyStopping:
         min_delta: by how much it must be better, at least 0.
 
     Raises:
-        TypeError: if patience is no number.
+        TypeError: if patience is no int.
         ValueError: if an argument is wrong, or, when the training starts, the history will have no such quantity.
 
-    Source: Prechelt 1998, "Early stopping - but when?"; the names are those of Keras.
+    Source: Prechelt 1998, "Early stopping - but when?"; the names are those of Keras, the defaults are not.
     """
 
     def __init__(self, patience=10, monitor="val_loss", mode=None, min_delta=0.0):
-        _check_number("patience", patience, 1, "a number of epochs of at least 1")
-        _check_number("min_delta", min_delta, 0, "at least 0")
+        checked_number("min_delta", min_delta, 0)
         if mode is None and not monitor.endswith("loss"):
             raise ValueError(f'EarlyStopping: pass mode="min" if {monitor!r} should be small, or mode="max" if large')
         if mode not in (None, "min", "max"):
             raise ValueError(f'mode must be "min" or "max", got {mode!r}')
-        self.patience = patience
+        self.patience = checked_count("patience", patience)
         self.monitor = monitor
         self.mode = mode or "min"
         self.min_delta = min_delta
@@ -68,14 +67,14 @@ class EarlyStopping:
         value = training.history[self.monitor][-1]
         gain = 0.0 if self._best is None else (self.best - value) * (1 if self.mode == "min" else -1)
         if gain > self.min_delta or (self._best is None and value == value):      # a NaN is not the best
-            self._best = value, training.epoch, copied(weights(training.model))
+            self._best = value, training.epoch, copied(parameters_and_buffers(training.model))
         elif training.epoch - (self.best_epoch or 0) >= self.patience:
             training.stop(f"no better {self.monitor} in {self.patience} epochs")
 
     def finish(self, training):
         """Put the best weights back."""
         if self._best is not None:
-            load_weights(training.model, self._best[2])
+            load_parameters_and_buffers(training.model, self._best[2])
             training.history.best_epoch = self.best_epoch
 
     def state_dict(self):
@@ -96,25 +95,26 @@ class _Writer:
     def start(self, training):
         """Refuse a path at which no file can be written."""
         folder = os.path.dirname(os.path.realpath(self.path))
-        if not os.path.isdir(folder) or os.path.isdir(self.path):
-            raise FileNotFoundError(f"{type(self).__name__}: {self.path!r} names no file in a folder that there is")
+        if os.path.isdir(self.path):
+            raise IsADirectoryError(f"{type(self).__name__}: {self.path!r} is a folder: give the path of a file")
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(f"{type(self).__name__}: there is no folder {folder!r}: make it first")
 
     def write(self, training):
         """Write the file whole, or leave the one that is there and warn."""
         try:
             self.write_file(training)
         except OSError as error:
-            warnings.warn(f"{self.path} was not written: {error.strerror or error}; training goes on", RuntimeWarning,
-                          stacklevel=2)
+            warn(f"{self.path} was not written: {error.strerror or error}; training goes on")
 
 
 class Checkpoint(_Writer):
     """Write all that it takes to go on with the training: ``fit(..., resume=path)`` does.
 
     A resumed training ends with the same bits as one without a break, if thread count, instruction level and NumPy
-    are the same. The file appears whole or not at all, and has no pickle in it; ``mt.load(path)["model"]`` are the
-    weights. If it cannot be written, as when the disk is full, a warning says so, the file before it stays, and
-    training goes on.
+    are the same. The file appears whole or not at all, and has no pickle in it; ``mt.load(path)["model"]`` has the
+    model's parameters and buffers as they were when it was written. If it cannot be written, as when the disk is full,
+    a warning says so, the file before it stays, and training goes on.
 
     Args:
         path: of the file, conventionally ending in .npz.
@@ -128,14 +128,11 @@ class Checkpoint(_Writer):
         FileNotFoundError: when the training starts, if the folder is not there.
     """
 
-    is_checkpoint = True
-
     def __init__(self, path, every=1, seconds=None):
-        _check_number("every", every, 1, "a number of epochs of at least 1")
         if seconds is not None:
-            _check_number("seconds", seconds, 0, "at least 0")
+            checked_number("seconds", seconds, 0)
         super().__init__(path)
-        self.every = every
+        self.every = checked_count("every", every)
         self.seconds = seconds
 
     def start(self, training):
@@ -152,7 +149,7 @@ class Checkpoint(_Writer):
             self.write(training)
 
     def __call__(self, training):
-        """Write the file after every so many epochs, and the last."""
+        """Write the file after each multiple of ``every`` epochs, and after the last one."""
         if training.epoch % self.every == 0 or training.done:
             self.write(training)
 
@@ -194,10 +191,3 @@ class CSVLogger(_Writer):
         table.writerows([epoch, *row] for epoch, row in enumerate(zip(*columns, strict=True), 1))
         with replacement(self.path) as file:
             file.write(text.getvalue().encode())
-
-
-def _check_number(name, value, least, wanted):
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number, got a {type(value).__name__}")
-    if not value >= least:
-        raise ValueError(f"{name} is {wanted}, got {value}")

@@ -24,7 +24,7 @@ class History(dict):
     @property
     def epochs(self):
         """The number of finished epochs."""
-        return max(map(len, self.values()), default=0)
+        return len(self.get("loss", ()))
 
     def last(self):
         """The numbers of the last finished epoch by name; empty before the first one has finished."""
@@ -48,8 +48,8 @@ class History(dict):
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
-        names = [name for name, column in self.items()
-                 if not name.startswith("val_") and len(column) == self.epochs]
+        names = [name for name, column in self.items()      # a callback may have added what cannot be drawn
+                 if not name.startswith("val_") and len(column) == self.epochs and isinstance(column[-1], (int, float))]
         rows = -(-len(names) // 2)
         figure = Figure(figsize=(10, 3.2 * rows), layout="constrained")
         panels = figure.subplots(rows, 2, squeeze=False).ravel()

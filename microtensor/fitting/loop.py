@@ -4,7 +4,8 @@ import math
 
 from microtensor.core import no_grad
 from microtensor.fitting.progress import progress_bar
-from microtensor.fitting.training import Training, check_rows, described, named, parts, score
+from microtensor.fitting.state import evaluating
+from microtensor.fitting.training import Training, check_rows, described, named, score, split_batch
 from microtensor.nn import Module
 from microtensor.nn.utils import clip_grad_norm_
 from microtensor.ops import cat
@@ -27,7 +28,7 @@ def fit(model, loss, optimizer, train, val=None, *, epochs, scheduler=None, clip
         val: the batches to measure on after each epoch, or None.
         epochs: passes over train, those before a resume included.
         scheduler: stepped after each epoch (ReduceLROnPlateau by "val_loss", or by "loss" without val), or after each
-            batch where its ``per_batch`` is set, as that of OneCycleLR is.
+            batch where its ``per_batch`` is set, as it is for OneCycleLR.
         clip: the largest norm of the whole gradient, or None.
         metrics: functions of (outputs, targets), such as mt.metrics.accuracy, as a list, or as a dict by name. They see
             all outputs of an epoch at once. Those of the training data are as they were computed in training.
@@ -39,12 +40,18 @@ def fit(model, loss, optimizer, train, val=None, *, epochs, scheduler=None, clip
         progress: show a bar, if tqdm is installed.
 
     Returns:
-        A History: for each epoch "loss" (of the batches, by their sizes), the metrics, with val the same as
-        "val_loss", ..., then "lr" (of the last step), "grad_norm" (the largest, before clipping).
+        A History: for each epoch "loss", the metrics, with val the same as "val_loss", ..., then "lr" (of the last
+        step) and "grad_norm" (the largest, before clipping). "loss" is the mean of the batches' losses, each weighted
+        by its number of examples; "val_loss" is computed once, of all outputs.
 
     Raises:
-        TypeError, ValueError: if arguments are wrong or do not belong together; nothing is changed.
-        FileNotFoundError: if there is nothing to resume.
+        TypeError, ValueError: if arguments are wrong or do not belong together; model, optimiser and data are not
+            changed.
+        FileNotFoundError: if there is nothing to resume, or the folder of a callback's file does not exist.
+
+    Warns:
+        RuntimeWarning: if training stopped at a number that is not finite, a callback's file cannot be written, or the
+            checkpoint was written in another environment.
 
     >>> import microtensor as mt
     >>> from microtensor.data import DataLoader, TensorDataset
@@ -62,7 +69,7 @@ def fit(model, loss, optimizer, train, val=None, *, epochs, scheduler=None, clip
     with progress_bar(training, progress) as show, training:
         while not training.done:
             for batch in training.begin_epoch():
-                inputs, targets = parts(batch)
+                inputs, targets = split_batch(batch)
                 outputs = model(*inputs)
                 batch_loss = loss(outputs, targets)
                 training.check_batch(inputs, targets, outputs, batch_loss)
@@ -102,21 +109,13 @@ def evaluate(model, loss, data, metrics=()):
         raise TypeError("evaluate takes a model, a loss and data, got "
                         f"{', '.join(map(described, (model, loss, data)))}")
     functions = {"loss": loss, **named(metrics)}
-    modules = [module for part in (model, loss) if isinstance(part, Module) for module in part.modules()]
-    modes = [module.training for module in modules]
     outputs, targets = [], []
-    try:
-        for module in modules:
-            module.training = False
-        with no_grad():
-            for batch in data:
-                inputs, batch_targets = parts(batch)
-                outputs.append(model(*inputs))
-                targets.append(batch_targets)
-                check_rows("outputs of the model", outputs[-1])
-            if not outputs:
-                raise ValueError("there is nothing to evaluate: the data gave no batch")
-            return score(cat(outputs), cat(targets), functions)
-    finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode
+    with evaluating(model, loss), no_grad():
+        for batch in data:
+            inputs, batch_targets = split_batch(batch)
+            outputs.append(model(*inputs))
+            targets.append(batch_targets)
+            check_rows("outputs of the model", outputs[-1])
+        if not outputs:
+            raise ValueError("there is nothing to evaluate: the data gave no batch")
+        return score(cat(outputs), cat(targets), functions)

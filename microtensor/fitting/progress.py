@@ -23,8 +23,9 @@ def progress_bar(training, wanted):
 
         def show():
             if not training.batch:      # an epoch has just ended; what decides comes first, as lines may be short
-                row = {name: training.history[name][-1] for name in training.columns[:-2]} if training.epoch else {}
-                told = sorted(row, key=lambda name: not name.startswith("val_"))
+                row = training.history.last()
+                told = sorted((name for name in training.columns if name in row and name not in ("lr", "grad_norm")),
+                              key=lambda name: not name.startswith("val_"))
                 bar.set_description_str(epoch(), refresh=False)
                 bar.set_postfix_str(", ".join(f"{name} {row[name]:.4g}" for name in told), refresh=False)
             bar.update(training.epoch * batches + training.batch - bar.n)

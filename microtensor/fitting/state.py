@@ -1,15 +1,29 @@
 """States: what a training changes, as dicts of tensors and numbers that can be kept, compared and put back."""
 
+import contextlib
 import itertools
+import sys
+import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 
 from microtensor.core import Tensor, no_grad
 from microtensor.data import DataLoader, Subset, TensorDataset
+from microtensor.nn import Module
 from microtensor.random import Generator
 
+_PACKAGE = str(Path(__file__).parents[1])
 ROWS = 64       # of a data set, evenly spaced, that its checksum reads
+
+
+def warn(message):
+    """A RuntimeWarning at the line of the user's program that called the package."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, contextlib.__file__)):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, RuntimeWarning, stacklevel=level - 1)
 
 
 def copied(state):
@@ -23,15 +37,15 @@ def copied(state):
     return state
 
 
-def weights(module):
+def parameters_and_buffers(module):
     """The parameters and buffers of a module by name, but those in read-only memory, which no training changes."""
     named = [*module.named_parameters(), *module.named_buffers()]
     return {name: tensor for name, tensor in named if tensor.detach().numpy().flags.writeable}
 
 
-def load_weights(module, state):
-    """Copy what ``weights`` gave back into a module, once its names, shapes and dtypes are checked."""
-    own = weights(module)
+def load_parameters_and_buffers(module, state):
+    """Copy what ``parameters_and_buffers`` gave back into a module, once its names, shapes and dtypes are checked."""
+    own = parameters_and_buffers(module)
     if own.keys() != state.keys():
         differing = sorted(own.keys() ^ state.keys())
         raise ValueError(f"{type(module).__name__} and its state differ in {', '.join(differing)}")
@@ -58,6 +72,20 @@ def load_switches(module, state):
         parameter.requires_grad_(requires_grad)
 
 
+@contextlib.contextmanager
+def evaluating(*parts):
+    """Those of the parts that are modules in evaluation mode inside, and afterwards as they were."""
+    modules = [module for part in parts if isinstance(part, Module) for module in part.modules()]
+    modes = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+
+
 def generators(owner, name):
     """The mt.Generators that an object holds as attributes, or in lists and dicts there, by a name for each."""
     found = {}
@@ -78,7 +106,7 @@ def module_settings(module):
     return {"printed": repr(module).splitlines(), **plain}
 
 
-def datasets(data):
+def nested_datasets(data):
     """The data set of a loader, and those that it is made of."""
     dataset = getattr(data, "dataset", None)
     while dataset is not None:

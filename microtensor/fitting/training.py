@@ -2,18 +2,18 @@
 
 import contextlib
 import math
-import operator
 import os
 import signal
 import threading
-import warnings
 
 import numpy as np
 
 from microtensor import _isa_path, nn, optim
+from microtensor._arguments import checked_count
 from microtensor._version import __version__
 from microtensor.core import Tensor, no_grad
 from microtensor.fitting import state as states
+from microtensor.fitting.callbacks import Checkpoint
 from microtensor.fitting.history import History
 from microtensor.kernels.threads import get_num_threads
 from microtensor.ops import cat
@@ -44,7 +44,7 @@ class Training:
         metrics: a dict of functions by name.
         columns: the names of the quantities in the history.
         parameters: those that the optimiser updates, as a list.
-        batch: how many batches of the current epoch have.
+        batch: the number of batches of the current epoch that are done.
         history: the History.
     """
 
@@ -59,14 +59,14 @@ class Training:
         self.clip = clip
         self.metrics = named(metrics)
         # Checkpoints come last, as they keep what the other callbacks know after this epoch.
-        self.callbacks = sorted(listed("callbacks", callbacks), key=lambda callback: hasattr(callback, "is_checkpoint"))
+        self.callbacks = sorted(listed("callbacks", callbacks), key=lambda callback: isinstance(callback, Checkpoint))
         self._check_arguments()
         self._check_parameters()
         measured = ["loss", *self.metrics]
         validated = [] if val is None else [f"val_{name}" for name in measured]
         self.columns = (*measured, *validated, "lr", "grad_norm")
         self.history = History(self.columns)
-        self.batches = None         # the pass over train that is under way
+        self._pass = None           # over train: the iterator
         self._clear_counts()
         self._whole = None          # (number of finished epochs, what to come back to), while an epoch is under way
         self._check_steps()
@@ -93,12 +93,7 @@ class Training:
                 refuse(name, "a DataLoader, or another iterable of batches with a length", data)
             if not len(data):
                 raise ValueError(f"fit: {name} has no batch")
-        try:
-            epochs = operator.index(self.epochs)
-        except TypeError:
-            refuse("epochs", "an int", self.epochs)
-        if epochs < 1:
-            raise ValueError(f"fit: epochs must be at least 1, got {epochs}")
+        checked_count("fit: epochs", self.epochs)
         if self.clip is not None:
             if isinstance(self.clip, bool) or not isinstance(self.clip, (int, float)):
                 refuse("clip", "a number or None", self.clip)
@@ -118,8 +113,7 @@ class Training:
                              "per_batch False")
 
     def _check_parameters(self):
-        modules = [part for part in (self.model, self.loss) if isinstance(part, nn.Module)]
-        known = {parameter for module in modules for parameter in module.parameters()}
+        known = {parameter for module in self._modules.values() for parameter in module.parameters()}
         foreign = [parameter.shape for parameter in _parameters(self.optimizer) if parameter not in known]
         if foreign:
             raise ValueError(f"fit: the optimiser updates {len(foreign)} parameters that are not the model's, the "
@@ -144,11 +138,11 @@ class Training:
     @property
     def epoch(self):
         """How many epochs have finished."""
-        return len(self.history["loss"])
+        return self.history.epochs
 
     @property
     def done(self):
-        """Whether no epoch is left, or a callback has stopped the training, which it does after an epoch."""
+        """Whether the training has ended: all epochs are done, or it was stopped, which takes effect after an epoch."""
         return self.epoch >= self.epochs or (self.history.stopped is not None and not self.batch)
 
     def stop(self, reason):
@@ -164,14 +158,14 @@ class Training:
         self.seen = []              # (outputs, targets) of each batch, if there are metrics to compute of them
 
     def begin_epoch(self):
-        """The batches of an epoch, or of a resumed one those that are left."""
+        """The batches of an epoch, or the remaining ones of an epoch that is resumed."""
         if not self.batch:
-            self._whole = self.epoch, states.copied(self._parts())
+            self._whole = self.epoch, states.copied(self._states())
         self.parameters = _parameters(self.optimizer)       # a callback may have added some
         if not self.model.training:
             self.model.train()      # otherwise as it is: frozen layers may be in evaluation mode
-        self.batches = iter(self.train)
-        return self.batches
+        self._pass = iter(self.train)
+        return self._pass
 
     def check_batch(self, inputs, targets, outputs, loss):
         """Refuse what cannot be trained on, and raise NotFiniteError if the loss is infinite or NaN."""
@@ -223,11 +217,11 @@ class Training:
     def _check_whole(self, row):
         """Raise NotFiniteError if the epoch leaves a loss or a weight that is infinite or NaN."""
         if not math.isfinite(row.get("val_loss", 0.0)):
-            causes = ((number, infinite(*parts(batch))) for number, batch in enumerate(self.val, 1))
+            causes = ((number, infinite(*split_batch(batch))) for number, batch in enumerate(self.val, 1))
             found = next((f", batch {number} of {len(self.val)}, {cause}" for number, cause in causes if cause), "")
             raise NotFiniteError(f"the loss on the validation data became {row['val_loss']} in epoch {self.epoch + 1}"
                                  f"{found}")
-        for name, tensor in states.weights(self.model).items():
+        for name, tensor in states.parameters_and_buffers(self.model).items():
             if not np.isfinite(tensor.detach().numpy()).all():
                 raise NotFiniteError(f"{name} holds numbers that are not finite after epoch {self.epoch + 1}: try a "
                                      "smaller learning rate, or clip")
@@ -255,13 +249,13 @@ class Training:
         if kind is NotFiniteError:
             number = self.history.best_epoch or self.epoch
             when = f"at the end of epoch {number}" if number else "before training"
-            warnings.warn(f"training stopped: {error}; the model is as it was {when}", RuntimeWarning, stacklevel=3)
+            states.warn(f"training stopped: {error}; the model is as it was {when}")
         return kind in (KeyboardInterrupt, NotFiniteError)
 
     def _come_back(self):
         """To the end of the last whole epoch, if another one is under way."""
         if self._whole is not None and self._whole[0] == self.epoch:
-            self._load_parts(self._whole[1])
+            self._load_states(self._whole[1])
         self._whole = None
         self._clear_counts()
 
@@ -277,15 +271,15 @@ class Training:
         found = {"model": self.model, "loss": self.loss}
         return {name: module for name, module in found.items() if isinstance(module, nn.Module)}
 
-    def _parts(self):
+    def _states(self):
         """The states of all that a step changes, but random generators and the place in the data."""
-        found = {name: states.weights(module) for name, module in self._modules.items()}
+        found = {name: states.parameters_and_buffers(module) for name, module in self._modules.items()}
         found |= {"scheduler": self.scheduler.state_dict()} if self.scheduler is not None else {}
         return {**found, "optimizer": self.optimizer.state_dict()}
 
-    def _load_parts(self, found):
+    def _load_states(self, found):
         for name, module in self._modules.items():
-            states.load_weights(module, found[name])
+            states.load_parameters_and_buffers(module, found[name])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(found["scheduler"])
         self.optimizer.load_state_dict(found["optimizer"])      # last: a callback may have set another learning rate
@@ -297,7 +291,7 @@ class Training:
             "version": VERSION,
             "settings": self.settings,
             "environment": _environment(),
-            **self._parts(),
+            **self._states(),
             "whole": self._whole[1] if self.batch else None,
             "switches": {name: states.switches(module) for name, module in self._modules.items()},
             "counts": {name: getattr(self, name) for name in _COUNTS},
@@ -318,7 +312,7 @@ class Training:
         for name in ("train", "val"):
             data = getattr(self, name)
             if hasattr(data, "state_dict"):
-                under_way = self.batches if name == "train" and self.batch else data
+                under_way = self._pass if name == "train" and self.batch else data
                 place = getattr(under_way, "state_dict", data.state_dict)()
                 if under_way is data and "order" in place:      # a DataLoader: somebody else's pass may be under way
                     place |= {"order": None, "batch": 0}
@@ -329,10 +323,10 @@ class Training:
         """The default generator, and those that models, losses and data sets hold, by name."""
         found = {"default": default_generator()}
         for name, module in self._modules.items():
-            for path, part in module.named_modules():
-                found |= states.generators(part, f"{name}.{path}" if path else name)
+            for path, layer in module.named_modules():
+                found |= states.generators(layer, f"{name}.{path}" if path else name)
         for name in ("train", "val"):
-            for dataset in states.datasets(getattr(self, name)):
+            for dataset in states.nested_datasets(getattr(self, name)):
                 found |= states.generators(dataset, f"{name} dataset")
         return found
 
@@ -366,7 +360,8 @@ class Training:
         """
         path = os.fspath(path)
         if not os.path.exists(path):
-            if any(_same_path(path, getattr(callback, "path", "")) for callback in self.callbacks):
+            written = [callback.path for callback in self.callbacks if isinstance(callback, Checkpoint)]
+            if os.path.realpath(path) in map(os.path.realpath, written):
                 return
             raise FileNotFoundError(f"there is no checkpoint {path!r} to resume, and no Checkpoint among the callbacks "
                                     "that will write it")
@@ -399,7 +394,7 @@ class Training:
         history = saved["history"]
         if len({len(column) for column in history.values()}) != 1:
             raise ValueError(f"its history has columns of {[len(column) for column in history.values()]} epochs")
-        self._load_parts(saved)
+        self._load_states(saved)
         for name, module in self._modules.items():
             states.load_switches(module, saved["switches"][name])
         for callback, callback_state in zip(self._remembering, saved["callbacks"], strict=True):
@@ -416,8 +411,8 @@ class Training:
         now = _environment()
         differing = [f"{name} {was.get(name)}, now {now[name]}" for name in now if was.get(name) != now[name]]
         if differing:
-            warnings.warn(f"{path} was written with {'; '.join(differing)}: the training goes on, but its numbers may "
-                          "differ in the last digits from those without a break", RuntimeWarning, stacklevel=4)
+            states.warn(f"{path} was written with {'; '.join(differing)}: the training goes on, but its numbers may "
+                        "differ in the last digits from those without a break")
 
 
 @contextlib.contextmanager
@@ -443,14 +438,10 @@ def _environment():
             "instructions": _isa_path.LEVEL or "the compiler's default"}
 
 
-def _same_path(a, b):
-    return os.path.realpath(a) == os.path.realpath(b)
-
-
 # -- batches and what is measured of them ------------------------------------------------------------------------------
 
 
-def parts(batch):
+def split_batch(batch):
     """The inputs of a batch, as a list, and its targets."""
     if not isinstance(batch, (tuple, list)) or len(batch) < 2:
         raise TypeError("a batch must be (inputs, targets), or more inputs and the targets last, got "

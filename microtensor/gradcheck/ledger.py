@@ -145,16 +145,16 @@ def _check_layer(name, kind, is_loss, seed):
         parameter.detach().numpy()[...] = random.standard_normal(parameter.shape)
     buffers = [(buffer.numpy(), buffer.numpy().copy()) for _, buffer in layer.named_buffers()]
     x = from_numpy(random.integers(0, 4, shape)) if name == "Embedding" else from_numpy(x).requires_grad_()
-    names, leaves = zip(*[("x", x)] * x.requires_grad, *layer.named_parameters(), strict=True)
+    inputs = [("x", x)] if x.requires_grad else []          # indices have no gradient
+    names, leaves = zip(*inputs, *layer.named_parameters(), strict=True)
     state = layer.generator.get_state() if hasattr(layer, "generator") else None
 
-    def function(*leaves):
-        input = leaves[0] if x.requires_grad else x
+    def function(*_):           # gradcheck changes the leaves in place
         for array, value in buffers:
             array[...] = value
         if state is not None:
             layer.generator.set_state(state)
-        return layer(input, from_numpy(np.asarray(target))) if is_loss else layer(input)
+        return layer(x, from_numpy(np.asarray(target))) if is_loss else layer(x)
 
     return gradcheck(function, leaves, names=names, seed=seed, raise_exception=False)
 

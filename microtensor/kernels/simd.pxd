@@ -207,7 +207,7 @@ cdef inline real sigmoid(real x) noexcept nogil:
 #
 # For t = |x|:  F(-t) = e^(-t^2/2) w P(q),  w = 1 / (t + 5),  q = (t - 5) w in [-1, 0.78),  and F(t) = 1 - F(-t)
 #
-# With the exponential taken out, what is left falls like 1/t: w has that, and P is smooth. P interpolates at the
+# F(-t) without its exponential falls like 1/t: w has that factor, and P is smooth. P interpolates at the
 # Chebyshev nodes of the q where F(-t) is not 0 in the dtype, to 1/10 ulp. So F keeps its digits far to the left, where
 # (1 + erf(x / sqrt 2)) / 2 has lost them all.
 

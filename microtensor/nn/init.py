@@ -52,7 +52,7 @@ def normal_(tensor, mean=0.0, std=1.0, generator=None):
 
 
 def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
-    """Fill with numbers drawn from a normal distribution of which only the part from a to b is left.
+    """Fill with numbers from a normal distribution truncated to [a, b].
 
     Args:
         tensor: any shape, floating-point.

@@ -148,7 +148,8 @@ def _listed(parameters):
 
 def _gradients(parameters):
     """The gradients there are, and a warning if there is nothing that could have one."""
-    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)   # _listed costs a step a call
+    # As _listed, in line because every step does it.
+    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     if not parameters:
         warnings.warn("no parameters, so no gradients to clip: a generator such as net.parameters() gives "
                       "them only once", stacklevel=3)

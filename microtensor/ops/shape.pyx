@@ -412,7 +412,7 @@ cdef Tensor _index(Tensor x, object key):
 # y_j = W_k(j), k(j) the row that index j names:   dW_i = the sum of g_j over all j with k(j) = i
 
 def padding_row(padding_idx, Py_ssize_t rows):
-    """padding_idx counted from the first of so many rows, or None.
+    """padding_idx as a row number from 0 to rows - 1, or None.
 
     Raises:
         ValueError: if there is no such row.

@@ -11,11 +11,12 @@
 import bisect
 import copy
 import math
-import operator
+
+from microtensor._arguments import checked_count, checked_number
 
 
 class LRScheduler:
-    """Base class: a subclass gives ``lr_at``, or ``options_at``, and if it holds functions their names, ``unsaved``.
+    """Base class: a subclass defines ``lr_at`` or ``options_at``, and lists what cannot be saved in ``unsaved``.
 
     Args:
         optimizer: whose groups' "lr" are set; what they are now is the base.
@@ -248,14 +249,14 @@ class OneCycleLR(LRScheduler):
         anneal_strategy: "cos" goes from level to level along half a cosine wave, "linear" along a line.
         cycle_momentum: whether the momentum goes from max_momentum down to base_momentum and back up.
         base_momentum, max_momentum: its lowest and highest value, or a list of them, one per group.
-        div_factor: how many times the first learning rate the highest is.
-        final_div_factor: how many times the last learning rate the first is.
+        div_factor: max_lr divided by the first learning rate.
+        final_div_factor: the first learning rate divided by the last.
         three_phase: go down as long as up, to the first learning rate, and from there to the last.
 
     Raises:
         TypeError: if a number of steps or epochs is not an int.
-        ValueError: if it is unknown or below 1, an argument is out of range, a list has another length than the
-            groups, or the optimiser has no momentum to cycle; in ``step``, if total_steps are done.
+        ValueError: if the number of steps is not given or below 1, an argument is out of range, a list has another
+            length than the groups, or the optimiser has no momentum to cycle; in ``step``, if total_steps are done.
 
     Formula, with levels a and b at the steps s and e where a phase starts and ends, p = (step - s) / (e - s), and
         n = total_steps, pct = pct_start:
@@ -284,9 +285,9 @@ class OneCycleLR(LRScheduler):
                  anneal_strategy="cos", cycle_momentum=True, base_momentum=0.85, max_momentum=0.95, div_factor=25.0,
                  final_div_factor=1e4, three_phase=False):
         if total_steps is not None:
-            self.total_steps = _count("total_steps", total_steps)
+            self.total_steps = checked_count("total_steps", total_steps)
         elif epochs is not None and steps_per_epoch is not None:
-            self.total_steps = _count("epochs", epochs) * _count("steps_per_epoch", steps_per_epoch)
+            self.total_steps = checked_count("epochs", epochs) * checked_count("steps_per_epoch", steps_per_epoch)
         else:
             raise ValueError("OneCycleLR needs total_steps, or both epochs and steps_per_epoch")
         if not 0 <= pct_start <= 1:
@@ -342,12 +343,12 @@ class ReduceLROnPlateau(LRScheduler):
         optimizer: whose learning rates are set.
         mode: "min" if a lower metric is better, "max" if a higher one is.
         factor: of a drop, at least 0 and below 1.
-        patience: how many epochs without improvement are borne.
+        patience: the number of epochs without improvement that are tolerated.
         threshold: by how much a metric must be better than the best one to be an improvement.
         threshold_mode: "rel" for a threshold that is a share of the best metric, "abs" for one in its unit.
         cooldown: epochs after a drop that are not counted.
         min_lr: the lowest learning rate, or a list of them, one per group.
-        eps: a drop by no more than that is left out.
+        eps: a learning rate that would fall by eps or less is not changed.
 
     Attributes:
         base_lrs: the current learning rates: they do not depend on the epoch.
@@ -380,6 +381,8 @@ class ReduceLROnPlateau(LRScheduler):
             raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
         if threshold_mode not in ("rel", "abs"):
             raise ValueError(f"threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}")
+        for name, value in (("patience", patience), ("cooldown", cooldown), ("threshold", threshold)):
+            checked_number(name, value, 0)
         if not 0 <= factor < 1:
             raise ValueError(f"factor must be at least 0 and below 1, got {factor}")
         _per_group("min_lr", min_lr, optimizer, math.inf)
@@ -515,14 +518,6 @@ def _lrs_before(optimizer, schedulers):
 def _check_positive(name, number):
     if not number >= 1:
         raise ValueError(f"{name} must be at least 1, got {number}")
-
-
-def _count(name, number):
-    """A number of steps as an int of at least 1."""
-    if not hasattr(number, "__index__"):
-        raise TypeError(f"{name} must be an int, got {number!r}")
-    _check_positive(name, number)
-    return operator.index(number)
 
 
 def _increasing(milestones):
