@@ -651,3 +651,12 @@ def test_loader_refuses_another_state_and_changes_nothing(change, error, message
         loader.load_state_dict(change(SHUFFLED["shuffle"](2).state_dict() | {"order": mt.arange(10), "batch": 2}))
     assert equal(loader.state_dict(), before)
     assert len(list(batches)) == 2
+
+
+def test_batch_size_that_is_changed_holds_from_the_next_pass():
+    loader = DataLoader(range(10), 3)
+    batches = iter(loader)
+    first = next(batches).tolist()
+    loader.batch_size = 5
+    assert [first, *(batch.tolist() for batch in batches)] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+    assert [len(batch) for batch in loader] == [5, 5]

@@ -7,9 +7,13 @@ from microtensor.data.sampler import RandomSampler, Sampler, SequentialSampler, 
 
 
 class _Pass:
-    """One pass over a dataset: its rows in their order, None when it is complete, and how many batches were given."""
+    """One pass over a dataset: its rows in their order, None when it is complete, and how many batches were given.
 
-    def __init__(self, order=None, batch=0):
+    It keeps the batch_size that it began with.
+    """
+
+    def __init__(self, batch_size, order=None, batch=0):
+        self.batch_size = batch_size
         self.order = order
         self.batch = batch
 
@@ -26,11 +30,11 @@ class _Batches:
 
     def __next__(self):
         loader, current = self.loader, self.current
-        if current.order is None or current.batch == loader.count(len(current.order)):
+        if current.order is None or current.batch == loader.count(len(current.order), current.batch_size):
             current.order, current.batch = None, 0
             raise StopIteration
-        start = current.batch * loader.batch_size
-        batch = loader.fetch(current.order[start : start + loader.batch_size])
+        start = current.batch * current.batch_size
+        batch = loader.fetch(current.order[start : start + current.batch_size])
         current.batch += 1
         return batch
 
@@ -106,23 +110,23 @@ class DataLoader:
         self.dataset = dataset
         self.collate_fn = collate_fn
         rows = len(dataset if sampler is None else sampler)
-        if self.count(rows) == 0:
+        if self.count(rows, self.batch_size) == 0:
             reason = f"of the {rows} rows drop_last leaves out all" if rows else "there are no rows"
             raise ValueError(f"DataLoader would give no batch of batch_size {self.batch_size}: {reason}")
         if sampler is None:
             sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
         self.sampler = sampler
-        self._pass = _Pass()        # the newest
-        self._resumes = False       # whether the next iteration goes on with it
+        self._pass = _Pass(self.batch_size)     # the newest
+        self._resumes = False                   # whether the next iteration goes on with it
 
     def __len__(self):
         """The number of batches in a pass."""
-        return self.count(len(self.sampler))
+        return self.count(len(self.sampler), self.batch_size)
 
     def __iter__(self):
         """Draw the order of a new pass and give its batches; after ``load_state_dict``, once, the remaining ones."""
         if not self._resumes:
-            self._pass = _Pass(self._draw())
+            self._pass = _Pass(self.batch_size, self._draw())
         self._resumes = False
         return _Batches(self, self._pass)
 
@@ -150,7 +154,7 @@ class DataLoader:
     def state_of(self, current):
         """``state_dict`` of a pass."""
         order = None if current.order is None else tensor(current.order)
-        state = {"order": order, "batch": current.batch, "batch_size": self.batch_size}
+        state = {"order": order, "batch": current.batch, "batch_size": current.batch_size}
         return {**state, "sampler": self.sampler.state_dict()} if hasattr(self.sampler, "state_dict") else state
 
     def load_state_dict(self, state_dict):
@@ -176,12 +180,12 @@ class DataLoader:
             if len(order) != len(self.sampler):
                 raise ValueError(f"the state_dict is of a pass over {len(order)} rows, a pass of this DataLoader has "
                                  f"{len(self.sampler)}")
-        given = 0 if order is None else self.count(len(order))
+        given = 0 if order is None else self.count(len(order), self.batch_size)
         if batch not in range(given + 1):
             raise ValueError(f"the state_dict says that {batch!r} batches were given, of {given} in the pass")
         if "sampler" in own:
             self.sampler.load_state_dict(state_dict["sampler"])
-        self._pass = _Pass(order, int(batch))
+        self._pass = _Pass(batch_size, order, int(batch))
         self._resumes = order is not None
 
     def fetch(self, rows):
@@ -190,9 +194,9 @@ class DataLoader:
             return get_batch(self.dataset, rows)
         return self.collate_fn(get_examples(self.dataset, rows))
 
-    def count(self, rows):
-        """The number of batches that these many rows make."""
-        whole, rest = divmod(rows, self.batch_size)
+    def count(self, rows, batch_size):
+        """The number of batches of a size that these many rows make."""
+        whole, rest = divmod(rows, batch_size)
         return whole if self.drop_last or rest == 0 else whole + 1
 
     def _draw(self):

@@ -6,7 +6,7 @@ import os
 import time
 
 from microtensor._arguments import checked_count, checked_number
-from microtensor.fitting.state import copied, load_parameters_and_buffers, parameters_and_buffers, warn
+from microtensor.fitting.state import copied, load_tensors, tensors, warn
 from microtensor.serialization import replacement, save
 
 
@@ -67,14 +67,14 @@ class EarlyStopping:
         value = training.history[self.monitor][-1]
         gain = 0.0 if self._best is None else (self.best - value) * (1 if self.mode == "min" else -1)
         if gain > self.min_delta or (self._best is None and value == value):      # a NaN is not the best
-            self._best = value, training.epoch, copied(parameters_and_buffers(training.model))
+            self._best = value, training.epoch, copied(tensors(training.model))
         elif training.epoch - (self.best_epoch or 0) >= self.patience:
             training.stop(f"no better {self.monitor} in {self.patience} epochs")
 
     def finish(self, training):
         """Put the best weights back."""
         if self._best is not None:
-            load_parameters_and_buffers(training.model, self._best[2])
+            load_tensors(training.model, self._best[2])
             training.history.best_epoch = self.best_epoch
 
     def state_dict(self):
@@ -86,11 +86,11 @@ class EarlyStopping:
         self._best = state["best"]
 
 
-class _Writer:
+class Writer:
     """What writes a file: a folder that is not there is refused before training, a full disk costs a warning."""
 
     def __init__(self, path):
-        self.path = os.fspath(path)
+        self.path = os.fsdecode(path)
 
     def start(self, training):
         """Refuse a path at which no file can be written."""
@@ -108,7 +108,7 @@ class _Writer:
             warn(f"{self.path} was not written: {error.strerror or error}; training goes on")
 
 
-class Checkpoint(_Writer):
+class Checkpoint(Writer):
     """Write all that it takes to go on with the training: ``fit(..., resume=path)`` does.
 
     A resumed training ends with the same bits as one without a break, if thread count, instruction level and NumPy
@@ -159,7 +159,7 @@ class Checkpoint(_Writer):
         save(training.state_dict(), self.path)
 
 
-class CSVLogger(_Writer):
+class CSVLogger(Writer):
     """Write the history as a table, a row for each epoch.
 
     The table is written anew after each epoch, so that it is whole whenever it is read; a resumed training writes the

@@ -1,5 +1,9 @@
 """What a training saw, epoch by epoch."""
 
+import os
+
+from microtensor.serialization import replacement
+
 
 class History(dict):
     """A list for each quantity, one number for each finished epoch: ``history["val_loss"][-1]``.
@@ -72,7 +76,8 @@ class History(dict):
         for axes in panels[len(names) :]:
             axes.set_visible(False)
         if path is not None:
-            figure.savefig(path, dpi=150)
+            with replacement(path) as file:
+                figure.savefig(file, dpi=150, format=os.path.splitext(path)[1][1:] or "png")
         return figure
 
 

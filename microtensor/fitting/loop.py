@@ -66,13 +66,13 @@ def fit(model, loss, optimizer, train, val=None, *, epochs, scheduler=None, clip
     training = Training(model, loss, optimizer, train, val, epochs, scheduler, clip, metrics, callbacks)
     if resume is not None:
         training.resume(resume)
-    with progress_bar(training, progress) as show, training:
+    with training, progress_bar(training, progress) as show:
         while not training.done:
             for batch in training.begin_epoch():
                 inputs, targets = split_batch(batch)
-                outputs = model(*inputs)
+                outputs = check_rows("outputs of the model", model(*inputs))
                 batch_loss = loss(outputs, targets)
-                training.check_batch(inputs, targets, outputs, batch_loss)
+                training.check_loss(batch_loss, inputs, targets)
                 optimizer.zero_grad()
                 batch_loss.backward()
                 norm = clip_grad_norm_(training.parameters, math.inf if clip is None else clip)
@@ -113,9 +113,8 @@ def evaluate(model, loss, data, metrics=()):
     with evaluating(model, loss), no_grad():
         for batch in data:
             inputs, batch_targets = split_batch(batch)
-            outputs.append(model(*inputs))
-            targets.append(batch_targets)
-            check_rows("outputs of the model", outputs[-1])
+            outputs.append(check_rows("outputs of the model", model(*inputs)).clone())      # as a loader or a model
+            targets.append(batch_targets.clone())                                           # may use memory again
         if not outputs:
             raise ValueError("there is nothing to evaluate: the data gave no batch")
         return score(cat(outputs), cat(targets), functions)

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import sys
 
 _LAYOUT = "{desc} |{bar}| {remaining} left{postfix}"
 
@@ -9,7 +10,7 @@ _LAYOUT = "{desc} |{bar}| {remaining} left{postfix}"
 @contextlib.contextmanager
 def progress_bar(training, wanted):
     """A function that draws how far the training is; it does nothing if no bar is wanted or tqdm is not installed."""
-    if not wanted or importlib.util.find_spec("tqdm") is None:
+    if not wanted or importlib.util.find_spec("tqdm") is None or sys.stderr is None:
         yield lambda: None
         return
     from tqdm import tqdm
@@ -33,6 +34,6 @@ def progress_bar(training, wanted):
         show()
         try:
             yield show
-        finally:
-            if training.history.interrupted:
-                bar.set_postfix_str(training.history.stopped)
+        except KeyboardInterrupt:
+            bar.set_postfix_str("interrupted")
+            raise

@@ -1,6 +1,7 @@
 """States: what a training changes, as dicts of tensors and numbers that can be kept, compared and put back."""
 
 import contextlib
+import functools
 import itertools
 import sys
 import warnings
@@ -15,7 +16,8 @@ from microtensor.nn import Module
 from microtensor.random import Generator
 
 _PACKAGE = str(Path(__file__).parents[1])
-ROWS = 64       # of a data set, evenly spaced, that its checksum reads
+_ROWS = 64          # of a data set, evenly spaced, that its checksum reads
+_ITEMS = 1000       # longer lists and dicts are data, and not searched for generators
 
 
 def warn(message):
@@ -33,43 +35,64 @@ def copied(state):
     if isinstance(state, dict):
         return {name: copied(value) for name, value in state.items()}
     if isinstance(state, (list, tuple)):
-        return type(state)(map(copied, state))
+        return (list if isinstance(state, list) else tuple)(map(copied, state))
     return state
 
 
-def parameters_and_buffers(module):
+# -- modules -----------------------------------------------------------------------------------------------------------
+
+
+def tensors(module):
     """The parameters and buffers of a module by name, but those in read-only memory, which no training changes."""
     named = [*module.named_parameters(), *module.named_buffers()]
     return {name: tensor for name, tensor in named if tensor.detach().numpy().flags.writeable}
 
 
-def load_parameters_and_buffers(module, state):
-    """Copy what ``parameters_and_buffers`` gave back into a module, once its names, shapes and dtypes are checked."""
-    own = parameters_and_buffers(module)
-    if own.keys() != state.keys():
-        differing = sorted(own.keys() ^ state.keys())
-        raise ValueError(f"{type(module).__name__} and its state differ in {', '.join(differing)}")
-    for name, tensor in own.items():
-        saved = state[name]
-        if (saved.shape, saved.dtype) != (tensor.shape, tensor.dtype):
-            raise ValueError(f"{name} is {saved.shape} {saved.dtype} in the state, {tensor.shape} {tensor.dtype} here")
+def load_tensors(module, state):
+    """Put back what ``tensors`` gave. Parameters must have its names, shapes and dtypes; buffers may have others."""
+    own = tensors(module)
+    parameters = {name for name, _ in module.named_parameters() if name in own}
+    buffers = {f"{path}.{name}".lstrip("."): (layer, name)
+               for path, layer in module.named_modules() for name in layer._buffers}
+    wrong = sorted((parameters - state.keys()) | (state.keys() - parameters - buffers.keys()))
+    if wrong:
+        raise ValueError(f"{type(module).__name__} and its state differ in {', '.join(wrong)}")
+    for name in parameters:
+        (shape, dtype), tensor = (state[name].shape, state[name].dtype), own[name]
+        if (shape, dtype) != (tensor.shape, tensor.dtype):
+            raise ValueError(f"{name} is {shape} {dtype} in the state, {tensor.shape} {tensor.dtype} here")
     with no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(state[name])
+        for name, value in state.items():
+            tensor = own.get(name)
+            if tensor is not None and (tensor.shape, tensor.dtype) == (value.shape, value.dtype):
+                tensor.copy_(value)
+            else:                   # a buffer that forward replaced
+                setattr(*buffers[name], value.clone())
+        for name in own.keys() - state.keys():
+            setattr(*buffers[name], None)
 
 
 def switches(module):
-    """What can be turned on and off: the mode of each module, and whether each parameter is trained."""
-    return {"training": [part.training for part in module.modules()],
-            "requires_grad": [parameter.requires_grad for parameter in module.parameters()]}
+    """What else can change: the numbers among the modules' attributes, their modes, what is trained."""
+    numbers = {f"{path}.{name}".lstrip("."): value
+               for path, layer in module.named_modules() for name, value in vars(layer).items()
+               if isinstance(value, (bool, int, float))}
+    modes = {path: layer.training for path, layer in module.named_modules()}
+    return {"numbers": numbers, "training": modes,
+            "requires_grad": {name: parameter.requires_grad for name, parameter in module.named_parameters()}}
 
 
 def load_switches(module, state):
-    """Turn on and off what ``switches`` gave."""
-    for part, training in zip(module.modules(), state["training"], strict=True):
-        part.training = training
-    for parameter, requires_grad in zip(module.parameters(), state["requires_grad"], strict=True):
-        parameter.requires_grad_(requires_grad)
+    """Put back what ``switches`` gave."""
+    layers, parameters = dict(module.named_modules()), dict(module.named_parameters())
+    for name, value in state["numbers"].items():
+        path, _, attribute = name.rpartition(".")
+        setattr(layers[path], attribute, value)
+    for path, training in state["training"].items():
+        layers[path].training = training
+    for name, requires_grad in state["requires_grad"].items():
+        if parameters[name].requires_grad != requires_grad:
+            parameters[name].requires_grad_(requires_grad)
 
 
 @contextlib.contextmanager
@@ -86,60 +109,82 @@ def evaluating(*parts):
             module.training = mode
 
 
-def generators(owner, name):
-    """The mt.Generators that an object holds as attributes, or in lists and dicts there, by a name for each."""
-    found = {}
-    for attribute, value in getattr(owner, "__dict__", {}).items():
-        inside = enumerate(value) if isinstance(value, (list, tuple)) else ()
-        inside = value.items() if isinstance(value, dict) else inside
-        for path, held in [(attribute, value), *((f"{attribute}.{key}", held) for key, held in inside)]:
-            if isinstance(held, Generator):
-                found[f"{name}.{path}"] = held
+# -- generators --------------------------------------------------------------------------------------------------------
+
+
+def generators(parts):
+    """The mt.Generators that objects hold, in attributes, lists and dicts at any depth, by their paths."""
+    found, seen = {}, set()
+
+    def search(path, thing):
+        if isinstance(thing, Generator):
+            found[path] = thing
+        elif id(thing) not in seen and not isinstance(thing, (Tensor, np.ndarray, type)):
+            seen.add(id(thing))
+            if isinstance(thing, (list, tuple)):
+                inside = enumerate(thing) if len(thing) <= _ITEMS else ()
+            elif isinstance(thing, dict):
+                inside = thing.items() if len(thing) <= _ITEMS else ()
+            else:
+                inside = getattr(thing, "__dict__", {}).items() if not callable(getattr(thing, "__get__", None)) else ()
+            for name, value in list(inside):
+                search(f"{path}.{name}", value)
+
+    for name, part in parts.items():
+        search(name, part)
     return found
 
 
+# -- settings ----------------------------------------------------------------------------------------------------------
+
+
 def module_settings(module):
-    """What tells a module from others, but the numbers in its tensors: what it prints, and its plain attributes."""
-    plain = {f"{path}.{name}".strip("."): value
-             for path, part in module.named_modules() for name, value in vars(part).items()
-             if name != "training" and isinstance(value, (bool, int, float, str))}
-    return {"printed": repr(module).splitlines(), **plain}
+    """What tells a module from others: the classes of its layers and, for the package's own, their plain attributes."""
+    return {path or type(module).__name__: {
+        "class": type(layer).__name__,
+        **{name: value for name, value in vars(layer).items()
+           if type(layer).__module__.startswith("microtensor.") and name != "training"
+           and isinstance(value, (bool, int, float, str))},
+    } for path, layer in module.named_modules()}
 
 
-def nested_datasets(data):
-    """The data set of a loader, and those that it is made of."""
-    dataset = getattr(data, "dataset", None)
-    while dataset is not None:
-        yield dataset
-        dataset = getattr(dataset, "dataset", None)
+def function_settings(function):
+    """What tells a function from others: its name, and of a module its settings."""
+    if isinstance(function, Module):
+        return module_settings(function)
+    if isinstance(function, functools.partial):
+        plain = {name: value for name, value in function.keywords.items() if isinstance(value, (bool, int, float, str))}
+        return {"partial": function_settings(function.func), **plain}
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def data_settings(data):
-    """What tells data from others: how many rows and batches, and for tensors a checksum of some rows."""
+    """What tells data from others: how many rows and batches, which rows, and of tensors a checksum of some rows."""
     settings = {"class": type(data).__name__, "batches": len(data)}
     if isinstance(data, DataLoader):
-        rows = len(data.dataset)
-        settings |= {"rows": rows, "batch_size": data.batch_size, "drop_last": data.drop_last,
+        dataset, rows = data.dataset, np.arange(len(data.dataset))
+        settings |= {"rows": len(rows), "batch_size": data.batch_size, "drop_last": data.drop_last,
                      "sampler": type(data.sampler).__name__}
-        chosen = np.unique(np.linspace(0, rows - 1, min(rows, ROWS)).astype(np.int64))
-        dataset = data.dataset
         while type(dataset) is Subset:
-            chosen, dataset = dataset.indices[chosen], dataset.dataset
+            rows, dataset = dataset.indices[rows], dataset.dataset
+        settings["row numbers"] = _checksum(rows, np.asarray(getattr(data.sampler, "indices", 0)))
         if type(dataset) is TensorDataset:      # of others a row may be new whenever it is read
-            settings["checksum"] = 0
-            for tensor in dataset.get_batch(chosen):
-                settings["checksum"] = zlib.crc32(np.ascontiguousarray(tensor.detach().numpy()), settings["checksum"])
+            some = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _ROWS)).astype(np.int64))
+            settings["numbers"] = _checksum(*(tensor.detach().numpy() for tensor in dataset.get_batch(rows[some])))
     return settings
+
+
+def _checksum(*arrays):
+    return functools.reduce(lambda total, array: zlib.crc32(np.ascontiguousarray(array), total), arrays, 0)
 
 
 def difference(was, now, name=""):
     """Where two settings first differ: (name, what it was, what it is), or None."""
     if isinstance(was, dict) and isinstance(now, dict):
-        for key in [*now, *(key for key in was if key not in now)]:
-            found = difference(was.get(key), now.get(key), f"{name} {key}".strip())
-            if found:
-                return found
-        return None
-    if isinstance(was, (list, tuple)) and isinstance(now, (list, tuple)):
-        return next(filter(None, (difference(a, b, name) for a, b in itertools.zip_longest(was, now))), None)
-    return None if was == now else (name, was, now)
+        pairs = [(f"{name} {key}".strip(), was.get(key), now.get(key)) for key in {**now, **was}]
+    elif isinstance(was, (list, tuple)) and isinstance(now, (list, tuple)):
+        pairs = [(name, a, b) for a, b in itertools.zip_longest(was, now)]
+    else:
+        both_nan = was != was and now != now
+        return None if was == now or both_nan else (name, was, now)
+    return next(filter(None, (difference(a, b, path) for path, a, b in pairs)), None)

@@ -13,7 +13,7 @@ from microtensor._arguments import checked_count
 from microtensor._version import __version__
 from microtensor.core import Tensor, no_grad
 from microtensor.fitting import state as states
-from microtensor.fitting.callbacks import Checkpoint
+from microtensor.fitting.callbacks import Checkpoint, Writer
 from microtensor.fitting.history import History
 from microtensor.kernels.threads import get_num_threads
 from microtensor.ops import cat
@@ -66,6 +66,7 @@ class Training:
         validated = [] if val is None else [f"val_{name}" for name in measured]
         self.columns = (*measured, *validated, "lr", "grad_norm")
         self.history = History(self.columns)
+        self.parameters = _parameters(optimizer)
         self._pass = None           # over train: the iterator
         self._clear_counts()
         self._whole = None          # (number of finished epochs, what to come back to), while an epoch is under way
@@ -102,6 +103,9 @@ class Training:
         for callback in self.callbacks:
             if isinstance(callback, type) or not callable(callback):
                 refuse("a callback", "a function of a Training", callback)
+        paths = [os.path.realpath(callback.path) for callback in self.callbacks if isinstance(callback, Writer)]
+        if len(set(paths)) < len(paths):
+            raise ValueError(f"fit: two callbacks write one file: {', '.join(paths)}")
         if self.scheduler is None:
             return
         if not isinstance(self.scheduler, optim.lr_scheduler.LRScheduler):
@@ -167,9 +171,8 @@ class Training:
         self._pass = iter(self.train)
         return self._pass
 
-    def check_batch(self, inputs, targets, outputs, loss):
+    def check_loss(self, loss, inputs, targets):
         """Refuse what cannot be trained on, and raise NotFiniteError if the loss is infinite or NaN."""
-        check_rows("outputs of the model", outputs)
         if not isinstance(loss, Tensor) or loss.shape != ():
             raise TypeError(f"fit: loss must return a 0-d tensor, got {described(loss)}")
         self.check_finite("loss", loss, inputs, targets)
@@ -188,7 +191,7 @@ class Training:
         self.loss_sum += loss.item() * len(targets)
         self.largest_norm = max(self.largest_norm, norm.item())
         if self.metrics:
-            self.seen.append((outputs.detach(), targets))
+            self.seen.append((outputs.detach().clone(), targets.clone()))       # either may be written into later
         self.lr = self.optimizer.param_groups[0]["lr"]
         if self.scheduler is not None and self.scheduler.per_batch:
             self.scheduler.step()
@@ -221,7 +224,7 @@ class Training:
             found = next((f", batch {number} of {len(self.val)}, {cause}" for number, cause in causes if cause), "")
             raise NotFiniteError(f"the loss on the validation data became {row['val_loss']} in epoch {self.epoch + 1}"
                                  f"{found}")
-        for name, tensor in states.parameters_and_buffers(self.model).items():
+        for name, tensor in states.tensors(self.model).items():
             if not np.isfinite(tensor.detach().numpy()).all():
                 raise NotFiniteError(f"{name} holds numbers that are not finite after epoch {self.epoch + 1}: try a "
                                      "smaller learning rate, or clip")
@@ -235,12 +238,12 @@ class Training:
 
     def __exit__(self, kind, error, traceback):
         """Come back to the last whole epoch; what is not finite and Ctrl-C end here."""
-        if kind is KeyboardInterrupt:
-            self.history.interrupted = True
-            self.stop(f"interrupted in epoch {self.epoch + 1}")
-        elif kind is NotFiniteError:
-            self.stop(str(error))
         with _uninterrupted(), contextlib.ExitStack() as last_first:       # each of these, whatever the others raise
+            if kind is KeyboardInterrupt:
+                self.history.interrupted = True
+                self.stop(f"interrupted in epoch {self.epoch + 1}")
+            elif kind is NotFiniteError:
+                self.stop(str(error))
             last_first.callback(self.model.eval)
             for callback in reversed(self.callbacks):
                 if hasattr(callback, "finish"):
@@ -273,13 +276,17 @@ class Training:
 
     def _states(self):
         """The states of all that a step changes, but random generators and the place in the data."""
-        found = {name: states.parameters_and_buffers(module) for name, module in self._modules.items()}
+        found = {name: states.tensors(module) for name, module in self._modules.items()}
         found |= {"scheduler": self.scheduler.state_dict()} if self.scheduler is not None else {}
-        return {**found, "optimizer": self.optimizer.state_dict()}
+        switches = {name: states.switches(module) for name, module in self._modules.items()}
+        return {**found, "optimizer": self.optimizer.state_dict(), "switches": switches}
 
     def _load_states(self, found):
         for name, module in self._modules.items():
-            states.load_parameters_and_buffers(module, found[name])
+            states.load_tensors(module, found[name])
+            states.load_switches(module, found["switches"][name])
+        # A callback may have added groups since.
+        del self.optimizer.param_groups[len(found["optimizer"]["param_groups"]) :]
         if self.scheduler is not None:
             self.scheduler.load_state_dict(found["scheduler"])
         self.optimizer.load_state_dict(found["optimizer"])      # last: a callback may have set another learning rate
@@ -293,62 +300,51 @@ class Training:
             "environment": _environment(),
             **self._states(),
             "whole": self._whole[1] if self.batch else None,
-            "switches": {name: states.switches(module) for name, module in self._modules.items()},
             "counts": {name: getattr(self, name) for name in _COUNTS},
             "history": {name: self.history[name] for name in self.columns},
             "stopped": self.history.stopped,
             "callbacks": [callback.state_dict() for callback in self._remembering],
             "generators": {name: generator.get_state() for name, generator in self._generators().items()},
-            "data": self._places(),
+            "place": self._place(),
         }
 
     @property
     def _remembering(self):
         return [callback for callback in self.callbacks if hasattr(callback, "state_dict")]
 
-    def _places(self):
-        """Where the data are: in the pass that is under way, or between two."""
-        found = {}
-        for name in ("train", "val"):
-            data = getattr(self, name)
-            if hasattr(data, "state_dict"):
-                under_way = self._pass if name == "train" and self.batch else data
-                place = getattr(under_way, "state_dict", data.state_dict)()
-                if under_way is data and "order" in place:      # a DataLoader: somebody else's pass may be under way
-                    place |= {"order": None, "batch": 0}
-                found[name] = place
-        return found
+    def _place(self):
+        """Where the pass over train is that is under way, or None between two epochs."""
+        if not self.batch or not hasattr(self.train, "state_dict"):
+            return None
+        return getattr(self._pass, "state_dict", self.train.state_dict)()
 
     def _generators(self):
-        """The default generator, and those that models, losses and data sets hold, by name."""
-        found = {"default": default_generator()}
-        for name, module in self._modules.items():
-            for path, layer in module.named_modules():
-                found |= states.generators(layer, f"{name}.{path}" if path else name)
-        for name in ("train", "val"):
-            for dataset in states.nested_datasets(getattr(self, name)):
-                found |= states.generators(dataset, f"{name} dataset")
-        return found
+        """The default generator, and those that the model, the loss and the data hold, by their paths."""
+        parts = {"model": self.model, "loss": self.loss, "train": self.train, "val": self.val}
+        return {"default": default_generator(), **states.generators(parts)}
 
     def _settings(self):
         """What must be the same in a training that goes on with this one's checkpoint."""
-        loss = states.module_settings(self.loss) if "loss" in self._modules else getattr(self.loss, "__name__", "")
-        groups = [{name: value for name, value in group.items() if name != "params"}
+        schedule = None
+        left_out = {"params"}
+        if self.scheduler is not None:
+            moving = self.scheduler.moving
+            schedule = {"class": type(self.scheduler).__name__, "per_batch": self.scheduler.per_batch,
+                        **{name: value for name, value in self.scheduler.state_dict().items() if name not in moving}}
+            left_out |= {"lr", "momentum", "betas"}     # which it moves
+        groups = [{name: value for name, value in group.items() if name not in left_out}
                   for group in self.optimizer.param_groups]
-        schedule = None if self.scheduler is None else {"class": type(self.scheduler).__name__,
-                                                        **self.scheduler.state_dict()}
         return states.copied({
             "model": states.module_settings(self.model),
-            "loss": loss,
-            "optimizer": {"class": type(self.optimizer).__name__, "groups": groups},
+            "loss": states.function_settings(self.loss),
             "scheduler": schedule,
+            "optimizer": {"class": type(self.optimizer).__name__, "groups": groups},
             "clip": self.clip,
             "columns": self.columns,
             "train": states.data_settings(self.train),
             "val": None if self.val is None else states.data_settings(self.val),
             "callbacks": [[type(callback).__name__, getattr(callback, "settings", None)]
                           for callback in self._remembering],
-            "generators": list(self._generators()),
         })
 
     def resume(self, path):
@@ -379,9 +375,9 @@ class Training:
                 raise ValueError(f"its {name} is {was!r}, this training's is {now!r}; to begin anew, remove the file")
             self._load(saved)
             self._check_steps()
-            for name, place in saved["data"].items():
-                getattr(self, name).load_state_dict(place)
             self._warn_of_environment(path, saved["environment"])
+            if saved["place"] is not None and not self.done:
+                self.train.load_state_dict(saved["place"])
         except BaseException as error:
             self._load(own)
             if isinstance(error, Exception) and not isinstance(error, Warning):
@@ -395,11 +391,13 @@ class Training:
         if len({len(column) for column in history.values()}) != 1:
             raise ValueError(f"its history has columns of {[len(column) for column in history.values()]} epochs")
         self._load_states(saved)
-        for name, module in self._modules.items():
-            states.load_switches(module, saved["switches"][name])
         for callback, callback_state in zip(self._remembering, saved["callbacks"], strict=True):
             callback.load_state_dict(callback_state)
-        for name, generator in self._generators().items():
+        generators = self._generators()
+        if generators.keys() != saved["generators"].keys():
+            raise ValueError(f"it has the states of the generators {', '.join(saved['generators'])}, and this training "
+                             f"has {', '.join(generators)}")
+        for name, generator in generators.items():
             generator.set_state(saved["generators"][name])
         self.history.update({name: list(history[name]) for name in self.columns})
         for name in _COUNTS:
@@ -452,11 +450,12 @@ def split_batch(batch):
 
 
 def check_rows(name, value):
-    """Raise unless a value is a tensor with examples along its first dimension."""
+    """The value, if it is a tensor with examples along its first dimension."""
     if not isinstance(value, Tensor) or value.ndim == 0:
         raise TypeError(f"the {name} must be one tensor of shape (N, ...), got {described(value)}")
     if not len(value):
         raise ValueError(f"the {name} have no example: their shape is {value.shape}")
+    return value
 
 
 def infinite(inputs, targets):
@@ -497,7 +496,9 @@ def named(metrics):
     for name, metric in pairs:
         if isinstance(metric, type) or not callable(metric):
             raise TypeError(f"a metric must be a function of (outputs, targets), got {described(metric)}")
-        if name in ("loss", "lr", "grad_norm") or str(name).startswith("val_"):
+        if not isinstance(name, str):
+            raise TypeError(f"the names of metrics must be strings, got {name!r}")
+        if name in ("loss", "lr", "grad_norm", "epoch") or name.startswith("val_"):
             raise ValueError(f"a metric cannot be called {name!r}, which is a name of the history's own: pass a dict "
                              "with another one")
     if len(dict(pairs)) < len(pairs):

@@ -28,6 +28,7 @@ class LRScheduler:
     """
 
     per_batch = False
+    moving = ("last_epoch",)                    # attributes that step changes
     unsaved = ("optimizer", "per_batch")        # attributes that state_dict leaves out
 
     def __init__(self, optimizer):
@@ -374,6 +375,8 @@ class ReduceLROnPlateau(LRScheduler):
     [1.0]
     [0.5]
     """
+
+    moving = (*LRScheduler.moving, "base_lrs", "best", "num_bad_epochs", "cooldown_counter")
 
     def __init__(self, optimizer, mode="min", factor=0.1, patience=10, threshold=1e-4, threshold_mode="rel", cooldown=0,
                  min_lr=0, eps=1e-8):
