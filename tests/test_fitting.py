@@ -1015,7 +1015,7 @@ def with_width(parts):
         (with_sgd, "its optimizer class is 'Adam', this training's is 'SGD'; to begin anew, remove the file"),
         (with_width, "its model 0 out_features is 8, this training's is 9"),
         (lambda parts: {"optimizer": optim.Adam(parts["model"].parameters(), lr=0.1)}, "its optimizer .* lr is 0.01"),
-        (lambda parts: {"loss": nn.CrossEntropyLoss(label_smoothing=0.1)}, "its loss CrossEntropyLoss label_smoothing is 0.0"),
+        (lambda parts: {"loss": nn.CrossEntropyLoss(label_smoothing=0.1)}, "its loss .* label_smoothing is 0.0"),
         (lambda parts: {"clip": 1.0}, "its clip is None, this training's is 1.0"),
         (lambda parts: {"metrics": [mt.metrics.accuracy]}, "its columns is 'val_loss', this training's is 'accur"),
         (lambda parts: {"callbacks": [EarlyStopping()]}, "its callbacks is None, this training's is .'EarlyStop"),
