@@ -24,6 +24,7 @@ import microtensor as mt
 from microtensor import nn, optim
 from microtensor.data import DataLoader, Sampler, Subset, TensorDataset
 from microtensor.fitting import Checkpoint, CSVLogger, EarlyStopping
+from microtensor.fitting.state import generators
 from microtensor.fitting.training import VERSION
 from microtensor.nn.functional import cross_entropy
 from microtensor.optim import lr_scheduler
@@ -460,6 +461,18 @@ def test_one_loader_for_both_parts_and_generators_of_any_object_are_resumed(tmp_
     mt.fit(**parts(callbacks=[Checkpoint(file, seconds=0), After(2 * 4 + 2, interrupt)]))
     resumed = parts(callbacks=[Checkpoint(file)], resume=file)
     assert mt.fit(**resumed) == expected and bits(resumed["model"]) == bits(whole["model"])
+
+
+def test_generators_are_found_at_the_end_of_a_long_chain_and_not_in_modules():
+    class Link:
+        next = None
+
+    first = last = Link()
+    for _ in range(10_000):
+        last.next = Link()
+        last = last.next
+    last.generator, last.back, last.module = mt.Generator(1), first, sys.modules[__name__]
+    assert list(generators({"train": first}).values()) == [last.generator]
 
 
 def test_memory_that_is_used_again_is_copied():

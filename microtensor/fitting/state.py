@@ -4,6 +4,7 @@ import contextlib
 import functools
 import itertools
 import sys
+import types
 import warnings
 import zlib
 from pathlib import Path
@@ -17,7 +18,8 @@ from microtensor.random import Generator
 
 _PACKAGE = str(Path(__file__).parents[1])
 _ROWS = 64          # of a data set, evenly spaced, that its checksum reads
-_ITEMS = 1000       # longer lists and dicts are data, and not searched for generators
+_ITEMS = 1000       # longer lists and dicts are data, and not searched for generators; nor are these:
+_CLOSED = (Tensor, np.ndarray, type, types.ModuleType, types.FunctionType, types.MethodType)
 
 
 def warn(message):
@@ -114,24 +116,20 @@ def evaluating(*parts):
 
 def generators(parts):
     """The mt.Generators that objects hold, in attributes, lists and dicts at any depth, by their paths."""
-    found, seen = {}, set()
-
-    def search(path, thing):
+    found, seen, waiting = {}, set(), list(parts.items())[::-1]
+    while waiting:              # no recursion: a chain of objects may be long
+        path, thing = waiting.pop()
         if isinstance(thing, Generator):
             found[path] = thing
-        elif id(thing) not in seen and not isinstance(thing, (Tensor, np.ndarray, type)):
+        elif id(thing) not in seen and not isinstance(thing, _CLOSED):
             seen.add(id(thing))
             if isinstance(thing, (list, tuple)):
                 inside = enumerate(thing) if len(thing) <= _ITEMS else ()
             elif isinstance(thing, dict):
                 inside = thing.items() if len(thing) <= _ITEMS else ()
             else:
-                inside = getattr(thing, "__dict__", {}).items() if not callable(getattr(thing, "__get__", None)) else ()
-            for name, value in list(inside):
-                search(f"{path}.{name}", value)
-
-    for name, part in parts.items():
-        search(name, part)
+                inside = getattr(thing, "__dict__", {}).items()
+            waiting += [(f"{path}.{name}", value) for name, value in inside][::-1]
     return found
 
 
