@@ -172,7 +172,7 @@ def smooth_l1_loss(input, target, reduction="mean", double beta=1.0):
     if not beta >= 0:
         raise ValueError(f"smooth_l1_loss: beta must be at least 0, got {beta}")
     if beta == 0:
-        return reduced(abs(sub(x, t)), None, reduction)
+        return l1_loss(x, t, reduction)
     d = sub(x, t)
     c = clamp(d, -beta, beta)
     return reduced(c / beta * (d - c / 2), None, reduction)
