@@ -75,12 +75,12 @@ def load_tensors(module, state):
 
 
 def switches(module):
-    """What else can change: the numbers among the modules' attributes, their modes, what is trained."""
+    """What else can change: the numbers among the modules' attributes, their modes with them, and what is trained."""
     numbers = {f"{path}.{name}".lstrip("."): value
-               for path, layer in module.named_modules() for name, value in vars(layer).items()
+               for path, layer in module.named_modules()
+               for name, value in {**vars(layer), "training": layer.training}.items()
                if isinstance(value, (bool, int, float))}
-    modes = {path: layer.training for path, layer in module.named_modules()}
-    return {"numbers": numbers, "training": modes,
+    return {"numbers": numbers,
             "requires_grad": {name: parameter.requires_grad for name, parameter in module.named_parameters()}}
 
 
@@ -90,8 +90,6 @@ def load_switches(module, state):
     for name, value in state["numbers"].items():
         path, _, attribute = name.rpartition(".")
         setattr(layers[path], attribute, value)
-    for path, training in state["training"].items():
-        layers[path].training = training
     for name, requires_grad in state["requires_grad"].items():
         if parameters[name].requires_grad != requires_grad:
             parameters[name].requires_grad_(requires_grad)
