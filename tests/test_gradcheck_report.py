@@ -15,7 +15,6 @@ import pytest
 import microtensor as mt
 from microtensor import nn
 from microtensor.cli import main
-from microtensor.cli.classifier import build_model
 from microtensor.gradcheck import GradcheckError, check_clipping, check_function, check_module, check_optimizer, ledger
 
 
@@ -167,7 +166,7 @@ def batch(rng, features, count=7):
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "selu", "tanh", "sigmoid"])
 def test_module_passes_and_is_left_alone(activation, rng):
-    model = build_model((4, 7, 5, 3), activation, batch_norm=True, dropout=0.2)
+    model = nn.mlp((4, 7, 5, 3), activation, batch_norm=True, dropout=0.2)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     state = mt.default_generator().get_state()
     report = check_module(model, mt.cross_entropy, batch(rng, 4))
@@ -230,7 +229,7 @@ def test_kinks_and_jumps_of_the_second_derivative_are_no_errors(activation, rng)
     """Of many units some lie between the steps of any window: its neighbour must tell."""
     for seed in range(3):
         mt.manual_seed(seed)
-        model = build_model((20, 64, 32, 3), activation)
+        model = nn.mlp((20, 64, 32, 3), activation)
         assert check_module(model, mt.cross_entropy, batch(rng, 20, 32), seed=seed)
 
 

@@ -707,3 +707,32 @@ def test_penalty_refuses_what_would_be_silent():
         nn.l2_penalty(nn.Linear(3, 2), -0.1)
     with pytest.raises(TypeError, match="float"):
         nn.l2_penalty([1.0], 0.1)
+
+
+# -- mlp ---------------------------------------------------------------------------------------------------------------
+
+
+def test_mlp_takes_an_activation_and_a_dropout_for_each_layer():
+    net = nn.mlp((4, 8, 6, 2), ["tanh", "silu"], batch_norm=True, dropout=[0.0, 0.25])
+    kinds = [nn.Linear, nn.BatchNorm1d, nn.Tanh, nn.Linear, nn.BatchNorm1d, nn.SiLU, nn.Dropout, nn.Linear]
+    assert list(map(type, net)) == kinds and net[6].p == 0.25
+    assert net[0].bias is None and net[7].bias is not None and net(mt.ones(3, 4)).shape == (3, 2)
+    assert [type(layer) for layer in nn.mlp((4, 2))] == [nn.Linear]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (((4,),), ValueError, r"widths of the input and of the output at least, got \[4\]"),
+        (((4, 0, 2),), ValueError, "a width must be at least 1, got 0"),
+        (((4, 2.0),), TypeError, "a width must be an int"),
+        (((4, 8, 2), "swish"), ValueError, "no activation 'swish'; there are relu, "),
+        (((4, 8, 8, 2), ["relu"]), ValueError, "activation has 1 values for 2 hidden layers: give one for all"),
+        (((4, 8, 2), "relu", 3), TypeError, "batch_norm must be True or False, got 3"),
+        (((4, 8, 2), "relu", False, 1.0), ValueError, "dropout is a probability of at least 0 and below 1, got 1.0"),
+        (((4, 8, 2), "relu", False, [0.1, 0.1]), ValueError, "dropout has 2 values for 1 hidden layers"),
+    ],
+)
+def test_mlp_refuses(arguments, error, message):
+    with pytest.raises(error, match=message):
+        nn.mlp(*arguments)

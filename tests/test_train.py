@@ -10,7 +10,7 @@ import pytest
 import microtensor as mt
 from microtensor import datasets, nn
 from microtensor.cli import classifier, main
-from microtensor.cli.options import ACTIVATIONS
+from microtensor.nn.perceptron import ACTIVATIONS
 
 COMMAND = [sys.executable, "-W", "error", "-m", "microtensor"]
 
@@ -52,7 +52,7 @@ def test_train_reaches_its_accuracy_and_leaves_all_it_promises(tmp_path):
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
 
     saved = mt.load(folder / "weights.npz")
-    model = classifier.build_model(**saved["network"])
+    model = nn.mlp(**saved["network"])
     model.load_state_dict(saved["model"])
     _, _, test_x, test_y = datasets.digits()
     assert f"{mt.metrics.accuracy(model.eval()(test_x), test_y):.2%}" in process.stdout
@@ -236,7 +236,7 @@ def test_load_arrays_refuses_other_file(tmp_path):
 def test_check_gradients_passes_every_activation(activation):
     mt.manual_seed(0)
     x, y, _, _ = datasets.digits()
-    model = classifier.build_model((64, 16, 12, 10), activation, batch_norm=True, dropout=0.2)
+    model = nn.mlp((64, 16, 12, 10), activation, batch_norm=True, dropout=0.2)
     report = classifier.check_gradients(model, x[:16], y[:16])
     assert report, report
     assert [found.checked for found in report.inputs] == [50, 16, 16, 50, 12, 12, 50, 10]
@@ -278,11 +278,11 @@ def test_check_gradients_finds_nan(moons):
 def test_check_gradients_leaves_no_trace(moons):
     (x, y), _ = moons
     mt.manual_seed(0)
-    model = classifier.build_model((2, 8, 8, 2), batch_norm=True, dropout=0.5)
+    model = nn.mlp((2, 8, 8, 2), batch_norm=True, dropout=0.5)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     following = mt.rand(4).tolist()
     mt.manual_seed(0)
-    classifier.build_model((2, 8, 8, 2), batch_norm=True, dropout=0.5)
+    nn.mlp((2, 8, 8, 2), batch_norm=True, dropout=0.5)
     assert classifier.check_gradients(model, x, y)
     assert mt.rand(4).tolist() == following
     assert all(parameter.grad is None and parameter.dtype == mt.float32 for parameter in model.parameters())

@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 from microtensor._version import __version__
-from microtensor.cli.options import ACTIVATIONS, not_negative, not_negative_integer, positive, positive_integer, share
+from microtensor.cli.options import not_negative, not_negative_integer, positive, positive_integer, share
+from microtensor.nn.perceptron import ACTIVATIONS
 
 
 def main(arguments=None):

@@ -1,46 +1,15 @@
 """What train, evaluate and predict share: a classifier's data, network, file and gradient check."""
 
 import copy
-import itertools
 
 import numpy as np
 
 from microtensor import datasets, nn
-from microtensor.cli.options import ACTIVATIONS
 from microtensor.core import from_numpy
 from microtensor.gradcheck import gradcheck
 from microtensor.nn.functional import cross_entropy
 from microtensor.random import default_generator
 from microtensor.serialization import load
-
-
-def build_model(sizes, activation="relu", batch_norm=False, dropout=0.0):
-    """A classifier of linear layers, each hidden one with batch normalisation, activation and dropout.
-
-    Args:
-        sizes: the widths from input to output, such as (64, 128, 64, 10).
-        activation: a key of ACTIVATIONS.
-        batch_norm: normalise each hidden layer before its activation.
-        dropout: the probability that a hidden activation is dropped in training, in [0, 1].
-
-    Returns:
-        An nn.Sequential from inputs (N, sizes[0]) to logits (N, sizes[-1]).
-
-    >>> from microtensor.cli.classifier import build_model
-    >>> sum(parameter.numel() for parameter in build_model((64, 128, 10)).parameters())
-    9610
-    """
-    layers = []
-    *widths, classes = sizes
-    for inputs, outputs in itertools.pairwise(widths):
-        # Batch normalisation subtracts the mean, so a bias before it would have no effect.
-        layers.append(nn.Linear(inputs, outputs, bias=not batch_norm))
-        if batch_norm:
-            layers.append(nn.BatchNorm1d(outputs))
-        layers.append(ACTIVATIONS[activation]())
-        if dropout:
-            layers.append(nn.Dropout(dropout))
-    return nn.Sequential(*layers, nn.Linear(widths[-1], classes))
 
 
 def load_arrays(path):
@@ -112,7 +81,7 @@ def load_trained(options):
     """
     try:
         saved = load(options.weights)
-        model = build_model(**saved["network"])
+        model = nn.mlp(**saved["network"])
         model.load_state_dict(saved["model"])
     except OSError as error:
         options.parser.error(f"argument WEIGHTS: {options.weights}: {error.strerror}")

@@ -3,19 +3,6 @@
 import argparse
 import math
 
-from microtensor import nn
-
-# What --activation may be, and the layer that each stands for. The parser can afford to name layers: importing any
-# part of microtensor has imported nn.
-ACTIVATIONS = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "selu": nn.SELU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-}
-
 
 def _number(text, convert, fits, wanted):
     try:

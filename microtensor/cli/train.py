@@ -38,7 +38,7 @@ def run(options):
         "dropout": options.dropout,
     }
     try:
-        model = classifier.build_model(**network)
+        model = nn.mlp(**network)
     except (MemoryError, ValueError):       # NumPy's for more elements than there are addresses
         parser.error(f"argument --layers: no memory for a network {'-'.join(map(str, network['sizes']))}")
     try:

@@ -25,6 +25,7 @@ from microtensor.nn.loss import (
 from microtensor.nn.module import Module
 from microtensor.nn.parameter import Parameter
 from microtensor.nn.penalty import l1_penalty, l2_penalty
+from microtensor.nn.perceptron import mlp
 
 __all__ = [
     *activation.__all__,
@@ -52,5 +53,6 @@ __all__ = [
     "init",
     "l1_penalty",
     "l2_penalty",
+    "mlp",
     "utils",
 ]
