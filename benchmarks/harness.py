@@ -22,6 +22,8 @@ PACKAGES = (
     "microtensor", "numpy", "torch", "jax", "jaxlib", "scikit-learn", "autograd", "mygrad", "micrograd", "matplotlib"
 )
 
+END = "<!-- end -->"        # of what a benchmark has written into a page
+
 PAUSE = 0.12  # seconds before a turn: after its last call OpenBLAS's team of threads spins for a tenth of a second
 
 
@@ -234,6 +236,16 @@ def write(options, name, results):
     path.write_text(json.dumps(document, indent=1) + "\n")
     print(f"wrote {path}")
     return document
+
+
+def put_between_marks(page, begin, text):
+    """Put a text into a page, between the line ``begin`` and the next END."""
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, ended, after = rest.partition(END)
+    if not found or not ended:
+        raise SystemExit(f"{page.name} must hold the marks {begin} and {END}")
+    page.write_text(f"{before}{begin}\n{text}\n{END}{after}", encoding="utf-8")
+    print(f"wrote {page}")
 
 
 def draw(options, title, plot, document):

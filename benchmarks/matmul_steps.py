@@ -17,13 +17,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import harness
 import numpy as np
 
 import microtensor as mt
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "matmul.md"
-BEGIN, END = "<!-- measured by benchmarks/matmul_steps.py -->\n", "<!-- end -->\n"
+BEGIN = "<!-- measured by benchmarks/matmul_steps.py -->"
 SIZES = (64, 256, 1024)
 STEPS = {
     "1. the definition": "definition",
@@ -124,7 +125,7 @@ def table(result, peak):
     lines.append(f"| the peak of one core | {figure(peak)} | {figure(peak)} | {figure(peak)} | 100% |")
     level = mt._isa_path.LEVEL or platform.machine()
     lines.append(f"\n{processor()}, {os.cpu_count()} cores, level {level}; the last column: the best of the three.")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def main():
@@ -137,9 +138,7 @@ def main():
         text = table(*measure(compile_steps(folder), options.rounds))
     print(text)
     if options.write:
-        page = PAGE.read_text()
-        before, rest = page.split(BEGIN)
-        PAGE.write_text(before + BEGIN + text + END + rest.split(END)[1])
+        harness.put_between_marks(PAGE, BEGIN, text)
 
 
 if __name__ == "__main__":

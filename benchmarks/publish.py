@@ -16,7 +16,7 @@ from compare import best_turns
 from steps import CASES
 
 ROOT = Path(__file__).parent.parent
-BEGIN, END = "<!-- written by benchmarks/publish.py: {} -->", "<!-- end -->"
+BEGIN = "<!-- written by benchmarks/publish.py: {} -->"
 LABELS = {  # name of the program: its label, and the package whose version counts
     "microtensor": ("microtensor", "microtensor"),
     "pytorch": ("PyTorch", "torch"),
@@ -90,13 +90,7 @@ def targets_table(document):
 
 def replace(page, mark, table):
     """Put a table between its marks."""
-    begin, text = BEGIN.format(mark), page.read_text()
-    if begin not in text or END not in text.split(begin, 1)[1]:
-        raise SystemExit(f"{page.name} must hold the marks {begin} and {END}")
-    before, rest = text.split(begin, 1)
-    after = rest.split(END, 1)[1]
-    page.write_text(f"{before}{begin}\n{table}\n{END}{after}")
-    print(f"wrote {page}")
+    harness.put_between_marks(page, BEGIN.format(mark), table)
 
 
 def main():

@@ -22,7 +22,7 @@ HIDDEN, BATCH, EPOCHS, RATE = 64, 32, 60, 2e-3
 SEEDS = range(5)
 DATA = ("wine", "breast_cancer", "diabetes", "digits")
 PROGRAMS = {"microtensor": "microtensor", "torch": "PyTorch", "sklearn": "scikit-learn"}
-BEGIN, END = "<!-- written by benchmarks/training.py -->", "<!-- end -->"
+BEGIN = "<!-- written by benchmarks/training.py -->"
 
 
 def arrays(name, seed):
@@ -194,9 +194,7 @@ def main():
     document = harness.write(options, "training", document)
     print(table(document))
     if options.write:
-        page = options.write.read_text(encoding="utf-8")
-        before, rest = page.split(BEGIN)
-        options.write.write_text(f"{before}{BEGIN}\n{table(document)}\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
+        harness.put_between_marks(options.write, BEGIN, table(document))
 
 
 if __name__ == "__main__":
