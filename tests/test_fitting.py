@@ -105,7 +105,8 @@ def test_history_has_every_quantity():
     assert all(len(column) == 3 for column in history.values()) and history.epochs == 3
     assert history["lr"] == [0.01] * 3
     assert min(history["grad_norm"]) > 0.1          # before clipping
-    assert history.stopped is None and history.best_epoch is None and not history.interrupted
+    assert history.stopped is None and history.best_epoch is None
+    assert not history.interrupted and not history.diverged
     assert history.last() == {name: column[-1] for name, column in history.items()}
     measured = mt.evaluate(parts["model"], parts["loss"], parts["val"], parts["metrics"])
     assert measured == {"loss": history["val_loss"][-1], "rate": history["val_rate"][-1]}
@@ -256,6 +257,7 @@ def test_ctrl_c_keeps_the_last_whole_epoch():
     parts = make(epochs=5, callbacks=[After(2 * 4 + 3, interrupt)])
     history = mt.fit(**parts)
     assert history.interrupted and history.stopped == "interrupted in epoch 3" and history.epochs == 2
+    assert not history.diverged
     assert bits(parts["model"]) == bits(expected["model"])
     state, kept = parts["optimizer"].state_dict()["state"], expected["optimizer"].state_dict()["state"]
     assert all(np.array_equal(state[i]["exp_avg"].numpy(), kept[i]["exp_avg"].numpy()) for i in kept)
@@ -273,7 +275,7 @@ def test_data_that_are_not_finite_are_named(where, value):
         history = mt.fit(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.1), data, epochs=2, **SILENT)
     count = "1 of 10 numbers" if where == "inputs" else "1 of 5 numbers"
     assert history.stopped.endswith(f"in epoch 1, batch 2 of 3, whose {where} hold {count} that are not finite")
-    assert history.epochs == 0 and bits(model) == before
+    assert history.epochs == 0 and history.diverged and bits(model) == before
 
 
 def test_training_that_diverges_keeps_the_last_whole_epoch():
@@ -288,7 +290,7 @@ def test_training_that_diverges_keeps_the_last_whole_epoch():
     with pytest.warns(RuntimeWarning, match="at the end of epoch 2"):
         history = mt.fit(**parts, callbacks=[explode])
     assert "try a smaller learning rate" in history.stopped and "in epoch 3, batch" in history.stopped
-    assert history.epochs == 2 and bits(parts["model"]) == kept[-1]
+    assert history.epochs == 2 and history.diverged and bits(parts["model"]) == kept[-1]
 
 
 def test_validation_that_is_not_finite_stops():

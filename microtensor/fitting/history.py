@@ -16,6 +16,7 @@ class History(dict):
     Attributes:
         stopped: why training ended before its last epoch, in words; None if it did not.
         interrupted: whether that was by Ctrl-C.
+        diverged: whether it was because a loss, gradient or weight became infinite or NaN.
         best_epoch: the epoch, counted from 1, whose weights EarlyStopping put back; None if none did.
     """
 
@@ -23,6 +24,7 @@ class History(dict):
         super().__init__({name: [] for name in names})
         self.stopped = None
         self.interrupted = False
+        self.diverged = False
         self.best_epoch = None
 
     @property

@@ -243,6 +243,7 @@ class Training:
                 self.history.interrupted = True
                 self.stop(f"interrupted in epoch {self.epoch + 1}")
             elif kind is NotFiniteError:
+                self.history.diverged = True
                 self.stop(str(error))
             last_first.callback(self.model.eval)
             for callback in reversed(self.callbacks):
