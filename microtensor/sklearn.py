@@ -28,6 +28,7 @@ from microtensor._arguments import checked_count, checked_number
 from microtensor.core import from_numpy, no_grad
 from microtensor.data import DataLoader
 from microtensor.fitting import EarlyStopping, fit
+from microtensor.fitting.training import listed
 from microtensor.random import fork_rng
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
@@ -113,8 +114,13 @@ def _of_mean_one(weight):
     return weight * (len(weight) / total)
 
 
+def _quiet():
+    """No warning of NumPy's about numbers too large for float32: they become infinite, and that is refused."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
 def _as_float32(name, numbers):
-    with np.errstate(over="ignore"):
+    with _quiet():
         converted = np.ascontiguousarray(numbers, np.float32)
     if not np.isfinite(converted).all():
         raise ValueError(f"{name} holds numbers that are too large for float32, which all is computed in: scale it")
@@ -199,6 +205,9 @@ class _Perceptron(BaseEstimator):
                 val = self._examples(X_val, y_val, sample_weight_val, fresh=False)
             elif self.early_stopping:
                 train, val = self._split(train, stream)
+            if val is not None and len(val.targets) < 2:
+                raise ValueError("the validation part has 1 example, and at least 2 are needed: raise "
+                                 f"validation_fraction={self.validation_fraction}, or give more as X_val and y_val")
             if not goes_on:
                 self._begin(train, stream)
             history = self._train(train, val, epochs=self.max_iter, new_optimizer=True)
@@ -230,7 +239,7 @@ class _Perceptron(BaseEstimator):
 
     def _examples(self, X, y, weight, fresh, classes=None):
         """Checked inputs, encoded targets and weights."""
-        with np.errstate(over="ignore"):        # an infinity is refused by its name
+        with _quiet():
             X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float32, multi_output=True,
                                  y_numeric=isinstance(self, RegressorMixin), reset=fresh)
         y = _dense(y)
@@ -246,11 +255,7 @@ class _Perceptron(BaseEstimator):
         arrays = [part.inputs, part.targets, *([] if part.weight is None else [part.weight])]
         halves = train_test_split(*arrays, test_size=self.validation_fraction, random_state=stream,
                                   stratify=part.targets if part.targets.ndim == 1 else None)
-        train, val = (_Part(*halves[i::2], *[None] * (3 - len(arrays))) for i in (0, 1))
-        if len(val.targets) < 2:
-            raise ValueError(f"validation_fraction={self.validation_fraction} of {len(part.targets)} examples is 1, "
-                             "and at least 2 are needed: raise it, or pass X_val and y_val")
-        return train, val
+        return [_Part(*halves[i::2], *[None] * (3 - len(arrays))) for i in (0, 1)]
 
     # -- training
 
@@ -266,10 +271,11 @@ class _Perceptron(BaseEstimator):
 
     def _make_module(self):
         if self.module is not None:
-            module = self.module(self.n_features_in_, self.n_outputs_)
-            if not isinstance(module, nn.Module):
-                raise TypeError("module must be a function of the numbers of features and outputs that returns an "
-                                f"nn.Module, got a {type(module).__name__}")
+            given = isinstance(self.module, nn.Module) or not callable(self.module)
+            module = self.module if given else self.module(self.n_features_in_, self.n_outputs_)
+            if given or not isinstance(module, nn.Module):
+                raise TypeError("module must be a function of the numbers of features and outputs that makes an "
+                                f"nn.Module, {'is' if given else 'and made'} a {type(module).__name__}")
             return module
         hidden = self.hidden_layer_sizes
         hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
@@ -278,12 +284,13 @@ class _Perceptron(BaseEstimator):
         return nn.mlp([self.n_features_in_, *hidden, self.n_outputs_], names, self.batch_norm, self.dropout)
 
     def _make_optimizer(self, parameters):
-        if callable(self.optimizer):
+        if callable(self.optimizer) and not isinstance(self.optimizer, type):      # a class would have its own rate
             return self.optimizer(parameters)
         nesterov = self.nesterovs_momentum and self.momentum > 0
         optimizers = {"adam": (optim.Adam, {}), "adamw": (optim.AdamW, {}), "rmsprop": (optim.RMSprop, {}),
                       "sgd": (optim.SGD, {"momentum": self.momentum, "nesterov": nesterov})}
-        kind, options = _chosen("optimizer", self.optimizer, optimizers, "parameters -> mt.optim.Optimizer")
+        kind, options = _chosen("optimizer", self.optimizer, optimizers,
+                                "such as lambda parameters: mt.optim.Adam(parameters, lr=0.01)")
         return kind(parameters, lr=self.learning_rate_init, weight_decay=self.weight_decay, **options)
 
     def _make_scheduler(self, optimizer, batches):
@@ -298,7 +305,8 @@ class _Perceptron(BaseEstimator):
         }
         if callable(self.learning_rate):
             return self.learning_rate(optimizer)
-        return _chosen("learning_rate", self.learning_rate, schedules, "optimizer -> a scheduler")()
+        return _chosen("learning_rate", self.learning_rate, schedules,
+                       "of the optimizer (the rate itself is learning_rate_init)")()
 
     def _make_batches(self, part, loss, shuffle=False):
         targets = loss.joined(self._scaled(part.targets), part.weight)
@@ -331,7 +339,7 @@ class _Perceptron(BaseEstimator):
             history = fit(self.module_, loss, self.optimizer_, batches, measured, epochs=epochs, clip=self.clip,
                           scheduler=self._make_scheduler(self.optimizer_, len(batches)),
                           metrics={} if val is None else {self._metric: self._measure(loss)},
-                          callbacks=[*self.callbacks, *stopping], progress=bool(self.verbose))
+                          callbacks=[*listed("callbacks", self.callbacks), *stopping], progress=bool(self.verbose))
             self._generator_state = generator.get_state()
         if not history.epochs:
             raise KeyboardInterrupt if history.interrupted else ValueError(f"no epoch could be trained, as "
@@ -389,7 +397,7 @@ class _Perceptron(BaseEstimator):
     def _outputs(self, X):
         """What the net gives for inputs (N, features): an array (N, outputs) of float64."""
         check_is_fitted(self, "module_")
-        with np.errstate(over="ignore"):
+        with _quiet():
             X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
         with no_grad():
             parts = [self.module_(from_numpy(_dense(X[start : start + _ROWS]))).numpy()
@@ -636,7 +644,7 @@ class MLPRegressor(RegressorMixin, _Perceptron):
         if self.loss == "poisson":      # e^output must stay positive: counts are only divided
             self._scale = np.where(mean > 0, mean, 1.0)
             return
-        with np.errstate(over="ignore"):
+        with _quiet():
             deviation = np.sqrt(np.average(np.square(y - mean), axis=0, weights=weight))
         _as_float32("y", deviation)
         constant = deviation <= 1e-13 * np.abs(mean)        # but for the rounding of the mean
