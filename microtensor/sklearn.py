@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 try:
-    import sklearn as _sklearn  # noqa: F401  (the package of this name, which this module is not)
+    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 except ImportError as error:
-    raise ImportError("microtensor.sklearn needs scikit-learn: pip install 'microtensor[sklearn]'") from error
+    raise ImportError("microtensor.sklearn needs scikit-learn 1.6 or newer, and it is missing, older or broken: "
+                      "pip install 'microtensor[sklearn]'") from error
 
 from scipy import special
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -21,7 +22,6 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
 from microtensor import nn, optim
 from microtensor._arguments import checked_count, checked_number
@@ -69,20 +69,17 @@ def _dense(inputs):
 class _MeanLoss(nn.Module):
     """The mean loss of a batch, whose targets have the weights of the examples as one more column if there are any."""
 
-    def __init__(self, function, outputs, weighted):
+    def __init__(self, function, outputs, classes, weighted):
         self.function = function
         self.outputs = outputs
+        self.classes = classes
         self.weighted = weighted
-        self.classes = False
 
     def joined(self, targets, weight):
-        """The targets as ``forward`` takes them: class numbers (N,) or numbers (N, D), or of both (N, D + 1)."""
-        self.classes = targets.ndim == 1
+        """The targets as ``forward`` takes them: class numbers (N,), numbers (N, D), or one more column for weights."""
         if self.weighted:
             targets = np.column_stack([targets, _of_mean_one(np.ones(len(targets)) if weight is None else weight)])
-        elif self.classes:
-            return from_numpy(targets)
-        return from_numpy(_as_float32("y", targets))
+        return from_numpy(targets if targets.ndim == 1 else _as_float32("y", targets))
 
     def split(self, targets):
         """What ``joined`` put together: targets, and weights or None."""
@@ -98,13 +95,12 @@ class _MeanLoss(nn.Module):
                              f"got {outputs.shape}: module is called with the numbers of features and of outputs")
         targets, weight = self.split(targets)
         losses = self.function(outputs, targets)
-        if losses.ndim > 0:
+        if losses.ndim > 1:
             losses = losses.reshape(len(outputs), -1).mean(dim=1)
-            return losses.mean() if weight is None else (losses * weight).mean()
-        if weight is not None:
+        if losses.ndim == 0 and weight is not None:
             raise ValueError("loss returns one number for a batch, and examples with weights need one each: make it "
                              'with reduction="none"')
-        return losses
+        return (losses if weight is None else losses * weight).mean()
 
 
 def _of_mean_one(weight):
@@ -201,8 +197,9 @@ class _Perceptron(BaseEstimator):
             goes_on = self.warm_start and hasattr(self, "module_")
             stream = self._random_stream()
             train, val = self._examples(X, y, sample_weight, fresh=not goes_on), None
+            train = self._weighed(train, train)
             if X_val is not None:
-                val = self._examples(X_val, y_val, sample_weight_val, fresh=False)
+                val = self._weighed(self._examples(X_val, y_val, sample_weight_val, fresh=False), train)
             elif self.early_stopping:
                 train, val = self._split(train, stream)
             if val is not None and len(val.targets) < 2:
@@ -226,6 +223,7 @@ class _Perceptron(BaseEstimator):
                              f"learning_rate='constant', got {self.early_stopping} and {self.learning_rate!r}")
         with _whole_or_not_at_all(self):
             train = self._examples(X, y, sample_weight, fresh, classes)
+            train = self._weighed(train, train)
             if fresh:
                 self._begin(train, self._random_stream())
             self._train(train, None, epochs=1, new_optimizer=fresh)
@@ -247,8 +245,7 @@ class _Perceptron(BaseEstimator):
             y = column_or_1d(y, warn=True)
         if weight is not None:
             weight = _check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
-        targets = self._encoded(y, fresh, classes)
-        return _Part(X, targets, self._weighed(targets, weight, fresh))
+        return _Part(X, self._encoded(y, fresh, classes), weight)
 
     def _split(self, part, stream):
         """The part to train on and the one to measure on."""
@@ -308,14 +305,14 @@ class _Perceptron(BaseEstimator):
         return _chosen("learning_rate", self.learning_rate, schedules,
                        "of the optimizer (the rate itself is learning_rate_init)")()
 
-    def _make_batches(self, part, loss, shuffle=False):
+    def _make_batches(self, part, loss, training):
         targets = loss.joined(self._scaled(part.targets), part.weight)
         n = len(targets)
         size = min(200, n) if self.batch_size == "auto" else min(checked_count("batch_size", self.batch_size), n)
         # Batch normalisation cannot train on a batch of one.
         normalised = any(isinstance(layer, nn.BatchNorm1d) for layer in self.module_.modules())
-        return DataLoader(_Dataset(part.inputs, targets), size, shuffle=shuffle,
-                          drop_last=shuffle and normalised and n % size == 1)
+        return DataLoader(_Dataset(part.inputs, targets), size, shuffle=training and self.shuffle,
+                          drop_last=training and normalised and n % size == 1)
 
     def _train(self, train, val, epochs, new_optimizer):
         """Train the net that is there, or a copy of it if it has learnt already; write down how it went."""
@@ -323,13 +320,13 @@ class _Perceptron(BaseEstimator):
         checked_count("n_iter_no_change", self.n_iter_no_change)
         checked_number("tol", self.tol, 0)
         weighted = any(part is not None and part.weight is not None for part in (train, val))
-        loss = _MeanLoss(self._loss_function(), self.n_outputs_, weighted)
+        loss = _MeanLoss(self._loss_function(), self.n_outputs_, train.targets.ndim == 1, weighted)
         if self.n_iter_:
             self.module_, self.optimizer_ = copy.deepcopy((self.module_, self.optimizer_))
         if new_optimizer:
             self.optimizer_ = self._make_optimizer(self.module_.parameters())
-        batches = self._make_batches(train, loss, self.shuffle)
-        measured = None if val is None else self._make_batches(val, loss)
+        batches = self._make_batches(train, loss, training=True)
+        measured = None if val is None else self._make_batches(val, loss, training=False)
         if self.early_stopping:
             stopping = [EarlyStopping(self.n_iter_no_change, min_delta=self.tol)]
         else:
@@ -341,9 +338,10 @@ class _Perceptron(BaseEstimator):
                           metrics={} if val is None else {self._metric: self._measure(loss)},
                           callbacks=[*listed("callbacks", self.callbacks), *stopping], progress=bool(self.verbose))
             self._generator_state = generator.get_state()
+        if not history.epochs and history.interrupted:
+            raise KeyboardInterrupt
         if not history.epochs:
-            raise KeyboardInterrupt if history.interrupted else ValueError(f"no epoch could be trained, as "
-                                                                           f"{history.stopped}")
+            raise ValueError(f"no epoch could be trained: {history.stopped}")
         self._write_down(history)
         return history
 
@@ -381,9 +379,9 @@ class _Perceptron(BaseEstimator):
             return self.loss
         return _chosen("loss", self.loss, self._losses(), "of (outputs, targets), such as nn.HuberLoss()")
 
-    def _weighed(self, targets, weight, fresh):
-        """The weights of the examples, or None."""
-        return weight
+    def _weighed(self, part, train):
+        """A part with the weights that it counts by."""
+        return part
 
     def _prepare(self, train):
         """Learn from the training part what does not change any more."""
@@ -426,8 +424,9 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
     """A multilayer perceptron for classes, as an estimator of scikit-learn that ``mt.fit`` trains.
 
     Targets are class labels (N,) of any kind, or indicators (N, L) of several labels. Inputs should be standardised,
-    as by StandardScaler; all is computed in float32. The same data, parameters and ``random_state`` give the same net,
-    to the bit, alone or in parallel. Nothing draws from NumPy's global stream or microtensor's default generator.
+    as by StandardScaler; all is computed in float32. The same data, parameters and ``random_state`` give the same net
+    on a machine, to the bit, alone or in parallel; NumPy's global stream and microtensor's default generator are left
+    alone.
 
     Args:
         hidden_layer_sizes: the widths of the hidden layers, a sequence or an int.
@@ -546,16 +545,14 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
             raise ValueError(f"y has the classes {unknown}, which are not among {self.classes_}")
         return np.searchsorted(self.classes_, y)
 
-    def _weighed(self, targets, weight, fresh):
+    def _weighed(self, part, train):
         if self.class_weight is None:
-            return weight
+            return part
         if self._multilabel:
             raise ValueError("class_weight is for one class of several: for labels pass "
                              "loss=nn.BCEWithLogitsLoss(pos_weight=...)")
-        if fresh or self.class_weight != "balanced":
-            self._class_weights = compute_class_weight(self.class_weight, classes=self.classes_,
-                                                       y=self.classes_[targets])
-        return self._class_weights[targets] * (1.0 if weight is None else weight)
+        factors = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[train.targets])
+        return part._replace(weight=factors[part.targets] * (1.0 if part.weight is None else part.weight))
 
     def _losses(self):
         return {None: nn.BCEWithLogitsLoss(reduction="none") if self._multilabel
@@ -567,7 +564,7 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_label = tags.target_tags.multi_output = True
         return tags
 
 
@@ -662,6 +659,11 @@ class MLPRegressor(RegressorMixin, _Perceptron):
 
     def _score(self, outputs, targets, weight):
         return r2_score(targets, self._link(outputs), sample_weight=weight)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
 
 def _poisson_loss(outputs, targets):

@@ -103,12 +103,14 @@ def test_module_takes_the_place_of_the_perceptron(kind, wine, diabetes):
     assert len(weights(net)) == 2 and weights(net)[0].shape == (net.n_outputs_, X.shape[1])
 
 
-def test_batch_norm_never_trains_on_a_batch_of_one(wine):
-    X, y = wine
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_batch_norm_never_trains_on_a_batch_of_one(shuffle, wine):
+    X, y = wine         # 178 = 3 * 59 + 1
     seen = []
-    net = small(batch_norm=True, batch_size=59, callbacks=[lambda training: seen.append(len(training.train))])
-    net.fit(X[:178], y[:178])       # 178 = 3 * 59 + 1
-    assert seen == [3] * 4
+    net = small(batch_norm=True, batch_size=59, shuffle=shuffle)
+    net.set_params(callbacks=[lambda training: seen.append((len(training.train), len(training.val)))])
+    net.fit(X, y, X_val=X, y_val=y)
+    assert seen == [(3, 4)] * 4
 
 
 # -- optimisers and schedules ------------------------------------------------------------------------------------------
@@ -258,6 +260,11 @@ def test_class_weights_equal_sample_weights(wine):
     assert_same(both, small().fit(X, y, sample_weight=compute_sample_weight(factors, y) * np.arange(178)))
 
 
+def test_class_weights_may_come_with_a_warm_start(wine):
+    net = small(warm_start=True).fit(*wine).set_params(class_weight="balanced").fit(*wine)
+    assert net.n_iter_ == 8
+
+
 def test_class_weights_move_predictions_to_the_rare_class(rng):
     X, y = rng.normal(size=(600, 2)), np.arange(600) % 10 == 0
     X[y] += 0.7
@@ -326,7 +333,7 @@ def test_numbers_that_are_not_finite_end_training(wine):
     with pytest.warns(RuntimeWarning, match="training stopped"):
         net = small(callbacks=[diverging(2)], max_iter=9).fit(*wine)
     assert net.n_iter_ == 2
-    with pytest.warns(RuntimeWarning), pytest.raises(ValueError, match="no epoch could be trained, as the loss became"):
+    with pytest.warns(RuntimeWarning), pytest.raises(ValueError, match="no epoch could be trained: the loss became"):
         small(optimizer="sgd", learning_rate_init=1e30).fit(*wine)
 
 
@@ -677,7 +684,8 @@ except ImportError as error:
     print(error)
 """
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert process.stdout == "microtensor.sklearn needs scikit-learn: pip install 'microtensor[sklearn]'\n"
+    assert process.stdout == ("microtensor.sklearn needs scikit-learn 1.6 or newer, and it is missing, older or "
+                              "broken: pip install 'microtensor[sklearn]'\n")
 
 
 def test_import_of_microtensor_leaves_scikit_learn_alone():
