@@ -25,7 +25,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from microtensor import nn, optim
 from microtensor._arguments import checked_count, checked_number
-from microtensor.core import from_numpy, no_grad
+from microtensor.core import Tensor, from_numpy, no_grad
 from microtensor.data import DataLoader
 from microtensor.fitting import EarlyStopping, fit
 from microtensor.fitting.training import listed
@@ -66,7 +66,7 @@ def _dense(inputs):
     return inputs if isinstance(inputs, np.ndarray) else inputs.toarray()
 
 
-class _MeanLoss(nn.Module):
+class _MeanLoss:
     """The mean loss of a batch, whose targets have the weights of the examples as one more column if there are any."""
 
     def __init__(self, function, outputs, classes, weighted):
@@ -76,9 +76,13 @@ class _MeanLoss(nn.Module):
         self.weighted = weighted
 
     def joined(self, targets, weight):
-        """The targets as ``forward`` takes them: class numbers (N,), numbers (N, D), or one more column for weights."""
+        """The targets as they are called with: class numbers (N,), numbers (N, D), or one more column for weights."""
         if self.weighted:
-            targets = np.column_stack([targets, _of_mean_one(np.ones(len(targets)) if weight is None else weight)])
+            weight = np.ones(len(targets)) if weight is None else weight
+            if not weight.any():
+                raise ValueError(f"all {len(weight)} weights of a part are 0: some example must count")
+            # Of mean 1 over the part, and not over each batch, where all might be 0.
+            targets = np.column_stack([targets, weight / weight.mean()])
         return from_numpy(targets if targets.ndim == 1 else _as_float32("y", targets))
 
     def split(self, targets):
@@ -88,26 +92,20 @@ class _MeanLoss(nn.Module):
         targets, weight = targets[:, :-1], targets[:, -1]
         return (targets[:, 0].to(np.int64) if self.classes else targets), weight
 
-    def forward(self, outputs, targets):
-        """The loss, a 0-d tensor."""
+    def __call__(self, outputs, targets):
         if outputs.shape != (len(targets), self.outputs):
             raise ValueError(f"the module must give outputs of shape {(len(targets), self.outputs)} for these targets, "
                              f"got {outputs.shape}: module is called with the numbers of features and of outputs")
         targets, weight = self.split(targets)
         losses = self.function(outputs, targets)
+        if not isinstance(losses, Tensor):
+            raise TypeError(f"loss must return a tensor, got a {type(losses).__name__}")
         if losses.ndim > 1:
             losses = losses.reshape(len(outputs), -1).mean(dim=1)
         if losses.ndim == 0 and weight is not None:
             raise ValueError("loss returns one number for a batch, and examples with weights need one each: make it "
                              'with reduction="none"')
         return (losses if weight is None else losses * weight).mean()
-
-
-def _of_mean_one(weight):
-    total = weight.sum()
-    if not total > 0:
-        raise ValueError(f"all {len(weight)} weights of a part are 0: some example must count")
-    return weight * (len(weight) / total)
 
 
 def _quiet():

@@ -620,6 +620,8 @@ def test_pipeline_of_tables(wine):
     ({"learning_rate": "invscaling"}, "learning_rate must be one of 'constant', 'adaptive', 'cosine', 'one_cycle', or"),
     ({"loss": "hinge"}, "loss must be one of None, or a function"),
     ({"loss": nn.CrossEntropyLoss}, "loss must be one of None, or a function"),
+    ({"loss": lambda outputs, targets: 1.0}, "loss must return a tensor, got a float"),
+    ({"loss": nn.CrossEntropyLoss(), "class_weight": "balanced"}, "^loss returns one number for a batch"),
     ({"activation": "swish"}, "there is no activation 'swish'"),
     ({"activation": ["relu", "relu"]}, "activation has 2 values for 1 hidden layers"),
     ({"dropout": 1.0}, "dropout is a probability"),
