@@ -45,7 +45,7 @@ class _Part(NamedTuple):
 
     inputs: object          # (N, features), an array or a CSR matrix
     targets: np.ndarray     # class numbers (N,), or numbers (N, D)
-    weight: np.ndarray | None
+    weight: np.ndarray | None = None
 
 
 class _Dataset:
@@ -189,8 +189,8 @@ class _Perceptron(BaseEstimator):
             ConvergenceWarning: if all ``max_iter`` epochs were needed.
             RuntimeWarning: if training stopped at a number that is infinite or NaN.
         """
-        if (X_val is None) != (y_val is None):
-            raise ValueError("fit needs both X_val and y_val, or neither")
+        if (X_val is None) != (y_val is None) or (X_val is None and sample_weight_val is not None):
+            raise ValueError("fit needs both X_val and y_val to measure on, or neither, and no sample_weight_val then")
         with _whole_or_not_at_all(self):
             goes_on = self.warm_start and hasattr(self, "module_")
             stream = self._random_stream()
@@ -247,10 +247,9 @@ class _Perceptron(BaseEstimator):
 
     def _split(self, part, stream):
         """The part to train on and the one to measure on."""
-        arrays = [part.inputs, part.targets, *([] if part.weight is None else [part.weight])]
-        halves = train_test_split(*arrays, test_size=self.validation_fraction, random_state=stream,
-                                  stratify=part.targets if part.targets.ndim == 1 else None)
-        return [_Part(*halves[i::2], *[None] * (3 - len(arrays))) for i in (0, 1)]
+        halves = train_test_split(*(part[:2] if part.weight is None else part), test_size=self.validation_fraction,
+                                  random_state=stream, stratify=part.targets if part.targets.ndim == 1 else None)
+        return _Part(*halves[::2]), _Part(*halves[1::2])
 
     # -- training
 
@@ -431,8 +430,8 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
         activation: a name that ``nn.mlp`` knows, such as "relu" or "gelu", or "logistic"; or a list, one per layer.
         batch_norm: normalise each hidden layer before its activation.
         dropout: the probability that a hidden activation is dropped in training; or a list, one per layer.
-        optimizer: "adam", "adamw", "sgd" or "rmsprop"; or a function of the parameters that returns an Optimizer, to
-            which learning_rate_init, momentum and weight_decay say nothing.
+        optimizer: "adam", "adamw", "sgd" or "rmsprop"; or a function of the parameters that returns an Optimizer, which
+            then has a learning rate, a momentum and a weight decay of its own.
         learning_rate: "constant"; "adaptive", divided by 5 when the loss (with a validation part, of that) has not
             become better by tol in two epochs; "cosine" and "one_cycle", which lead through all ``max_iter`` epochs, so
             that only early stopping ends them; or a function of the optimizer that returns a schedule.
@@ -456,6 +455,8 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
         callbacks: of ``mt.fit``, as a list.
         class_weight: a dict of factors by class, "balanced" for N / (C count), or None; they multiply sample weights.
 
+    All of them are checked by ``fit``, and not before, so that searches can set them one by one.
+
     Attributes:
         classes_: the labels (C,), or the numbers of the columns (L,).
         n_features_in_, feature_names_in_, n_outputs_: what ``fit`` saw, and the number of logits.
@@ -476,7 +477,7 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
     >>> pipeline.score(X[1::2], y[1::2]) > 0.9
     True
 
-    Source: sklearn.neural_network.MLPClassifier; docs/differences.md has what is another.
+    Source: sklearn.neural_network.MLPClassifier; docs/differences.md has what differs, and why.
     """
 
     _: dataclasses.KW_ONLY
@@ -588,7 +589,7 @@ class MLPRegressor(RegressorMixin, _Perceptron):
     >>> net.fit(X[:150], y[:150]).score(X[150:], y[150:]) > 0.9
     True
 
-    Source: sklearn.neural_network.MLPRegressor; docs/differences.md has what is another.
+    Source: sklearn.neural_network.MLPRegressor; docs/differences.md has what differs, and why.
     """
 
     _: dataclasses.KW_ONLY

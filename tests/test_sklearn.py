@@ -583,7 +583,7 @@ def test_search_in_parallel_has_the_same_scores(wine):
     joblib = pytest.importorskip("joblib")
     expected = search(*wine)
     assert search(*wine, n_jobs=2) == expected
-    with joblib.parallel_backend("threading", n_jobs=2):
+    with joblib.parallel_config("threading", n_jobs=2):
         assert search(*wine) == expected
 
 
@@ -659,6 +659,7 @@ def test_data_that_do_not_fit_are_refused(wine):
         "weights of a part are 0|zero": lambda: small().fit(X, y, sample_weight=np.zeros(178)),
         "egative": lambda: small().fit(X, y, sample_weight=-np.ones(178)),
         "both X_val and y_val": lambda: small().fit(X, y, X_val=X),
+        "no sample_weight_val": lambda: small().fit(X, y, sample_weight_val=np.ones(178)),
         "too large": lambda: small(MLPRegressor, standardize_target=False).fit(X, np.where(y == 0, 1e300, 0)),
         "too large for": lambda: small(MLPRegressor).fit(X, np.where(y == 0, 1e300, 0)),
         "negative numbers": lambda: small(MLPRegressor, loss="poisson").fit(X, y - 1.0),
