@@ -79,8 +79,6 @@ class _MeanLoss:
         """The targets as they are called with: class numbers (N,), numbers (N, D), or one more column for weights."""
         if self.weighted:
             weight = np.ones(len(targets)) if weight is None else weight
-            if not weight.any():
-                raise ValueError(f"all {len(weight)} weights of a part are 0: some example must count")
             # Of mean 1 over the part, and not over each batch, where all might be 0.
             targets = np.column_stack([targets, weight / weight.mean()])
         return from_numpy(targets if targets.ndim == 1 else _as_float32("y", targets))
@@ -106,6 +104,13 @@ class _MeanLoss:
             raise ValueError("loss returns one number for a batch, and examples with weights need one each: make it "
                              'with reduction="none"')
         return (losses if weight is None else losses * weight).mean()
+
+
+def _check_weights(*parts):
+    for part in parts:
+        if part is not None and part.weight is not None and not part.weight.any():
+            raise ValueError(f"all {len(part.weight)} weights of the training or the validation part are 0: some "
+                             "example of each must count")
 
 
 def _quiet():
@@ -203,6 +208,7 @@ class _Perceptron(BaseEstimator):
             if val is not None and len(val.targets) < 2:
                 raise ValueError("the validation part has 1 example, and at least 2 are needed: raise "
                                  f"validation_fraction={self.validation_fraction}, or give more as X_val and y_val")
+            _check_weights(train, val)
             if not goes_on:
                 self._begin(train, stream)
             history = self._train(train, val, epochs=self.max_iter, new_optimizer=True)
@@ -222,6 +228,7 @@ class _Perceptron(BaseEstimator):
         with _whole_or_not_at_all(self):
             train = self._examples(X, y, sample_weight, fresh, classes)
             train = self._weighed(train, train)
+            _check_weights(train)
             if fresh:
                 self._begin(train, self._random_stream())
             self._train(train, None, epochs=1, new_optimizer=fresh)

@@ -655,8 +655,12 @@ def test_wrong_parameters_are_refused_in_fit(options, message, wine):
 
 def test_data_that_do_not_fit_are_refused(wine):
     X, y = wine
+    rows = np.arange(178)
+    held_out = train_test_split(rows, test_size=0.1, random_state=0)[1][0]
     for message, call in {
-        "weights of a part are 0|zero": lambda: small().fit(X, y, sample_weight=np.zeros(178)),
+        "are 0|zero": lambda: small().fit(X, y, sample_weight=np.zeros(178)),
+        "all 18 weights of": lambda: small(early_stopping=True).fit(X, y, sample_weight=rows == 5),
+        "all 160 weights of": lambda: small(MLPRegressor, early_stopping=True).fit(X, y, sample_weight=rows == held_out),
         "egative": lambda: small().fit(X, y, sample_weight=-np.ones(178)),
         "both X_val and y_val": lambda: small().fit(X, y, X_val=X),
         "no sample_weight_val": lambda: small().fit(X, y, sample_weight_val=np.ones(178)),
