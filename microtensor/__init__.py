@@ -70,6 +70,10 @@ _LATER = {
     "metrics": {
         "metrics": "Metrics for fit and evaluate: functions of all outputs and targets that return a number.",
     },
+    "tables": {
+        "tables": "Tables: read a CSV file, split its rows, and encode its columns as the inputs and targets of a net.",
+        "Table": "A table of text cells, read from a CSV file, with a target column if it is to be trained on.",
+    },
     "gradcheck": {
         "gradcheck": "Gradients compared with differences: ``gradcheck`` for any function, and checks of modules, "
                      "optimisers and ops.",
@@ -122,6 +126,7 @@ def _contents():
     yield f"    {', '.join(name for name, value in names.items() if isinstance(value, _np.dtype))}"
 
 
-_ROOMS = ("nn", "optim", "autograd", "gradcheck", "data", "datasets", "fitting", "metrics", "ops", "random")
+_ROOMS = ("nn", "optim", "autograd", "gradcheck", "data", "datasets", "fitting", "metrics", "ops", "random",
+          "tables")
 if __doc__:         # python -OO takes all docstrings away
     __doc__ = "\n".join([__doc__, *_contents()])

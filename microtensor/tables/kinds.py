@@ -1,0 +1,422 @@
+"""The kinds of columns, and the kinds of targets: what each learns from training rows, and how it becomes numbers."""
+
+import math
+import re
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from microtensor.tables.cells import FEW, MISSING, ORDERS, Numbers, date_orders, has_sign, read_dates
+from microtensor.tables.wording import count, listed
+
+_RARE = 5               # a category with fewer training rows than this is pooled with others
+_MOST = 100             # and so are those beyond the most frequent ones
+_IDENTIFIER = re.compile(r"(?:.*[\W_])?(?:id|index)|unnamed\b.*|.*[a-z]I[dD]")
+_LARGEST = np.finfo(np.float32).max
+
+
+class DroppedError(Exception):
+    """Why a column cannot be learnt from; it never leaves ``Encoder.fit``."""
+
+
+class Sample(NamedTuple):
+    """The cells of a column in the training rows."""
+
+    name: str
+    cells: list
+    numbers: Numbers
+    rows: np.ndarray        # their numbers in the file, from 1
+    lines: np.ndarray
+
+
+def fit_column(sample, note):
+    """The column that training rows make of a sample, of the first kind that it can be.
+
+    Args:
+        sample: the Sample.
+        note: is called with each sentence about what was decided.
+
+    Raises:
+        DroppedError: if nothing can be learnt from it.
+        ValueError: if it holds a few mistakes.
+    """
+    different = set(sample.cells)
+    if different <= MISSING:
+        raise DroppedError("all its cells are missing")
+    if len(different) == 1:
+        raise DroppedError(f"all its cells are {sample.cells[0]!r}")
+    return next(filter(None, (kind.fit(sample, note) for kind in COLUMNS.values())))
+
+
+def check(right, what):
+    """Refuse a damaged state."""
+    if not right:
+        raise ValueError(what)
+
+
+def _check_numbers(thing, *names):
+    for name in names:
+        value = getattr(thing, name)
+        check(type(value) in (int, float) and math.isfinite(value), f"{name} of {thing.name!r} is {value!r}")
+
+
+def _check_texts(thing, *names):
+    for name in names:
+        texts = getattr(thing, name)
+        check(isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+              and len(set(texts)) == len(texts), f"{name} of {thing.name!r} are no different texts")
+
+
+def _check_bool(thing, name):
+    check(isinstance(getattr(thing, name), bool), f"{name} of {thing.name!r} is {getattr(thing, name)!r}")
+
+
+def _moments(values):
+    """Mean, standard deviation and median as floats, without overflow."""
+    exponent = int(np.frexp(np.abs(values).max())[1])
+    scaled = np.ldexp(values, -exponent)            # a power of two, so that all digits stay
+    return [math.ldexp(float(number(scaled)), exponent) for number in (np.mean, np.std, np.median)]
+
+
+def _standardised(values, mean, std):
+    with np.errstate(over="ignore"):
+        return np.clip((values - mean) / std, -_LARGEST, _LARGEST)
+
+
+def _refuse_wrong(name, numbers, table, wanted):
+    """Refuse cells that are not what the training rows had."""
+    if numbers.wrong:
+        first = numbers.wrong[0]
+        raise ValueError(f"column {name!r} holds {wanted}, and {table.columns[name][first]!r} in line "
+                         f"{table.lines[first]} is none, nor are {len(numbers.wrong):,} of its {len(table):,} cells: "
+                         "correct them, or leave a cell empty if it means that the value is missing")
+
+
+def _warn_of_missing(name, missing, substitute):
+    """Say that values are missing though none was in the training rows, where nothing was learnt about that."""
+    if missing:
+        warnings.warn(f"column {name!r} has no value in {count(missing, 'row')}, and had one in every training row: "
+                      f"{substitute} stands for it", stacklevel=4)
+
+
+# -- columns -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Number:
+    """A column of numbers: standardised, with the median for what is missing.
+
+    If values were missing in the training rows, a second column holds 1 where one is and 0 elsewhere.
+    """
+
+    kind: ClassVar = "number"
+    name: str
+    mean: float
+    std: float
+    median: float
+    gaps: bool
+
+    def __post_init__(self):
+        _check_numbers(self, "mean", "std", "median")
+        check(self.std > 0, f"std of {self.name!r} is {self.std}")
+        _check_bool(self, "gaps")
+
+    @classmethod
+    def fit(cls, sample, note):
+        """A Number, if nearly all cells are numbers."""
+        wrong = sample.numbers.wrong
+        if not wrong:
+            return cls.of_values(sample, sample.numbers, note)
+        present = sum(cell not in MISSING for cell in sample.cells)
+        if len(wrong) < FEW * present:
+            # As categories the numbers would lose their order, as missing the cells their meaning: both unseen.
+            raise ValueError(f"column {sample.name!r} holds numbers, and {sample.cells[wrong[0]]!r} in line "
+                             f"{sample.lines[wrong[0]]} is none, nor are {len(wrong):,} of its {present:,} cells in "
+                             "the training rows: correct them, or leave a cell empty if its value is missing")
+        return None
+
+    @classmethod
+    def of_values(cls, sample, numbers, note, **more):
+        """A column of values that are read."""
+        missing = np.isnan(numbers.values)
+        values = numbers.values[~missing]
+        if not len(values):
+            raise DroppedError("none of its numbers is finite")
+        if numbers.infinite:
+            note(f"{sample.name!r} is infinite in {count(len(numbers.infinite), 'row')}, which is taken for missing")
+        if not missing.any():
+            if (values == values[0]).all():
+                raise DroppedError(f"all its cells are {sample.cells[0]!r}")
+            if _counts_rows(sample, values):
+                raise DroppedError("it numbers the rows, as an identifier does")
+        mean, std, median = _moments(values)
+        if missing.any():
+            note(f"{sample.name!r} is missing in {count(int(missing.sum()), 'row')}: the median, {median:.6g}, stands "
+                 "for it, and a column of 0 and 1 says where")
+        return cls(sample.name, mean, std or 1.0, median, bool(missing.any()), **more)
+
+    @property
+    def width(self):
+        """How many columns of inputs it makes."""
+        return 1 + self.gaps
+
+    def read(self, table, decimal):
+        """The Numbers of a table's column."""
+        numbers = table.read_numbers(self.name, decimal)
+        _refuse_wrong(self.name, numbers, table, "numbers")
+        return numbers
+
+    def encode(self, table, decimal):
+        """The inputs (N, width)."""
+        values = self.read(table, decimal).values
+        missing = np.isnan(values)
+        if not self.gaps:
+            _warn_of_missing(self.name, int(missing.sum()), f"the median, {self.median:.6g},")
+        values = _standardised(np.where(missing, self.median, values), self.mean, self.std)
+        return np.stack([values, missing][: self.width], axis=1)
+
+
+def _counts_rows(sample, values):
+    """Whether whole numbers, all different, are those of the rows from 0 or 1, or have the name of such a column."""
+    if (values != np.floor(values)).any() or len(np.unique(values)) < len(values):
+        return False
+    offsets = np.unique(values - sample.rows)
+    return (len(values) > 1 and len(offsets) == 1 and offsets[0] in (0, -1)) or _named_as_identifier(sample.name)
+
+
+def _named_as_identifier(name):
+    return bool(_IDENTIFIER.fullmatch(name) or _IDENTIFIER.fullmatch(name.lower()))
+
+
+@dataclass
+class Date(Number):
+    """A column of dates, with or without a time: days since 1970-01-01, as a Number."""
+
+    kind: ClassVar = "date"
+    order: str
+
+    def __post_init__(self):
+        super().__post_init__()
+        check(self.order in ORDERS, f"order of {self.name!r} is {self.order!r}")
+
+    @classmethod
+    def fit(cls, sample, note):
+        """A Date, if all cells are dates of one order."""
+        orders = date_orders(sample.cells)
+        if len(orders) > 1:
+            raise DroppedError(f"its dates, such as {next(c for c in sample.cells if c not in MISSING)!r}, do not show "
+                          "which number is the day and which the month: write them as 2020-12-31")
+        if not orders:
+            return None
+        column = cls.of_values(sample, read_dates(sample.cells, orders[0]), note, order=orders[0])
+        note(f"{sample.name!r} holds dates, {orders[0]}, which become numbers of days")
+        return column
+
+    def read(self, table, decimal):
+        """The days of a table's column."""
+        numbers = read_dates(table.columns[self.name], self.order)
+        _refuse_wrong(self.name, numbers, table, f"dates, {self.order},")
+        return numbers
+
+
+@dataclass
+class Category:
+    """A column of categories: one column of 0 and 1 for each.
+
+    Rare categories share one column, "other", and missing cells have one if there are any. What was not among the
+    training rows goes to "other" as well, about which the net has learnt from the rare ones. Without rare ones that
+    column would be 0 in all training rows, and its weights those it began with; the mean of the training rows takes
+    its place then, which says nothing for any category.
+    """
+
+    kind: ClassVar = "category"
+    name: str
+    categories: list
+    pooled: list            # those that share a column
+    missing: bool           # whether missing cells have one
+    shares: list            # the mean of the training rows, (width,)
+
+    def __post_init__(self):
+        _check_texts(self, "categories", "pooled")
+        _check_bool(self, "missing")
+        check(isinstance(self.shares, list) and len(self.shares) == self.width > 0
+              and all(type(share) is float and 0 <= share <= 1 for share in self.shares),
+              f"shares of {self.name!r} do not fit its categories")
+
+    @classmethod
+    def fit(cls, sample, note):
+        """A Category, unless nearly every row has one of its own."""
+        counts = Counter(cell for cell in sample.cells if cell not in MISSING)
+        present, different = counts.total(), len(counts)
+        _note_numbers(sample, present, note)
+        if present >= 10 and different >= 0.9 * present:
+            raise DroppedError(f"its text is another in nearly every row, {different:,} in {present:,}, as an "
+                               "identifier")
+        if different > 50 and different > present / 2:
+            raise DroppedError(f"it is free text: {different:,} different cells in {present:,} rows")
+        # In a small table every category is rare: there fewer rows must do.
+        least = min(_RARE, 1 + len(sample.cells) // 20)
+        frequent = sorted(counts, key=lambda category: (-counts[category], category))[:_MOST]
+        categories = sorted(category for category in frequent if counts[category] >= least)
+        if not categories:
+            raise DroppedError(f"each of its {different:,} categories has fewer than {least} rows")
+        pooled = sorted(set(counts).difference(categories))
+        missing = len(sample.cells) - present
+        rows = [counts[category] for category in categories]
+        rows += [sum(counts[category] for category in pooled)] * bool(pooled) + [missing] * bool(missing)
+        column = cls(sample.name, categories, pooled, missing > 0, [number / len(sample.cells) for number in rows])
+        parts = [f"one for each of {listed(categories)}",
+                 f"one for the rest, {len(pooled):,} rare" if pooled else "",
+                 "one for missing" if missing else ""]
+        note(f"{sample.name!r} becomes {column.width} columns of 0 and 1: {', '.join(filter(None, parts))}")
+        return column
+
+    @property
+    def width(self):
+        """How many columns of inputs it makes."""
+        return len(self.categories) + bool(self.pooled) + self.missing
+
+    def encode(self, table, decimal):
+        """The inputs (N, width)."""
+        cells, unknown = table.columns[self.name], self.width
+        column = {category: i for i, category in enumerate(self.categories)}
+        column |= dict.fromkeys(self.pooled, len(self.categories))
+        column |= dict.fromkeys(MISSING, self.width - 1 if self.missing else unknown)
+        chosen = np.array([column.get(cell, unknown) for cell in cells], np.int64)
+        strange = Counter(cells[i] for i in np.flatnonzero(chosen == unknown) if cells[i] not in MISSING)
+        if strange:
+            warnings.warn(f"column {self.name!r} holds categories that no training row has in "
+                          f"{count(strange.total(), 'row')}, {listed(sorted(strange), 3)}: they are encoded as unknown",
+                          stacklevel=3)
+        if not self.missing:
+            _warn_of_missing(self.name, sum(cell in MISSING for cell in cells), "what stands for an unknown category")
+        rows = np.eye(self.width + 1, self.width)
+        rows[unknown] = rows[len(self.categories)] if self.pooled else self.shares
+        return rows[chosen]
+
+
+def _note_numbers(sample, present, note):
+    """Say of text that most of it would be numbers but for a sign, or for a few cells."""
+    signed = [cell for cell in sample.cells if has_sign(cell)]
+    wrong = sample.numbers.wrong
+    if len(signed) > present / 2:
+        note(f"{sample.name!r} is text, though most cells, such as {signed[0]!r}, are numbers but for a sign: leave "
+             "the sign out to have them as numbers")
+    elif len(wrong) < present / 2:
+        note(f"{sample.name!r} is text, though {present - len(wrong):,} of {present:,} cells are numbers: "
+             f"{sample.cells[wrong[0]]!r} in line {sample.lines[wrong[0]]} is none")
+
+
+COLUMNS = {kind.kind: kind for kind in (Number, Date, Category)}        # in the order in which they are tried
+
+
+# -- targets -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Classes:
+    """A target of classes, which have the names that they have in the file.
+
+    Numbers that are equal are one class, such as 1 and 1.0, with the name that more of the training rows have.
+    """
+
+    kind: ClassVar = "classification"
+    name: str
+    classes: list
+    values: list            # the classes' numbers; None if they are text
+
+    def __post_init__(self):
+        _check_texts(self, "classes")
+        check(len(self.classes) > 1, f"{self.name!r} has fewer than two classes")
+        check(self.values is None or [type(value) for value in self.values] == [float] * len(self.classes),
+              f"values of {self.name!r} do not fit its classes")
+
+    @classmethod
+    def fit(cls, sample):
+        """The classes of the training rows, ascending."""
+        numeric = not sample.numbers.wrong
+        names = {}
+        keys = sample.numbers.values.tolist() if numeric else sample.cells
+        # Sorted by cell first, as two names of a class may be equally frequent.
+        for (key, cell), _ in Counter(sorted(zip(keys, sample.cells, strict=True))).most_common():
+            names.setdefault(key, cell)
+        if len(names) == 1:
+            raise ValueError(f"the target {sample.name!r} is {sample.cells[0]!r} in all training rows: there is "
+                             "nothing to learn")
+        return cls(sample.name, [names[key] for key in sorted(names)], sorted(names) if numeric else None)
+
+    @property
+    def outputs(self):
+        """The width of the net's outputs."""
+        return len(self.classes)
+
+    def encode(self, table, decimal):
+        """The numbers of the classes, int64 (N,)."""
+        cells = keys = table.columns[self.name]
+        if self.values is not None:
+            keys = table.read_numbers(self.name, decimal).values.tolist()
+        numbers = {key: i for i, key in enumerate(self.classes if self.values is None else self.values)}
+        unknown = [i for i, key in enumerate(keys) if key not in numbers]
+        if unknown:
+            first = unknown[0]
+            raise ValueError(f"the target {self.name!r} is {cells[first]!r} in line {table.lines[first]}, which is "
+                             f"none of the {len(self.classes):,} classes of the training rows, "
+                             f"{listed(self.classes)}; {count(len(unknown), 'row')} of {len(cells):,} have no known "
+                             "class")
+        return np.array([numbers[key] for key in keys], np.int64)
+
+    def decode(self, outputs):
+        """Names and probabilities (N, C) of logits (N, C)."""
+        if outputs.ndim != 2 or outputs.shape[1] != len(self.classes):
+            raise ValueError(f"decode: outputs must be (N, {len(self.classes)}), a column for each class, got "
+                             f"{outputs.shape}")
+        weights = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        return ([self.classes[i] for i in outputs.argmax(axis=1)], weights / weights.sum(axis=1, keepdims=True))
+
+
+@dataclass
+class Quantity:
+    """A target of numbers, standardised by the mean and the standard deviation of the training rows."""
+
+    kind: ClassVar = "regression"
+    name: str
+    mean: float
+    std: float
+    classes: ClassVar = None
+    outputs: ClassVar = 1
+
+    def __post_init__(self):
+        _check_numbers(self, "mean", "std")
+        check(self.std > 0, f"std of {self.name!r} is {self.std}")
+
+    @classmethod
+    def fit(cls, sample):
+        """The moments of the training rows."""
+        mean, std, _ = _moments(sample.numbers.values)
+        if not std:
+            raise ValueError(f"the target {sample.name!r} is {sample.cells[0]!r} in all training rows: there is "
+                             "nothing to learn")
+        return cls(sample.name, mean, std)
+
+    def encode(self, table, decimal):
+        """Standardised numbers, float32 (N, 1)."""
+        numbers = table.read_numbers(self.name, decimal)
+        _refuse_wrong(self.name, numbers, table, "numbers")
+        missing = np.flatnonzero(np.isnan(numbers.values))
+        if len(missing):
+            raise ValueError(f"the target {self.name!r} is missing or infinite in {count(len(missing), 'row')}, the "
+                             f"first in line {table.lines[missing[0]]}: Table.read(path, target={self.name!r}) drops "
+                             "such rows")
+        return _standardised(numbers.values, self.mean, self.std).astype(np.float32)[:, None]
+
+    def decode(self, outputs):
+        """Numbers (N,) in the target's units, of outputs (N, 1) or (N,)."""
+        if outputs.shape not in (outputs.shape[:1], (*outputs.shape[:1], 1)):
+            raise ValueError(f"decode: outputs must be (N, 1) or (N,), got {outputs.shape}")
+        return outputs.reshape(-1) * self.std + self.mean
+
+
+TARGETS = {kind.kind: kind for kind in (Classes, Quantity)}
