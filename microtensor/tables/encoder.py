@@ -121,9 +121,11 @@ class Encoder:
         """
         self._check_columns(table)
         decimal = self._decimal_of(table)
-        parts = [column.encode(table, decimal) for column in self._columns]
-        inputs = np.empty((len(table), self.inputs), np.float32)
-        return from_numpy(np.concatenate(parts, axis=1, out=inputs, casting="same_kind"))
+        inputs, start = np.empty((len(table), self.inputs), np.float32), 0
+        for column in self._columns:
+            inputs[:, start : start + column.width] = column.encode(table, decimal)
+            start += column.width
+        return from_numpy(inputs)
 
     def encode_target(self, table):
         """The targets of a table.
@@ -166,8 +168,10 @@ class Encoder:
         lacking = [name for name in used if name not in table.columns]
         more = [name for name in table.names if name not in self._names]
         if lacking:
-            first_line = "names" if table.format["header"] else "data"
-            header = f"; its first line was taken for {first_line}" if table.format["header"] != self._header else ""
+            header = ""
+            if table.format["header"] != self._header:
+                header = (f"; its first line was taken for {'names' if table.format['header'] else 'data'}: say "
+                          f"header={self._header} to Table.read if that is wrong")
             raise ValueError(f"the table lacks {listed(lacking)}, which the model was trained on"
                              f"{_hint(lacking, more)}{header}")
         # Without names columns are told apart by their places, and a target left out would move those behind it.

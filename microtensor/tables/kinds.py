@@ -90,9 +90,9 @@ def _refuse_wrong(name, numbers, table, wanted):
     """Refuse cells that are not what the training rows had."""
     if numbers.wrong:
         first = numbers.wrong[0]
-        raise ValueError(f"column {name!r} holds {wanted}, and {table.columns[name][first]!r} in line "
-                         f"{table.lines[first]} is none, nor are {len(numbers.wrong):,} of its {len(table):,} cells: "
-                         "correct them, or leave a cell empty if it means that the value is missing")
+        raise ValueError(f"column {name!r} held {wanted} in training, and {len(numbers.wrong):,} of {len(table):,} "
+                         f"cells are none, the first {table.columns[name][first]!r} in line {table.lines[first]}: "
+                         "correct them, or leave a cell empty if its value is missing")
 
 
 def _warn_of_missing(name, missing, substitute):
@@ -133,9 +133,9 @@ class Number:
         present = sum(cell not in MISSING for cell in sample.cells)
         if len(wrong) < FEW * present:
             # As categories the numbers would lose their order, as missing the cells their meaning: both unseen.
-            raise ValueError(f"column {sample.name!r} holds numbers, and {sample.cells[wrong[0]]!r} in line "
-                             f"{sample.lines[wrong[0]]} is none, nor are {len(wrong):,} of its {present:,} cells in "
-                             "the training rows: correct them, or leave a cell empty if its value is missing")
+            raise ValueError(f"column {sample.name!r} holds numbers but for {len(wrong):,} of {present:,} cells in the "
+                             f"training rows, the first {sample.cells[wrong[0]]!r} in line {sample.lines[wrong[0]]}: "
+                             "correct them, or leave a cell empty if its value is missing")
         return None
 
     @classmethod

@@ -12,9 +12,11 @@ from typing import NamedTuple
 from microtensor.tables.cells import FEW, MISSING, is_value
 from microtensor.tables.wording import count, listed
 
-_BINARY = {
+_OTHERS = {
     b"PK\x03\x04": "a zip archive, as Excel's .xlsx and NumPy's .npz are",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"<!DOCTYPE": "a web page",
+    b"<html": "a web page",
     b"PAR1": "a Parquet file",
     b"\x93NUMPY": "a NumPy array",
     b"\x89PNG": "a PNG image",
@@ -86,7 +88,7 @@ def _uncompressed(path, notes):
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"it is compressed by gzip, and damaged: {error}") from error
         notes.append("the file is compressed by gzip")
-    kind = next((kind for magic, kind in _BINARY.items() if data.startswith(magic)), None)
+    kind = next((kind for magic, kind in _OTHERS.items() if data.startswith(magic)), None)
     if data[257:262] == b"ustar":
         kind = "a tar archive"
     if kind:
@@ -123,7 +125,7 @@ def _find_encoding(data):
     # Without a mark, UTF-16 is known by the zero byte that each ASCII character, such as a delimiter, has there.
     start = data[:4096]
     even, odd = start[::2].count(0), start[1::2].count(0)
-    if len(data) % 2 == 0 and max(even, odd) > 0.2 * len(start[::2]) and not min(even, odd):
+    if len(data) % 2 == 0 and max(even, odd) > 0.3 * len(start[::2]) and not min(even, odd):
         return "utf-16-le" if odd else "utf-16-be"
     for encoding in ("utf-8", "cp1252"):
         with contextlib.suppress(UnicodeDecodeError):
@@ -241,8 +243,9 @@ def _names(cells, notes):
         notes.append("the first column has no name, and is called 'column 1'")
     empty = [i for i, name in enumerate(names, 1) if not name]
     if empty:
-        raise ValueError(f"{count(len(empty), 'cell')} of the header's {len(names):,} are empty, the first in column "
-                         f"{empty[0]}: give each column a name, or say header=False if the first line is data")
+        more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
+        raise ValueError(f"the header has no name for column {empty[0]}{more}: give each column one, or say "
+                         "header=False if the first line is data")
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise ValueError(f"the header has {listed(twice)} more than once: give each column a name of its own")

@@ -198,7 +198,7 @@ class Table:
     def _check_target(self):
         if self.target not in self.columns:
             near = similar(self.target, self.names)
-            raise ValueError(f"it has no column {self.target!r}{f'; is it {near!r}?' if near else ''}; it has "
+            raise ValueError(f"it has no column {self.target!r}{f' (is it {near!r}?)' if near else ''}, but "
                              f"{listed(self.names, 10)}")
         if len(self.names) == 1:
             raise ValueError(f"it has a single column, {self.target!r}, and none to predict it from; if cells are not "
@@ -224,9 +224,9 @@ class Table:
         cells, n = self.columns[self.target], len(self)
         values, wrong = self.numbers(self.target), self.read_numbers(self.target, self.format["decimal"]).wrong
         if wrong and (task == "regression" or (task is None and len(wrong) < FEW * n)):
-            raise ValueError(f"the target {self.target!r} is {cells[wrong[0]]!r} in line {self.lines[wrong[0]]}, which "
-                             f"is no number, nor are {len(wrong):,} of {n:,} cells: correct them, leave them empty to "
-                             "drop these rows, or say task='classification'")
+            raise ValueError(f"the target {self.target!r} holds numbers but for {len(wrong):,} of its {n:,} cells, the "
+                             f"first {cells[wrong[0]]!r} in line {self.lines[wrong[0]]}: correct them, leave them "
+                             "empty to drop these rows, or say task='classification'")
         distinct = len(set(cells) if values is None else np.unique(values))
         if distinct == 1:
             raise ValueError(f"the target {self.target!r} is {cells[0]!r} in every row: there is nothing to learn")
