@@ -76,6 +76,7 @@ def test_file_is_read_however_it_is_written(read, content, encoding):
     assert table.columns == {"a": ["1", "2"], "b": ["x", "y"]}
     assert table.names == ["a", "b"] and len(table) == 2 and table.target is None and table.task is None
     assert table.format == {"delimiter": ",", "encoding": encoding, "decimal": ".", "header": True}
+    assert repr(table) == "Table(2 rows, 2 columns)"
     assert said(table.notes, encoding) == (encoding != "utf-8")
 
 
@@ -454,14 +455,18 @@ def test_dates_become_numbers_of_days(read, cells, days):
     ("a", [f"n{i}" for i in range(200)], "identifier"),
     ("a", [f"n{i % 120}" for i in range(200)], "free text"),
     ("a", ["01/02/2020", "03/04/2020"] * 100, "which number is the day"),
+    ("a", ["01/02/20", "13/04/20"] * 100, "look like dates"),
+    ("a", ["1-Jan-2020", "2-Feb-2020"] * 100, "look like dates"),
+    ("a", ["Jan 12, 2020", "May 1, 2020"] * 100, "look like dates"),
+    ("a", ["2020-02-30", "2020-02-01"] * 100, "look like dates"),
     ("a", [f"n{i // 4}" for i in range(200)], "fewer than 5 rows"),
 ])
 def test_columns_that_cannot_be_learnt_from_are_dropped_and_said(read, name, cells, reason):
-    table = read(lines(f"{name},b,y", cells, np.arange(200) * 7 % 13, ["u", "v"] * 100), "y")
+    table = read(lines(f"{name},b,y", [f'"{cell}"' for cell in cells], np.arange(200) * 7 % 13, ["u", "v"] * 100), "y")
     encoder = table.encoder(range(200))
     assert encoder.inputs == 1 and said(encoder.notes, f"'{name}' is not used", reason)
     with pytest.raises(ValueError, match="no column is left"):
-        read(lines(f"{name},y", cells, ["u", "v"] * 100), "y").encoder(range(200))
+        read(lines(f"{name},y", [f'"{cell}"' for cell in cells], ["u", "v"] * 100), "y").encoder(range(200))
 
 
 def test_years_in_order_are_numbers(read):
@@ -484,7 +489,7 @@ def test_a_few_cells_that_are_no_numbers_are_refused(read):
                                          r"'old' in line 50: .* leave a cell empty"):
         table.encoder(range(50))
     encoder = table.encoder(range(40))
-    with pytest.raises(ValueError, match="'a' held numbers in training, and 1 of 50 cells are none, the first 'old'"):
+    with pytest.raises(ValueError, match="'a' held numbers in training, and does not in 1 of 50 cells here"):
         encoder.encode(table)
 
 
@@ -566,8 +571,8 @@ def test_columns_are_found_by_name_in_any_order(read, encoder):
     ("colour,day\nred,2020-01-01\n", "lacks 'age'"),
     ("1,red,2020-01-01\n", "lacks 'age', 'colour', 'day', .*its first line was taken for data: say header=True"),
     ("age,colour,day\n1,red,2020-01-01\nx,red,2020-01-01\ny,red,2020-01-01\n",
-     "'age' held numbers in training, and 2 of 3 cells are none, the first 'x' in line 3"),
-    ("age,colour,day\n1,red,01.02.2020\n", "'day' held dates, year-month-day, in training, .* '01.02.2020' in line 2"),
+     "'age' held numbers in training, and does not in 2 of 3 cells here, the first 'x' in line 3"),
+    ("age,colour,day\n1,red,30.02.2020\n", "'day' held dates, year-month-day, in training, .* '30.02.2020' in line 2"),
 ])
 def test_a_table_that_does_not_fit_is_refused(read, encoder, content, words):
     with pytest.raises(ValueError, match=words):
@@ -596,6 +601,26 @@ def test_a_gap_is_the_median(read, encoder):
     assert gap == median
 
 
+@pytest.mark.parametrize("day", ["31.01.2020", "31/01/2020", "01/31/2020", "2020-01-31 00:00"])
+def test_dates_may_be_of_another_order_than_in_training(read, encoder, day):
+    expected = encoder.encode(read("age,colour,day\n1,red,2020-01-31\n")).tolist()
+    assert encoder.encode(read(f"age,colour,day\n1,red,{day}\n")).tolist() == expected
+
+
+def test_dates_that_may_be_of_two_orders_have_that_of_the_training(read):
+    encoder = read(lines("a,y", [f"{i:02}/01/2020" for i in range(1, 31)], "uvu" * 10), "y").encoder(range(30))
+    first, second = encoder.encode(read("a\n02/01/2020\n03/01/2020\n")).flatten().tolist()
+    assert 0 < second - first < 0.2
+
+
+def test_a_table_to_evaluate_on_may_have_a_single_class(read):
+    encoder = read(lines("x,y", [5, 9, 2, 7], "uvuv"), "y").encoder(range(4))
+    table = read("x,y\n1,v\n2,v\n3,\n", encoder.target, task=encoder.task)
+    assert encoder.encode_target(table).tolist() == [1, 1]
+    with pytest.raises(ValueError, match="nothing to learn"):
+        table.encoder([0, 1])
+
+
 @pytest.mark.parametrize(("delimiter", "decimal"), [(",", "."), (";", "."), (";", ","), ("\t", ",")])
 def test_decimal_marks_may_be_others_than_in_training(read, encoder, delimiter, decimal):
     rows = "age,colour,day\n1.5,red,2020-01-01\n2.25,green,2020-01-02\n"
@@ -608,9 +633,10 @@ def test_decimal_marks_may_be_others_than_in_training(read, encoder, delimiter, 
 def test_cells_that_show_no_decimal_mark_have_that_of_the_training(read, mark, value):
     training = read(lines("a;y", [f"{i}{mark}5;{'uv'[i % 2]}" for i in range(20)]), "y")
     encoder = training.encoder(range(20))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
         x = encoder.encode(read("a\n1,234\n", header=True))
+    assert ["comma is taken, as in the training" in str(warning.message) for warning in found] == [True] * (mark == ",")
     a = np.arange(20) + 0.5
     np.testing.assert_allclose(x.item(), (value - a.mean()) / a.std(), rtol=1e-5)
 

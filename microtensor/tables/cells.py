@@ -120,6 +120,8 @@ ORDERS = {name: re.compile(date + _TIME, re.ASCII) for name, date in {
     "day-month-year": r"(?P<day>\d\d?)(?P<mark>[-/.])(?P<month>\d\d?)(?P=mark)(?P<year>\d{4})",
     "month-day-year": r"(?P<month>\d\d?)(?P<mark>[-/])(?P<day>\d\d?)(?P=mark)(?P<year>\d{4})",
 }.items()}
+_DATE_LIKE = re.compile(r"\d\d?[-/ ][^\W\d]{3,9}[-/ ,]+\d\d.*|[^\W\d]{3,9}\.? \d\d?,? +\d{4}.*|"
+                        r"\d\d?([-/])\d\d?\1\d\d.*|\d\d\.\d\d\.\d\d.*|\d{4}([-/.])\d\d?\2\d\d?.*", re.DOTALL)
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -148,6 +150,12 @@ def date_orders(cells):
     """The orders by which all cells that are not missing are dates."""
     present = set(cells) - MISSING
     return [order for order in ORDERS if present and all(read_date(cell, order) is not None for cell in present)]
+
+
+def date_like(cells):
+    """The first cell, if all that are not missing look like dates that people write; None otherwise."""
+    present = [cell for cell in cells if cell not in MISSING]
+    return present[0] if present and all(map(_DATE_LIKE.fullmatch, present)) else None
 
 
 def read_dates(cells, order):

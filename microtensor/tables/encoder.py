@@ -59,6 +59,7 @@ class Encoder:
         rows = _checked_rows(table, rows)
         if table.target is None:
             raise ValueError("an encoder needs a target: Table.read(path, target=...)")
+        target = TARGETS[table.task].fit(_sample(table, table.target, rows))
         columns, notes = [], []
         for name in table.names:
             if name == table.target:
@@ -69,7 +70,6 @@ class Encoder:
                 notes.append(f"{name!r} is not used: {reason}")
         if not columns:
             raise ValueError(f"no column is left to learn from: {'; '.join(notes[:5])}")
-        target = TARGETS[table.task].fit(_sample(table, table.target, rows))
         decimal = table.format["decimal"] if table.decided else None
         return cls(columns, target, list(table.names), table.format["header"], decimal, notes)
 
@@ -166,7 +166,8 @@ class Encoder:
         _check_table(table)
         used = [column.name for column in self._columns]
         lacking = [name for name in used if name not in table.columns]
-        more = [name for name in table.names if name not in self._names]
+        known = set(self._names)
+        more = [name for name in table.names if name not in known]
         if lacking:
             header = ""
             if table.format["header"] != self._header:
@@ -184,16 +185,17 @@ class Encoder:
             warnings.warn(f"the model does not know {listed(more)}: not used", stacklevel=3)
 
     def _decimal_of(self, table):
-        """The table's decimal mark if its cells show one, or else that of the training table."""
-        if table.decided or self._decimal is None:
-            used = {column.name for column in self._columns}
-            unclear = [name for name in table.ambiguous if name in used or name == self.target]
-            if unclear and not table.decided:
-                warnings.warn(f"the numbers in {listed(unclear)} can have a decimal point or a decimal comma, and "
-                              "neither this table nor that of the training shows which: a point is taken; say "
-                              "decimal= to Table.read", stacklevel=3)
-            return table.format["decimal"]
-        return self._decimal
+        """The table's decimal mark if its cells show one, or else that of the training table; a guess is said."""
+        assumed = table.format["decimal"]
+        decimal = assumed if table.decided else self._decimal or assumed
+        used = {self.target, *(column.name for column in self._columns)}
+        unclear = [name for name in table.ambiguous if name in used]
+        if unclear and (self._decimal is None or decimal != assumed):
+            mark = "point" if decimal == "." else "comma"
+            warnings.warn(f"the numbers in {listed(unclear)} can have a decimal point or a decimal comma, and no cell "
+                          f"shows which: a {mark} is taken{', as in the training table' if self._decimal else ''}; say "
+                          "decimal= to Table.read if that is wrong", stacklevel=3)
+        return decimal
 
     # -- state
 

@@ -9,12 +9,12 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from microtensor.tables.cells import FEW, MISSING, ORDERS, Numbers, date_orders, has_sign, read_dates
+from microtensor.tables.cells import FEW, MISSING, ORDERS, Numbers, date_like, date_orders, has_sign, read_dates
 from microtensor.tables.wording import count, listed
 
 _RARE = 5               # a category with fewer training rows than this is pooled with others
 _MOST = 100             # and so are those beyond the most frequent ones
-_IDENTIFIER = re.compile(r"(?:.*[\W_])?(?:id|index)|unnamed\b.*|.*[a-z]I[dD]")
+_IDENTIFIER = re.compile(r"(?:.*[\W_])?id|index|unnamed\b.*|.*[a-z]I[dD]")
 _LARGEST = np.finfo(np.float32).max
 
 
@@ -90,9 +90,9 @@ def _refuse_wrong(name, numbers, table, wanted):
     """Refuse cells that are not what the training rows had."""
     if numbers.wrong:
         first = numbers.wrong[0]
-        raise ValueError(f"column {name!r} held {wanted} in training, and {len(numbers.wrong):,} of {len(table):,} "
-                         f"cells are none, the first {table.columns[name][first]!r} in line {table.lines[first]}: "
-                         "correct them, or leave a cell empty if its value is missing")
+        raise ValueError(f"column {name!r} held {wanted} in training, and does not in {len(numbers.wrong):,} of "
+                         f"{len(table):,} cells here, the first {table.columns[name][first]!r} in line "
+                         f"{table.lines[first]}: correct them, or leave a cell empty if its value is missing")
 
 
 def _warn_of_missing(name, missing, substitute):
@@ -210,14 +210,18 @@ class Date(Number):
             raise DroppedError(f"its dates, such as {next(c for c in sample.cells if c not in MISSING)!r}, do not show "
                           "which number is the day and which the month: write them as 2020-12-31")
         if not orders:
+            if example := date_like(sample.cells):
+                raise DroppedError(f"its cells, such as {example!r}, look like dates, but are not all of one known "
+                                   "kind: write them as 2020-12-31")
             return None
         column = cls.of_values(sample, read_dates(sample.cells, orders[0]), note, order=orders[0])
         note(f"{sample.name!r} holds dates, {orders[0]}, which become numbers of days")
         return column
 
     def read(self, table, decimal):
-        """The days of a table's column."""
-        numbers = read_dates(table.columns[self.name], self.order)
+        """The days of a table's column, by the only order that its own cells can have, or else that of the training."""
+        orders = date_orders(table.columns[self.name])
+        numbers = read_dates(table.columns[self.name], orders[0] if len(orders) == 1 else self.order)
         _refuse_wrong(self.name, numbers, table, f"dates, {self.order},")
         return numbers
 
@@ -293,7 +297,7 @@ class Category:
                           stacklevel=3)
         if not self.missing:
             _warn_of_missing(self.name, sum(cell in MISSING for cell in cells), "what stands for an unknown category")
-        rows = np.eye(self.width + 1, self.width)
+        rows = np.eye(self.width + 1, self.width, dtype=np.float32)
         rows[unknown] = rows[len(self.categories)] if self.pooled else self.shares
         return rows[chosen]
 

@@ -73,7 +73,7 @@ class Table:
         Args:
             path: of the file.
             target: the name of the column to predict; None if there is nothing to train on.
-            task: "classification" or "regression".
+            task: "classification" or "regression". For a table to evaluate a model on, that of the model.
             delimiter: the character between cells.
             encoding: a name that Python knows.
             decimal: "." or ",".
@@ -102,6 +102,10 @@ class Table:
     def __len__(self):
         """The number of rows."""
         return len(self.lines)
+
+    def __repr__(self):
+        goal = "" if self.target is None else f", target={self.target!r}, task={self.task!r}"
+        return f"Table({count(len(self), 'row')}, {count(len(self.names), 'column')}{goal})"
 
     def numbers(self, name):
         """The numbers of a column, or None if some of its cells are no numbers.
@@ -228,14 +232,14 @@ class Table:
                              f"first {cells[wrong[0]]!r} in line {self.lines[wrong[0]]}: correct them, leave them "
                              "empty to drop these rows, or say task='classification'")
         distinct = len(set(cells) if values is None else np.unique(values))
-        if distinct == 1:
-            raise ValueError(f"the target {self.target!r} is {cells[0]!r} in every row: there is nothing to learn")
         if task is None:
+            if distinct == 1:       # with a given task this may be a table to evaluate on; encoder() refuses it
+                raise ValueError(f"the target {self.target!r} is {cells[0]!r} in every row: there is nothing to learn")
             task = self._likely_task(values, distinct)
         if task == "classification" and distinct > max(n / 2, _CLASSES):
             way = "" if values is None else ": say task='regression' to predict numbers"
-            raise ValueError(f"the target {self.target!r} has {distinct:,} different cells in {n:,} rows, too many for "
-                             f"classes{way}")
+            raise ValueError(f"the target {self.target!r} has {distinct:,} different cells in {n:,} rows, such as "
+                             f"{cells[0]!r}, too many for classes{way}")
         return task
 
     def _likely_task(self, values, distinct):
