@@ -129,6 +129,9 @@ def test_cells_of_ten_megabytes_are_read_and_the_limit_is_as_before(read):
     before = csv.field_size_limit()
     assert len(read(f"a,b\n{'x' * 10_000_000},1\ny,2\n").columns["a"][0]) == 10_000_000
     assert csv.field_size_limit() == before
+    with pytest.raises(ValueError, match="holds numbers") as error:
+        read(lines("a,y", range(30), [*range(29), "x" * 1_000_000]), "y")
+    assert len(str(error.value)) < 500
 
 
 def test_ten_thousand_columns_are_read(read):
@@ -180,7 +183,7 @@ def test_target_in_the_first_row_shows_that_it_is_the_header(read):
     (",,\n,,\n", "no name for column 2"),
     ("a,,b\n1,2,3\n", "no name for column 2"),
     ("a,a,b\n1,2,3\n", "'a' more than once"),
-    ("a,b,c\n1,2,3\n1,2\n1,2,3,4\n", "line 3 has 2 cells and the header 3, by commas; 2 rows of 3"),
+    ("a,b,c\n1,2,3\n1,2\n1,2,3,4\n", "line 3 has 2 cells and the header 3, by commas (rows that differ: 2 of 3)"),
     ("1,2\n3,4,5\n", "line 2 has 3 cells and the first row 2"),
     ('a,b\n1,2\n3,"x\n4,5\n', "line 3 is never closed"),
     ('a,b\n1,"x" y\n', "line 2 cannot be read"),
@@ -448,10 +451,10 @@ def test_dates_become_numbers_of_days(read, cells, days):
     ("a", ["1", "1.0"] * 100, "all its cells are '1'"),
     ("a", ["NA", ""] * 100, "missing"),
     ("a", ["inf", ""] * 100, "none of its numbers is finite"),
-    ("a", range(200), "numbers the rows"),
-    ("a", range(1, 201), "numbers the rows"),
-    ("customer_id", range(1000, 200, -4), "numbers the rows"),
-    ("orderId", range(1000, 200, -4), "numbers the rows"),
+    ("a", range(200), "identify the rows"),
+    ("a", range(1, 201), "identify the rows"),
+    ("customer_id", range(1000, 200, -4), "identify the rows"),
+    ("orderId", range(1000, 200, -4), "identify the rows"),
     ("a", [f"n{i}" for i in range(200)], "identifier"),
     ("a", [f"n{i % 120}" for i in range(200)], "free text"),
     ("a", ["01/02/2020", "03/04/2020"] * 100, "which number is the day"),
@@ -499,6 +502,13 @@ def test_extreme_numbers_are_finite(read, cells):
     encoder, x = encoded(read(lines("a,y", cells, "uvuv"), "y"))
     assert np.isfinite(x).all()
     assert np.isfinite(encoder.encode(read("a\n1e308\n-1e308\n")).numpy()).all()
+
+
+def test_equal_numbers_do_not_vary_by_rounding(read):
+    table = read(lines("a,b,y", ["0.1"] * 10 + [""], np.arange(11) ** 2, ["0.1"] * 10 + ["0.2"]), "y")
+    assert np.abs(table.encoder(range(11)).encode(table).numpy()[:, 0]).max() == 0
+    with pytest.raises(ValueError, match="all training rows"):
+        table.encoder(range(10))
 
 
 def test_classes_have_the_names_of_the_file(read):

@@ -152,10 +152,9 @@ def date_orders(cells):
     return [order for order in ORDERS if present and all(read_date(cell, order) is not None for cell in present)]
 
 
-def date_like(cells):
-    """The first cell, if all that are not missing look like dates that people write; None otherwise."""
-    present = [cell for cell in cells if cell not in MISSING]
-    return present[0] if present and all(map(_DATE_LIKE.fullmatch, present)) else None
+def look_like_dates(cells):
+    """Whether all cells that are not missing look like dates that people write."""
+    return all(cell in MISSING or _DATE_LIKE.fullmatch(cell) for cell in cells)
 
 
 def read_dates(cells, order):

@@ -9,8 +9,8 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from microtensor.tables.cells import FEW, MISSING, ORDERS, Numbers, date_like, date_orders, has_sign, read_dates
-from microtensor.tables.wording import count, listed
+from microtensor.tables.cells import FEW, MISSING, ORDERS, Numbers, date_orders, has_sign, look_like_dates, read_dates
+from microtensor.tables.wording import count, listed, shown
 
 _RARE = 5               # a category with fewer training rows than this is pooled with others
 _MOST = 100             # and so are those beyond the most frequent ones
@@ -47,7 +47,7 @@ def fit_column(sample, note):
     if different <= MISSING:
         raise DroppedError("all its cells are missing")
     if len(different) == 1:
-        raise DroppedError(f"all its cells are {sample.cells[0]!r}")
+        raise DroppedError(f"all its cells are {shown(sample.cells[0])}")
     return next(filter(None, (kind.fit(sample, note) for kind in COLUMNS.values())))
 
 
@@ -76,6 +76,8 @@ def _check_bool(thing, name):
 
 def _moments(values):
     """Mean, standard deviation and median as floats, without overflow."""
+    if (values == values[0]).all():     # their mean may be another number, by rounding
+        return [float(values[0]), 0.0, float(values[0])]
     exponent = int(np.frexp(np.abs(values).max())[1])
     scaled = np.ldexp(values, -exponent)            # a power of two, so that all digits stay
     return [math.ldexp(float(number(scaled)), exponent) for number in (np.mean, np.std, np.median)]
@@ -91,7 +93,7 @@ def _refuse_wrong(name, numbers, table, wanted):
     if numbers.wrong:
         first = numbers.wrong[0]
         raise ValueError(f"column {name!r} held {wanted} in training, and does not in {len(numbers.wrong):,} of "
-                         f"{len(table):,} cells here, the first {table.columns[name][first]!r} in line "
+                         f"{len(table):,} cells here, the first {shown(table.columns[name][first])} in line "
                          f"{table.lines[first]}: correct them, or leave a cell empty if its value is missing")
 
 
@@ -133,8 +135,9 @@ class Number:
         present = sum(cell not in MISSING for cell in sample.cells)
         if len(wrong) < FEW * present:
             # As categories the numbers would lose their order, as missing the cells their meaning: both unseen.
+            first = wrong[0]
             raise ValueError(f"column {sample.name!r} holds numbers but for {len(wrong):,} of {present:,} cells in the "
-                             f"training rows, the first {sample.cells[wrong[0]]!r} in line {sample.lines[wrong[0]]}: "
+                             f"training rows, the first {shown(sample.cells[first])} in line {sample.lines[first]}: "
                              "correct them, or leave a cell empty if its value is missing")
         return None
 
@@ -149,9 +152,9 @@ class Number:
             note(f"{sample.name!r} is infinite in {count(len(numbers.infinite), 'row')}, which is taken for missing")
         if not missing.any():
             if (values == values[0]).all():
-                raise DroppedError(f"all its cells are {sample.cells[0]!r}")
+                raise DroppedError(f"all its cells are {shown(sample.cells[0])}")
             if _counts_rows(sample, values):
-                raise DroppedError("it numbers the rows, as an identifier does")
+                raise DroppedError("its whole numbers identify the rows")
         mean, std, median = _moments(values)
         if missing.any():
             note(f"{sample.name!r} is missing in {count(int(missing.sum()), 'row')}: the median, {median:.6g}, stands "
@@ -206,13 +209,14 @@ class Date(Number):
     def fit(cls, sample, note):
         """A Date, if all cells are dates of one order."""
         orders = date_orders(sample.cells)
+        example = next(cell for cell in sample.cells if cell not in MISSING)
         if len(orders) > 1:
-            raise DroppedError(f"its dates, such as {next(c for c in sample.cells if c not in MISSING)!r}, do not show "
-                          "which number is the day and which the month: write them as 2020-12-31")
+            raise DroppedError(f"its dates, such as {example!r}, do not show which number is the day and which the "
+                               "month: write them as 2020-12-31")
         if not orders:
-            if example := date_like(sample.cells):
-                raise DroppedError(f"its cells, such as {example!r}, look like dates, but are not all of one known "
-                                   "kind: write them as 2020-12-31")
+            if look_like_dates(sample.cells):
+                raise DroppedError(f"its cells, such as {shown(example)}, look like dates, but are not all of one "
+                                   "known kind: write them as 2020-12-31")
             return None
         column = cls.of_values(sample, read_dates(sample.cells, orders[0]), note, order=orders[0])
         note(f"{sample.name!r} holds dates, {orders[0]}, which become numbers of days")
@@ -307,11 +311,11 @@ def _note_numbers(sample, present, note):
     signed = [cell for cell in sample.cells if has_sign(cell)]
     wrong = sample.numbers.wrong
     if len(signed) > present / 2:
-        note(f"{sample.name!r} is text, though most cells, such as {signed[0]!r}, are numbers but for a sign: leave "
-             "the sign out to have them as numbers")
+        note(f"{sample.name!r} is text, though most cells, such as {shown(signed[0])}, are numbers but for a sign: "
+             "leave the sign out to have them as numbers")
     elif len(wrong) < present / 2:
         note(f"{sample.name!r} is text, though {present - len(wrong):,} of {present:,} cells are numbers: "
-             f"{sample.cells[wrong[0]]!r} in line {sample.lines[wrong[0]]} is none")
+             f"{shown(sample.cells[wrong[0]])} in line {sample.lines[wrong[0]]} is none")
 
 
 COLUMNS = {kind.kind: kind for kind in (Number, Date, Category)}        # in the order in which they are tried
@@ -348,7 +352,7 @@ class Classes:
         for (key, cell), _ in Counter(sorted(zip(keys, sample.cells, strict=True))).most_common():
             names.setdefault(key, cell)
         if len(names) == 1:
-            raise ValueError(f"the target {sample.name!r} is {sample.cells[0]!r} in all training rows: there is "
+            raise ValueError(f"the target {sample.name!r} is {shown(sample.cells[0])} in all training rows: there is "
                              "nothing to learn")
         return cls(sample.name, [names[key] for key in sorted(names)], sorted(names) if numeric else None)
 
@@ -366,10 +370,9 @@ class Classes:
         unknown = [i for i, key in enumerate(keys) if key not in numbers]
         if unknown:
             first = unknown[0]
-            raise ValueError(f"the target {self.name!r} is {cells[first]!r} in line {table.lines[first]}, which is "
-                             f"none of the {len(self.classes):,} classes of the training rows, "
-                             f"{listed(self.classes)}; {count(len(unknown), 'row')} of {len(cells):,} have no known "
-                             "class")
+            raise ValueError(f"the target {self.name!r} is {shown(cells[first])} in line {table.lines[first]}, which "
+                             f"is none of the {len(self.classes):,} classes of the training rows, "
+                             f"{listed(self.classes)} (rows without a known class: {len(unknown):,} of {len(cells):,})")
         return np.array([numbers[key] for key in keys], np.int64)
 
     def decode(self, outputs):
@@ -401,7 +404,7 @@ class Quantity:
         """The moments of the training rows."""
         mean, std, _ = _moments(sample.numbers.values)
         if not std:
-            raise ValueError(f"the target {sample.name!r} is {sample.cells[0]!r} in all training rows: there is "
+            raise ValueError(f"the target {sample.name!r} is {shown(sample.cells[0])} in all training rows: there is "
                              "nothing to learn")
         return cls(sample.name, mean, std)
 

@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import csv
 import io
+import re
 import threading
 from collections import Counter
 from itertools import islice
@@ -32,6 +33,8 @@ _OTHERS = {
 # UTF-32 first, as the mark of UTF-16 is the beginning of its own.
 _BYTE_ORDER_MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: "utf-8-sig",
                      codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_ONE_BYTE = ("cp1252", "latin-1")
+_CONTROL = re.compile(r"[\0-\x08\x0e-\x1f]")
 _DELIMITERS = ";\t|,"           # where two do equally well the comma comes last, as text has it inside of cells
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 _SAMPLE = 200                   # rows that the delimiter and the header are found by
@@ -106,16 +109,12 @@ def _decoded(data, encoding, notes):
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not {found}: {error.reason} at byte {error.start:,}") from error
     # A bell or a NUL is in no text: what is decoded by an encoding that takes any byte is found out here.
-    binary = next((char for char in map(chr, (*range(9), *range(14, 27), 28)) if char in text), None)
-    if binary is not None:
-        raise ValueError(f"it is no text: it holds the character {binary!r}, as binary files do")
+    if control := _CONTROL.search(text):
+        raise ValueError(f"it is no text: it holds the character {control[0]!r}, as binary files do")
     if encoding is None and found != "utf-8":
         reason = ", as its bytes are not UTF-8; if letters look wrong, say encoding=" if found in _ONE_BYTE else ""
         notes.append(f"the text is read as {found}{reason}")
     return text, found
-
-
-_ONE_BYTE = ("cp1252", "latin-1")
 
 
 def _find_encoding(data):
@@ -194,12 +193,11 @@ def _parsed(text, delimiter):
 def _without_trailing_delimiter(rows, header, notes):
     """The rows without their last cell, if each ends with a delimiter; the header may be without one."""
     body = rows[header:]
-    width = len(body[0]) if body else len(rows[0])
-    if width < 2 or any(len(row) != width or row[-1] for row in body) or (header and len(rows[0]) not in
-                                                                          (width - 1, width)):
+    width = len((body or rows)[0])
+    trailing = width > 1 and all(len(row) == width and not row[-1] for row in body)
+    named = header and len(rows[0]) == width and rows[0][-1]        # a column all of whose cells are missing
+    if not trailing or named or len(rows[0]) not in (width - 1, width):
         return rows
-    if header and len(rows[0]) == width and rows[0][-1]:
-        return rows             # a column with a name, all of whose cells are missing
     notes.append("each row ends with a delimiter, after which there is no column")
     return [row[: width - 1] for row in rows]
 
@@ -210,10 +208,10 @@ def _check_widths(rows, lines, delimiter, header):
     ragged = [i for i, row in enumerate(rows) if len(row) != width]
     if ragged:
         first = ragged[0]
-        raise ValueError(f"line {lines[first]} has {count(len(rows[first]), 'cell')} and the "
-                         f"{'header' if header else 'first row'} {width}, by {_NAMES.get(delimiter, repr(delimiter))}; "
-                         f"{count(len(ragged), 'row')} of {len(rows) - header:,} differ: a cell with a delimiter "
-                         "in it needs quotes")
+        mark, top = _NAMES.get(delimiter, repr(delimiter)), "header" if header else "first row"
+        raise ValueError(f"line {lines[first]} has {count(len(rows[first]), 'cell')} and the {top} {width}, by {mark} "
+                         f"(rows that differ: {len(ragged):,} of {len(rows) - header:,}): a cell with a delimiter in "
+                         "it needs quotes")
 
 
 # -- names -------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from microtensor.random import checked_seed
 from microtensor.tables.cells import FEW, MISSING, decimal_mark, read_numbers
 from microtensor.tables.encoder import Encoder
 from microtensor.tables.reading import read_grid
-from microtensor.tables.wording import count, listed, similar
+from microtensor.tables.wording import count, listed, shown, similar
 
 _TASKS = ("classification", "regression")
 _CLASSES = 20       # more different numbers than this are a quantity, unless task= says otherwise
@@ -182,12 +182,12 @@ class Table:
         """The mark that columns of numbers show. Where they contradict each other there is no safe guess."""
         marks = {name: decimal_mark(cells, lambda mark, name=name: self.read_numbers(name, mark))
                  for name, cells in self.columns.items()}
-        shown = {mark: next((name for name in marks if marks[name] == mark), None) for mark in ".,"}
-        if None not in shown.values():
-            raise ValueError(f"the numbers of {shown['.']!r} have decimal points and those of {shown[',']!r} decimal "
+        first = {mark: next((name for name in marks if marks[name] == mark), None) for mark in ".,"}
+        if None not in first.values():
+            raise ValueError(f"the numbers of {first['.']!r} have decimal points and those of {first[',']!r} decimal "
                              "commas: say by decimal='.' or ',' which is right; the others will be text")
-        self.decided = shown["."] is not None or shown[","] is not None
-        if shown[","] is not None:
+        self.decided = first["."] is not None or first[","] is not None
+        if first[","] is not None:
             self.notes.append("numbers have a decimal comma")
             return ","
         if not self.decided:
@@ -195,8 +195,8 @@ class Table:
         if self.ambiguous:
             example = next(cell for cell in self.columns[self.ambiguous[0]] if "." in cell or "," in cell)
             readings = [f"{read_numbers([example], mark).values[0]:.15g}" for mark in ".,"]
-            self.notes.append(f"{example!r} in {self.ambiguous[0]!r} can be {readings[0]} or {readings[1]}, and no "
-                              "cell shows which: a decimal point is assumed; decimal=',' says otherwise")
+            self.notes.append(f"{shown(example)} in {self.ambiguous[0]!r} can be {' or '.join(readings)}, and no cell "
+                              "shows which: a decimal point is assumed; decimal=',' says otherwise")
         return "."
 
     def _check_target(self):
@@ -229,17 +229,18 @@ class Table:
         values, wrong = self.numbers(self.target), self.read_numbers(self.target, self.format["decimal"]).wrong
         if wrong and (task == "regression" or (task is None and len(wrong) < FEW * n)):
             raise ValueError(f"the target {self.target!r} holds numbers but for {len(wrong):,} of its {n:,} cells, the "
-                             f"first {cells[wrong[0]]!r} in line {self.lines[wrong[0]]}: correct them, leave them "
+                             f"first {shown(cells[wrong[0]])} in line {self.lines[wrong[0]]}: correct them, leave them "
                              "empty to drop these rows, or say task='classification'")
         distinct = len(set(cells) if values is None else np.unique(values))
         if task is None:
             if distinct == 1:       # with a given task this may be a table to evaluate on; encoder() refuses it
-                raise ValueError(f"the target {self.target!r} is {cells[0]!r} in every row: there is nothing to learn")
+                raise ValueError(f"the target {self.target!r} is {shown(cells[0])} in every row: there is nothing to "
+                                 "learn")
             task = self._likely_task(values, distinct)
         if task == "classification" and distinct > max(n / 2, _CLASSES):
             way = "" if values is None else ": say task='regression' to predict numbers"
             raise ValueError(f"the target {self.target!r} has {distinct:,} different cells in {n:,} rows, such as "
-                             f"{cells[0]!r}, too many for classes{way}")
+                             f"{shown(cells[0])}, too many for classes{way}")
         return task
 
     def _likely_task(self, values, distinct):

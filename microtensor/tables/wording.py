@@ -10,7 +10,16 @@ def listed(names, most=5):
     "'a', 'b' and 1 more"
     """
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more
+    return ", ".join(map(shown, names[:most])) + more
+
+
+def shown(cell, most=60):
+    """A cell, quoted, or how it begins if it is long.
+
+    >>> shown("a" * 100, most=5)
+    "'aaaaa'..."
+    """
+    return repr(cell) if len(cell) <= most else f"{cell[:most]!r}..."
 
 
 def count(number, noun):
