@@ -315,6 +315,18 @@ def test_a_cell_that_can_be_read_by_both_conventions_is_said(read):
     assert table.numbers("x").tolist() == [1.234, 12] and not table.ambiguous and not said(table.notes, "1,234")
 
 
+def test_a_column_of_both_conventions_is_refused_and_shows_none(read):
+    table = read(lines("x;y", [*(f"{i};u" for i in range(40)), "1.5;v", "1,5;v"]), "y")
+    assert not table.decided and not table.ambiguous and table.numbers("x") is None
+    with pytest.raises(ValueError, match="'x' holds numbers but for 1 of 42 cells"):
+        table.encoder(range(42))
+
+
+def test_separators_of_thousands_are_said(read):
+    encoder, _ = encoded(read(lines("x;y", ["1 234;u", "5 678;v", "12;u"]), "y"))
+    assert said(encoder.notes, "'x' has numbers with ' ' between thousands")
+
+
 def test_other_columns_show_how_a_cell_is_read(read):
     assert read("x;y\n1,234;0,5\n12;1\n").numbers("x").tolist() == [1.234, 12]
     assert read("x;y\n1,234;0.5\n12;1\n").numbers("x").tolist() == [1234, 12]

@@ -19,11 +19,12 @@ class Numbers(NamedTuple):
     values: np.ndarray      # (N,) float64: NaN where a cell is missing, infinite or no number
     wrong: list             # positions of the cells that are no numbers
     infinite: list          # positions of "inf", and of numbers beyond float64
+    grouper: str            # what separates thousands; None if nothing does
 
     def take(self, kept):
         """The same of some ascending rows."""
-        wrong, infinite = (np.flatnonzero(np.isin(kept, positions)).tolist() for positions in self[1:])
-        return Numbers(self.values[kept], wrong, infinite)
+        wrong, infinite = (np.flatnonzero(np.isin(kept, rows)).tolist() for rows in (self.wrong, self.infinite))
+        return Numbers(self.values[kept], wrong, infinite, self.grouper)
 
 
 def _number_pattern(mark, groupers):
@@ -42,12 +43,12 @@ def read_numbers(cells, decimal):
     """Numbers of a column of cells; decimal is "." or ",".
 
     >>> read_numbers(["1,234.5", "", "abc"], ".")
-    Numbers(values=array([1234.5,    nan,    nan]), wrong=[2], infinite=[])
+    Numbers(values=array([1234.5,    nan,    nan]), wrong=[2], infinite=[], grouper=',')
     """
     values = np.full(len(cells), np.nan)
     present = [i for i, cell in enumerate(cells) if cell not in MISSING]
     texts = [cells[i] for i in present]
-    wrong = []
+    wrong, grouper = [], None
     joined = "\n".join(texts)
     try:
         # Most columns have digits and marks only, for which float() is fast, and means the same as the pattern.
@@ -55,14 +56,14 @@ def read_numbers(cells, decimal):
             raise ValueError
         values[present] = list(map(float, joined.replace(",", ".").split("\n")))
     except ValueError:
-        wrong = _read_one_by_one(present, texts, decimal, values)
+        wrong, grouper = _read_one_by_one(present, texts, decimal, values)
     infinite = np.flatnonzero(np.isinf(values)).tolist()
     values[infinite] = np.nan
-    return Numbers(values, wrong, infinite)
+    return Numbers(values, wrong, infinite, grouper)
 
 
 def _read_one_by_one(positions, texts, decimal, values):
-    """Write numbers into values; return the positions of what is none, or groups its thousands as no cell before."""
+    """Write numbers into values; return the positions of what is none, and what separates thousands in the column."""
     pattern, to_python = _PATTERNS[decimal], _TO_PYTHON[decimal]
     grouper, wrong = None, []
     for i, text in zip(positions, texts, strict=True):
@@ -74,7 +75,7 @@ def _read_one_by_one(positions, texts, decimal, values):
             values[i] = np.inf
         else:
             wrong.append(i)
-    return wrong
+    return wrong, grouper
 
 
 def is_number(cell):
@@ -108,7 +109,15 @@ def decimal_mark(cells, read):
     present = sum(cell not in MISSING for cell in cells)
     wrong = {mark: len(read(mark).wrong) for mark in ".,"}
     likely = [mark for mark in ".," if wrong[mark] < FEW * present and wrong[mark] == min(wrong.values())]
-    return {0: None, 1: "".join(likely), 2: "?"}[len(likely)]
+    if len(likely) == 2:
+        return "?" if len(two_readings(read)) else None
+    return likely[0] if likely else None
+
+
+def two_readings(read):
+    """Positions of the cells that are another number by each decimal mark; read as for ``decimal_mark``."""
+    point, comma = read(".").values, read(",").values
+    return np.flatnonzero(~np.isnan(point) & ~np.isnan(comma) & (point != comma))
 
 
 # -- dates -------------------------------------------------------------------------------------------------------------
@@ -161,7 +170,7 @@ def read_dates(cells, order):
     """Numbers of a column of dates, as days since 1970-01-01."""
     days = {cell: read_date(cell, order) for cell in set(cells) - MISSING}
     values = np.array([np.nan if days.get(cell) is None else days[cell] for cell in cells], np.float64)
-    return Numbers(values, [i for i, cell in enumerate(cells) if cell not in MISSING and days[cell] is None], [])
+    return Numbers(values, [i for i, cell in enumerate(cells) if cell not in MISSING and days[cell] is None], [], None)
 
 
 def is_value(cell):

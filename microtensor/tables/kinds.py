@@ -131,6 +131,8 @@ class Number:
         """A Number, if nearly all cells are numbers."""
         wrong = sample.numbers.wrong
         if not wrong:
+            if sample.numbers.grouper:
+                note(f"{sample.name!r} has numbers with {sample.numbers.grouper!r} between thousands")
             return cls.of_values(sample, sample.numbers, note)
         present = sum(cell not in MISSING for cell in sample.cells)
         if len(wrong) < FEW * present:

@@ -1,13 +1,14 @@
 """Table: the cells of a file by column, and what they are taken for."""
 
 import os
+from functools import partial
 from itertools import compress
 
 import numpy as np
 
 from microtensor._arguments import checked_bool
 from microtensor.random import checked_seed
-from microtensor.tables.cells import FEW, MISSING, decimal_mark, read_numbers
+from microtensor.tables.cells import FEW, MISSING, decimal_mark, read_numbers, two_readings
 from microtensor.tables.encoder import Encoder
 from microtensor.tables.reading import read_grid
 from microtensor.tables.wording import count, listed, shown, similar
@@ -180,8 +181,7 @@ class Table:
 
     def _find_decimal(self):
         """The mark that columns of numbers show. Where they contradict each other there is no safe guess."""
-        marks = {name: decimal_mark(cells, lambda mark, name=name: self.read_numbers(name, mark))
-                 for name, cells in self.columns.items()}
+        marks = {name: decimal_mark(cells, partial(self.read_numbers, name)) for name, cells in self.columns.items()}
         first = {mark: next((name for name in marks if marks[name] == mark), None) for mark in ".,"}
         if None not in first.values():
             raise ValueError(f"the numbers of {first['.']!r} have decimal points and those of {first[',']!r} decimal "
@@ -193,10 +193,11 @@ class Table:
         if not self.decided:
             self.ambiguous = [name for name in marks if marks[name] == "?"]
         if self.ambiguous:
-            example = next(cell for cell in self.columns[self.ambiguous[0]] if "." in cell or "," in cell)
-            readings = [f"{read_numbers([example], mark).values[0]:.15g}" for mark in ".,"]
-            self.notes.append(f"{shown(example)} in {self.ambiguous[0]!r} can be {' or '.join(readings)}, and no cell "
-                              "shows which: a decimal point is assumed; decimal=',' says otherwise")
+            name = self.ambiguous[0]
+            row = two_readings(partial(self.read_numbers, name))[0]
+            point, comma = (self.read_numbers(name, mark).values[row] for mark in ".,")
+            self.notes.append(f"{shown(self.columns[name][row])} in {name!r} can be {point:.15g} or {comma:.15g}, and "
+                              "no cell shows which: a decimal point is assumed; decimal=',' says otherwise")
         return "."
 
     def _check_target(self):
