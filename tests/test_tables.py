@@ -218,8 +218,9 @@ def test_file_that_is_no_table_is_refused_in_a_sentence(write, content, words):
     ("a,b\n1,\n2,NA\n", "b", "missing in all rows"),
     ("a\n1\n2\n", "a", "single column"),
     ("a b c\n1 2 3\n4 5 6\n", "a b c", "delimiter="),
-    ("Age,b\n1,2\n2,3\n", "age", "(is it 'Age'?), but 'Age', 'b'"),
+    ("Age,b\n1,2\n2,3\n", "age", "(is it 'Age'?), only 'Age', 'b'"),
     (lines("a,y", range(100), [f"n{i}" for i in range(100)]), "y", "100 different cells"),
+    (lines("a,y", range(100), [f"{i}%" for i in range(100)]), "y", "leave the sign out to predict numbers"),
     (lines("a,y", range(101), [*range(100), "abc"]), "y", "but for 1 of its 101 cells, the first 'abc' in line 102"),
 ])
 def test_target_that_cannot_be_learnt_is_refused(read, content, target, words):
@@ -651,6 +652,15 @@ def test_decimal_marks_may_be_others_than_in_training(read, encoder, delimiter, 
     assert encoder.encode(read(written)).tolist() == expected
 
 
+def test_a_decimal_mark_that_was_assumed_in_training_is_assumed_again(read):
+    table = read(lines("a,y", [f"3.{i}5" for i in range(10, 30)], "uv" * 10), "y")
+    assert table.ambiguous == ["a"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        x = table.encoder(range(20)).encode(table)
+    assert abs(x.mean().item()) < 1e-5
+
+
 @pytest.mark.parametrize(("mark", "value"), [(".", 1234.0), (",", 1.234)])
 def test_cells_that_show_no_decimal_mark_have_that_of_the_training(read, mark, value):
     training = read(lines("a;y", [f"{i}{mark}5;{'uv'[i % 2]}" for i in range(20)]), "y")
@@ -826,7 +836,8 @@ def test_numbers_mean_what_python_says(cell, decimal):
     if expected is not None:
         assert not numbers.wrong and (numbers.values[0] == expected or numbers.infinite)
     else:
-        grouped = re.fullmatch(r"[+-]?[1-9]\d{0,2}([., '])\d{3}(?:\1\d{3})*(?:[.,]\d*)?(?:[eE][+-]?\d+)?", cell)
+        whole = r"[+-]?[1-9]\d{0,2}([., '])\d{3}(?:\1\d{3})*"
+        grouped = re.fullmatch(rf"{whole}(?:{re.escape(decimal)}\d*)?(?:[eE][+-]?\d+)?", cell)
         assert cell in MISSING or bool(numbers.wrong) == (grouped is None or grouped[1] == decimal)
 
 

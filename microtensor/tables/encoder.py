@@ -50,7 +50,7 @@ class Encoder:
         self._target = target
         self._names = names             # all of the training table's
         self._header = header
-        self._decimal = decimal         # its decimal mark; None if nothing shows it
+        self._decimal = decimal         # its decimal mark; None if it has no number with one
         self.notes = notes
 
     @classmethod
@@ -70,7 +70,7 @@ class Encoder:
                 notes.append(f"{name!r} is not used: {reason}")
         if not columns:
             raise ValueError(f"no column is left to learn from: {'; '.join(notes[:5])}")
-        decimal = table.format["decimal"] if table.decided else None
+        decimal = table.format["decimal"] if table.decided or table.ambiguous else None
         return cls(columns, target, list(table.names), table.format["header"], decimal, notes)
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 
 from microtensor._arguments import checked_bool
 from microtensor.random import checked_seed
-from microtensor.tables.cells import FEW, MISSING, decimal_mark, read_numbers, two_readings
+from microtensor.tables.cells import FEW, MISSING, decimal_mark, has_sign, read_numbers, two_readings
 from microtensor.tables.encoder import Encoder
 from microtensor.tables.reading import read_grid
 from microtensor.tables.wording import count, listed, shown, similar
@@ -203,7 +203,7 @@ class Table:
     def _check_target(self):
         if self.target not in self.columns:
             near = similar(self.target, self.names)
-            raise ValueError(f"it has no column {self.target!r}{f' (is it {near!r}?)' if near else ''}, but "
+            raise ValueError(f"it has no column {self.target!r}{f' (is it {near!r}?)' if near else ''}, only "
                              f"{listed(self.names, 10)}")
         if len(self.names) == 1:
             raise ValueError(f"it has a single column, {self.target!r}, and none to predict it from; if cells are not "
@@ -240,6 +240,8 @@ class Table:
             task = self._likely_task(values, distinct)
         if task == "classification" and distinct > max(n / 2, _CLASSES):
             way = "" if values is None else ": say task='regression' to predict numbers"
+            if has_sign(cells[0]):
+                way = ": leave the sign out to predict numbers"
             raise ValueError(f"the target {self.target!r} has {distinct:,} different cells in {n:,} rows, such as "
                              f"{shown(cells[0])}, too many for classes{way}")
         return task
