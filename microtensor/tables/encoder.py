@@ -6,7 +6,8 @@ from dataclasses import asdict
 import numpy as np
 
 from microtensor.core import Tensor, from_numpy
-from microtensor.tables.kinds import COLUMNS, TARGETS, DroppedError, Sample, check, fit_column
+from microtensor.tables.kinds import COLUMNS, DroppedError, Sample, check, fit_column
+from microtensor.tables.targets import TARGETS
 from microtensor.tables.wording import count, listed, similar
 
 _VERSION = 1

@@ -1,4 +1,4 @@
-"""The kinds of columns, and the kinds of targets: what each learns from training rows, and how it becomes numbers."""
+"""The kinds of columns: what each learns from training rows, and how it becomes numbers."""
 
 import math
 import re
@@ -57,24 +57,27 @@ def check(right, what):
         raise ValueError(what)
 
 
-def _check_numbers(thing, *names):
+def check_numbers(thing, *names):
+    """Refuse a state in which one of these is no finite number."""
     for name in names:
         value = getattr(thing, name)
         check(type(value) in (int, float) and math.isfinite(value), f"{name} of {thing.name!r} is {value!r}")
 
 
-def _check_texts(thing, *names):
+def check_texts(thing, *names):
+    """Refuse a state in which one of these is no list of different texts."""
     for name in names:
         texts = getattr(thing, name)
         check(isinstance(texts, list) and all(isinstance(text, str) for text in texts)
               and len(set(texts)) == len(texts), f"{name} of {thing.name!r} are no different texts")
 
 
-def _check_bool(thing, name):
+def check_bool(thing, name):
+    """Refuse a state in which this is no bool."""
     check(isinstance(getattr(thing, name), bool), f"{name} of {thing.name!r} is {getattr(thing, name)!r}")
 
 
-def _moments(values):
+def moments(values):
     """Mean, standard deviation and median as floats, without overflow."""
     if (values == values[0]).all():     # their mean may be another number, by rounding
         return [float(values[0]), 0.0, float(values[0])]
@@ -83,12 +86,13 @@ def _moments(values):
     return [math.ldexp(float(number(scaled)), exponent) for number in (np.mean, np.std, np.median)]
 
 
-def _standardised(values, mean, std):
+def standardised(values, mean, std):
+    """Numbers less the mean, by the standard deviation, as far as float32 reaches."""
     with np.errstate(over="ignore"):
         return np.clip((values - mean) / std, -_LARGEST, _LARGEST)
 
 
-def _refuse_wrong(name, numbers, table, wanted):
+def refuse_wrong(name, numbers, table, wanted):
     """Refuse cells that are not what the training rows had."""
     if numbers.wrong:
         first = numbers.wrong[0]
@@ -122,9 +126,9 @@ class Number:
     gaps: bool
 
     def __post_init__(self):
-        _check_numbers(self, "mean", "std", "median")
+        check_numbers(self, "mean", "std", "median")
         check(self.std > 0, f"std of {self.name!r} is {self.std}")
-        _check_bool(self, "gaps")
+        check_bool(self, "gaps")
 
     @classmethod
     def fit(cls, sample, note):
@@ -157,7 +161,7 @@ class Number:
                 raise DroppedError(f"all its cells are {shown(sample.cells[0])}")
             if _counts_rows(sample, values):
                 raise DroppedError("its whole numbers identify the rows")
-        mean, std, median = _moments(values)
+        mean, std, median = moments(values)
         if missing.any():
             note(f"{sample.name!r} is missing in {count(int(missing.sum()), 'row')}: the median, {median:.6g}, stands "
                  "for it, and a column of 0 and 1 says where")
@@ -171,7 +175,7 @@ class Number:
     def read(self, table, decimal):
         """The Numbers of a table's column."""
         numbers = table.read_numbers(self.name, decimal)
-        _refuse_wrong(self.name, numbers, table, "numbers")
+        refuse_wrong(self.name, numbers, table, "numbers")
         return numbers
 
     def encode(self, table, decimal):
@@ -180,7 +184,7 @@ class Number:
         missing = np.isnan(values)
         if not self.gaps:
             _warn_of_missing(self.name, int(missing.sum()), f"the median, {self.median:.6g},")
-        values = _standardised(np.where(missing, self.median, values), self.mean, self.std)
+        values = standardised(np.where(missing, self.median, values), self.mean, self.std)
         return np.stack([values, missing][: self.width], axis=1)
 
 
@@ -228,7 +232,7 @@ class Date(Number):
         """The days of a table's column, by the only order that its own cells can have, or else that of the training."""
         orders = date_orders(table.columns[self.name])
         numbers = read_dates(table.columns[self.name], orders[0] if len(orders) == 1 else self.order)
-        _refuse_wrong(self.name, numbers, table, f"dates, {self.order},")
+        refuse_wrong(self.name, numbers, table, f"dates, {self.order},")
         return numbers
 
 
@@ -250,8 +254,8 @@ class Category:
     shares: list            # the mean of the training rows, (width,)
 
     def __post_init__(self):
-        _check_texts(self, "categories", "pooled")
-        _check_bool(self, "missing")
+        check_texts(self, "categories", "pooled")
+        check_bool(self, "missing")
         check(isinstance(self.shares, list) and len(self.shares) == self.width > 0
               and all(type(share) is float and 0 <= share <= 1 for share in self.shares),
               f"shares of {self.name!r} do not fit its categories")
@@ -321,111 +325,3 @@ def _note_numbers(sample, present, note):
 
 
 COLUMNS = {kind.kind: kind for kind in (Number, Date, Category)}        # in the order in which they are tried
-
-
-# -- targets -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Classes:
-    """A target of classes, which have the names that they have in the file.
-
-    Numbers that are equal are one class, such as 1 and 1.0, with the name that more of the training rows have.
-    """
-
-    kind: ClassVar = "classification"
-    name: str
-    classes: list
-    values: list            # the classes' numbers; None if they are text
-
-    def __post_init__(self):
-        _check_texts(self, "classes")
-        check(len(self.classes) > 1, f"{self.name!r} has fewer than two classes")
-        check(self.values is None or [type(value) for value in self.values] == [float] * len(self.classes),
-              f"values of {self.name!r} do not fit its classes")
-
-    @classmethod
-    def fit(cls, sample):
-        """The classes of the training rows, ascending."""
-        numeric = not sample.numbers.wrong
-        names = {}
-        keys = sample.numbers.values.tolist() if numeric else sample.cells
-        # Sorted by cell first, as two names of a class may be equally frequent.
-        for (key, cell), _ in Counter(sorted(zip(keys, sample.cells, strict=True))).most_common():
-            names.setdefault(key, cell)
-        if len(names) == 1:
-            raise ValueError(f"the target {sample.name!r} is {shown(sample.cells[0])} in all training rows: there is "
-                             "nothing to learn")
-        return cls(sample.name, [names[key] for key in sorted(names)], sorted(names) if numeric else None)
-
-    @property
-    def outputs(self):
-        """The width of the net's outputs."""
-        return len(self.classes)
-
-    def encode(self, table, decimal):
-        """The numbers of the classes, int64 (N,)."""
-        cells = keys = table.columns[self.name]
-        if self.values is not None:
-            keys = table.read_numbers(self.name, decimal).values.tolist()
-        numbers = {key: i for i, key in enumerate(self.classes if self.values is None else self.values)}
-        unknown = [i for i, key in enumerate(keys) if key not in numbers]
-        if unknown:
-            first = unknown[0]
-            raise ValueError(f"the target {self.name!r} is {shown(cells[first])} in line {table.lines[first]}, which "
-                             f"is none of the {len(self.classes):,} classes of the training rows, "
-                             f"{listed(self.classes)} (rows without a known class: {len(unknown):,} of {len(cells):,})")
-        return np.array([numbers[key] for key in keys], np.int64)
-
-    def decode(self, outputs):
-        """Names and probabilities (N, C) of logits (N, C)."""
-        if outputs.ndim != 2 or outputs.shape[1] != len(self.classes):
-            raise ValueError(f"decode: outputs must be (N, {len(self.classes)}), a column for each class, got "
-                             f"{outputs.shape}")
-        weights = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        return ([self.classes[i] for i in outputs.argmax(axis=1)], weights / weights.sum(axis=1, keepdims=True))
-
-
-@dataclass
-class Quantity:
-    """A target of numbers, standardised by the mean and the standard deviation of the training rows."""
-
-    kind: ClassVar = "regression"
-    name: str
-    mean: float
-    std: float
-    classes: ClassVar = None
-    outputs: ClassVar = 1
-
-    def __post_init__(self):
-        _check_numbers(self, "mean", "std")
-        check(self.std > 0, f"std of {self.name!r} is {self.std}")
-
-    @classmethod
-    def fit(cls, sample):
-        """The moments of the training rows."""
-        mean, std, _ = _moments(sample.numbers.values)
-        if not std:
-            raise ValueError(f"the target {sample.name!r} is {shown(sample.cells[0])} in all training rows: there is "
-                             "nothing to learn")
-        return cls(sample.name, mean, std)
-
-    def encode(self, table, decimal):
-        """Standardised numbers, float32 (N, 1)."""
-        numbers = table.read_numbers(self.name, decimal)
-        _refuse_wrong(self.name, numbers, table, "numbers")
-        missing = np.flatnonzero(np.isnan(numbers.values))
-        if len(missing):
-            raise ValueError(f"the target {self.name!r} is missing or infinite in {count(len(missing), 'row')}, the "
-                             f"first in line {table.lines[missing[0]]}: Table.read(path, target={self.name!r}) drops "
-                             "such rows")
-        return _standardised(numbers.values, self.mean, self.std).astype(np.float32)[:, None]
-
-    def decode(self, outputs):
-        """Numbers (N,) in the target's units, of outputs (N, 1) or (N,)."""
-        if outputs.shape not in (outputs.shape[:1], (*outputs.shape[:1], 1)):
-            raise ValueError(f"decode: outputs must be (N, 1) or (N,), got {outputs.shape}")
-        return outputs.reshape(-1) * self.std + self.mean
-
-
-TARGETS = {kind.kind: kind for kind in (Classes, Quantity)}
