@@ -660,7 +660,7 @@ def test_data_that_do_not_fit_are_refused(wine):
     for message, call in {
         "are 0|zero": lambda: small().fit(X, y, sample_weight=np.zeros(178)),
         "all 18 weights of": lambda: small(early_stopping=True).fit(X, y, sample_weight=rows == 5),
-        "all 160 weights of": lambda: small(MLPRegressor, early_stopping=True).fit(X, y, sample_weight=rows == held_out),
+        "all 160 weights of": lambda: small(MLPRegressor, early_stopping=True).fit(X, y, rows == held_out),
         "egative": lambda: small().fit(X, y, sample_weight=-np.ones(178)),
         "both X_val and y_val": lambda: small().fit(X, y, X_val=X),
         "no sample_weight_val": lambda: small().fit(X, y, sample_weight_val=np.ones(178)),
