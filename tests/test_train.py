@@ -9,7 +9,7 @@ import pytest
 
 import microtensor as mt
 from microtensor import datasets, nn
-from microtensor.cli import classifier, main
+from microtensor.cli import main, models, sources
 from microtensor.nn.perceptron import ACTIVATIONS
 
 COMMAND = [sys.executable, "-W", "error", "-m", "microtensor"]
@@ -20,8 +20,8 @@ def run(folder, *arguments):
     return subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, text=True)
 
 
-def weights(folder):
-    return {name: tensor.numpy() for name, tensor in mt.load(folder / "weights.npz")["model"].items()}
+def weights_in(folder):
+    return {name: tensor.numpy() for name, tensor in mt.load(folder / "model.npz")["model"].items()}
 
 
 def accuracy(process):
@@ -46,12 +46,12 @@ def test_train_reaches_its_accuracy_and_leaves_all_it_promises(tmp_path):
         r"(\S+) by backward, (\S+) by difference: (\S+) apart, where (\S+) is allowed", process.stdout).groups())
     assert apart <= allowed == pytest.approx(1e-8 + 1e-6 * abs(numeric), rel=0.05)     # as README says
     assert abs(analytic - numeric) == pytest.approx(apart, rel=0.05)
-    assert "epoch 30/30" in process.stderr and "loss" in process.stderr and "accuracy" in process.stderr
+    assert "epoch 60/60" in process.stderr and "loss" in process.stderr and "accuracy" in process.stderr
     folder = tmp_path / "runs" / "digits"
-    assert sorted(path.name for path in folder.iterdir()) == ["curves.png", "weights.npz"]
+    assert sorted(path.name for path in folder.iterdir()) == ["curves.png", "model.npz"]
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
 
-    saved = mt.load(folder / "weights.npz")
+    saved = mt.load(folder / "model.npz")
     model = nn.mlp(**saved["network"])
     model.load_state_dict(saved["model"])
     _, _, test_x, test_y = datasets.digits()
@@ -62,9 +62,9 @@ def test_train_repeats_bit_for_bit(tmp_path):
     for name in ("a", "b"):
         process = run(tmp_path, "train", "--epochs", "2", "--out", name, "--seed", "3")
         assert process.returncode == 0, process.stderr
-    assert (tmp_path / "a" / "weights.npz").read_bytes() == (tmp_path / "b" / "weights.npz").read_bytes()
+    assert (tmp_path / "a" / "model.npz").read_bytes() == (tmp_path / "b" / "model.npz").read_bytes()
     run(tmp_path, "train", "--epochs", "2", "--out", "c", "--seed", "4")
-    assert not np.array_equal(weights(tmp_path / "a")["0.weight"], weights(tmp_path / "c")["0.weight"])
+    assert not np.array_equal(weights_in(tmp_path / "a")["0.weight"], weights_in(tmp_path / "c")["0.weight"])
 
 
 def test_train_takes_every_option(tmp_path):
@@ -75,11 +75,11 @@ def test_train_takes_every_option(tmp_path):
     )
     assert process.returncode == 0, process.stderr
     assert "64-24-16-12-10, elu, no batch norm, dropout 0.0" in process.stdout
-    assert weights(tmp_path / "here")["4.weight"].shape == (12, 16)
+    assert weights_in(tmp_path / "here")["4.weight"].shape == (12, 16)
 
 
 def test_train_without_hidden_layers(tmp_path):
-    process = run(tmp_path, "train", "--layers", "--epochs", "3", "--out", "linear")
+    process = run(tmp_path, "train", "--layers", "--epochs", "15", "--out", "linear")
     assert process.returncode == 0, process.stderr
     assert accuracy(process) > 90
 
@@ -88,7 +88,7 @@ def test_train_stops_at_nan_and_keeps_last_good_weights(tmp_path):
     """A loss that is infinite from the first epoch on leaves what an earlier run saved, to the byte."""
     assert run(tmp_path, "train", "--epochs", "1", "--out", "out").returncode == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    assert set(before) == {"weights.npz", "curves.png"}
+    assert set(before) == {"model.npz", "curves.png"}
     process = run(tmp_path, "train", "--lr", "1e30", "--no-batch-norm", "--epochs", "3", "--out", "out")
     assert process.returncode == 1
     assert re.search(r"the loss became (nan|inf) in epoch 1, batch \d+ of 41.*: "
@@ -110,7 +110,7 @@ def test_train_interrupted_keeps_last_good_weights(tmp_path):
     _, rest = process.communicate()
     assert process.returncode == 130
     assert re.search(rb"interrupted in epoch \d+: keeping the weights as they were at the end of epoch", rest)
-    assert all(np.isfinite(array).all() for array in weights(tmp_path / "out").values())
+    assert all(np.isfinite(array).all() for array in weights_in(tmp_path / "out").values())
 
 
 @pytest.mark.parametrize(
@@ -128,10 +128,11 @@ def test_train_interrupted_keeps_last_good_weights(tmp_path):
         (["--batch-size", "2.5"], "--batch-size: must be a positive integer, got 2.5"),
         (["--batch-size", "1"], "--batch-norm needs a --batch-size of at least 2"),
         (["--layers", "64", "0"], "--layers: must be a positive integer, got 0"),
+        (["--layers", "64", "cars.csv"], "--layers: must be positive integers, got cars.csv: name DATA before the"),
         (["--layers", "1000000000000"], "--layers: no memory for a network 64-1000000000000-10"),
         (["--seed", "-3"], "--seed: must be 0 or a positive integer, got -3"),
         (["--activation", "swish"], "--activation: invalid choice: 'swish'"),
-        (["--data", "missing.npz"], "--data: missing.npz: No such file or directory"),
+        (["missing.npz"], "argument DATA: missing.npz: No such file or directory"),
         (["--out", "file/folder"], "--out: cannot write into file"),
     ],
 )
@@ -166,7 +167,7 @@ def arrays():
 
 def test_train_on_other_data(tmp_path):
     np.savez(tmp_path / "data.npz", **arrays())
-    process = run(tmp_path, "train", "--data", "data.npz", "--layers", "8", "--out", "out")
+    process = run(tmp_path, "train", "data.npz", "--layers", "64", "--out", "out")
     assert process.returncode == 0, process.stderr
     assert "4 numbers each, 3 classes" in process.stdout
     assert accuracy(process) >= 90
@@ -175,33 +176,33 @@ def test_train_on_other_data(tmp_path):
 def test_train_keeps_weights_of_other_data(tmp_path):
     short = ("--layers", "--epochs", "1")
     np.savez(tmp_path / "data.npz", **arrays())
-    process = run(tmp_path, "train", *short, "--data", "data.npz")
+    process = run(tmp_path, "train", *short, "data.npz")
     assert process.returncode == 0, process.stderr
-    kept = tmp_path / "runs" / "data" / "weights.npz"       # named after the data, not "digits"
+    kept = tmp_path / "runs" / "data" / "model.npz"       # named after the data, not "digits"
     before = kept.read_bytes()
-    process = run(tmp_path, "train", *short, "--data", "data.npz", "--seed", "1")
+    process = run(tmp_path, "train", *short, "data.npz", "--seed", "1")
     assert process.returncode == 0 and kept.read_bytes() != before     # the same data: replaced
     before = kept.read_bytes()
 
     changed = arrays()
     changed["x_test"][0, 0, 0] += 1
     np.savez(tmp_path / "data.npz", **changed)
-    process = run(tmp_path, "train", *short, "--data", "data.npz")
+    process = run(tmp_path, "train", *short, "data.npz")
     assert process.returncode == 2 and "was not trained on this data" in process.stderr
     assert "choose another folder, or remove that file" in process.stderr
     assert run(tmp_path, "train", *short, "--out", "runs/data").returncode == 2     # digits into it
     assert kept.read_bytes() == before
-    assert run(tmp_path, "train", *short, "--data", "data.npz", "--out", "runs/changed").returncode == 0
+    assert run(tmp_path, "train", *short, "data.npz", "--out", "runs/changed").returncode == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"not mt.save's"])
 def test_train_keeps_weights_that_are_not_its_own(tmp_path, monkeypatch, capsys, content):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "weights.npz").write_bytes(content)
+    (tmp_path / "model.npz").write_bytes(content)
     with pytest.raises(SystemExit) as caught:
         main(["train", "--out", "."])
-    assert caught.value.code == 2 and "--out: weights.npz was not trained on this data" in capsys.readouterr().err
-    assert (tmp_path / "weights.npz").read_bytes() == content
+    assert caught.value.code == 2 and "--out: model.npz was not trained on this data" in capsys.readouterr().err
+    assert (tmp_path / "model.npz").read_bytes() == content
 
 
 @pytest.mark.parametrize(
@@ -220,13 +221,13 @@ def test_load_arrays_refuses(tmp_path, change, message):
     chosen = {name: array for name, array in {**arrays(), **change}.items() if array is not None}
     np.savez(tmp_path / "data.npz", **chosen)
     with pytest.raises(ValueError, match=message):
-        classifier.load_arrays(tmp_path / "data.npz")
+        sources.load_arrays(tmp_path / "data.npz")
 
 
 def test_load_arrays_refuses_other_file(tmp_path):
     (tmp_path / "data.npz").write_text("x_train")
     with pytest.raises(ValueError, match=r"not an \.npz file; expected one with arrays x_train"):
-        classifier.load_arrays(tmp_path / "data.npz")
+        sources.load_arrays(tmp_path / "data.npz")
 
 
 # -- gradient check ------------------------------------------------------------------------------------------
@@ -237,7 +238,7 @@ def test_check_gradients_passes_every_activation(activation):
     mt.manual_seed(0)
     x, y, _, _ = datasets.digits()
     model = nn.mlp((64, 16, 12, 10), activation, batch_norm=True, dropout=0.2)
-    report = classifier.check_gradients(model, x[:16], y[:16])
+    report = models.check_gradients(model, mt.cross_entropy, x[:16], y[:16])
     assert report, report
     assert [found.checked for found in report.inputs] == [50, 16, 16, 50, 12, 12, 50, 10]
 
@@ -253,7 +254,7 @@ def test_check_gradients_finds_planted_error(moons):
     (x, y), _ = moons
     mt.manual_seed(0)
     model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), WrongLinear(8, 2))
-    report = classifier.check_gradients(model, x, y)
+    report = models.check_gradients(model, mt.cross_entropy, x, y)
     assert [found.name for found in report.inputs if found.wrong] == ["2.bias"]
     assert report.worst.numeric == pytest.approx(2 * report.worst.analytic, rel=1e-6)
 
@@ -271,7 +272,7 @@ class UndefinedGradient(nn.Module):
 def test_check_gradients_finds_nan(moons):
     (x, y), _ = moons
     mt.manual_seed(0)
-    report = classifier.check_gradients(nn.Sequential(UndefinedGradient(), nn.Linear(2, 2)), x, y)
+    report = models.check_gradients(nn.Sequential(UndefinedGradient(), nn.Linear(2, 2)), mt.cross_entropy, x, y)
     assert [found.name for found in report.inputs if found.wrong] == ["0.p"]
 
 
@@ -283,7 +284,7 @@ def test_check_gradients_leaves_no_trace(moons):
     following = mt.rand(4).tolist()
     mt.manual_seed(0)
     nn.mlp((2, 8, 8, 2), batch_norm=True, dropout=0.5)
-    assert classifier.check_gradients(model, x, y)
+    assert models.check_gradients(model, mt.cross_entropy, x, y)
     assert mt.rand(4).tolist() == following
     assert all(parameter.grad is None and parameter.dtype == mt.float32 for parameter in model.parameters())
     for name, tensor in model.state_dict().items():
@@ -294,7 +295,7 @@ def test_train_says_that_columns_should_be_standardised(tmp_path):
     data = arrays()
     data["x_train"][:, 0, 0] *= 1e4
     np.savez(tmp_path / "data.npz", **data)
-    process = run(tmp_path, "train", "--data", "data.npz", "--layers", "--epochs", "1")
+    process = run(tmp_path, "train", "data.npz", "--layers", "--epochs", "1")
     assert re.search(r"note +the columns have standard deviations from 3\.\d to 3\.\de\+04, and are", process.stderr)
     process = run(tmp_path, "train", "--layers", "--epochs", "1")
     assert "note" not in process.stderr
@@ -320,14 +321,14 @@ def trained(tmp_path_factory):
     """A folder with data.npz, and in out/ what train made of it."""
     folder = tmp_path_factory.mktemp("trained")
     np.savez(folder / "data.npz", **arrays())
-    process = run(folder, "train", "--data", "data.npz", "--layers", "8", "--out", "out")
+    process = run(folder, "train", "data.npz", "--layers", "64", "--out", "out")
     assert process.returncode == 0, process.stderr
     return folder, process
 
 
 def test_evaluate_finds_what_train_found(trained):
     folder, process = trained
-    measured = run(folder, "evaluate", "out/weights.npz", "--data", "data.npz")
+    measured = run(folder, "evaluate", "out/model.npz", "data.npz")
     assert measured.returncode == 0 and measured.stderr == ""
     assert accuracy(measured) == accuracy(process)
 
@@ -337,7 +338,7 @@ def test_evaluate_says_that_data_are_others(trained, tmp_path):
     changed = arrays()
     changed["x_test"] += 1
     np.savez(tmp_path / "changed.npz", **changed)
-    measured = run(folder, "evaluate", "out/weights.npz", "--data", str(tmp_path / "changed.npz"))
+    measured = run(folder, "evaluate", "out/model.npz", str(tmp_path / "changed.npz"))
     assert measured.returncode == 0 and "was trained on other data" in measured.stderr
 
 
@@ -345,33 +346,34 @@ def test_predict_writes_a_row_for_each_example(trained, tmp_path):
     folder, process = trained
     x, y = arrays()["x_test"], arrays()["y_test"]
     np.save(tmp_path / "x.npy", np.tile(x, (100, 1, 1)))        # 2,000 examples are predicted in two goes
-    printed = run(folder, "predict", "out/weights.npz", str(tmp_path / "x.npy"))
+    printed = run(folder, "predict", "out/model.npz", str(tmp_path / "x.npy"))
     assert printed.returncode == 0, printed.stderr
-    assert printed.stdout.startswith("class,probability\n")
+    assert printed.stdout.startswith("class,P(0),P(1),P(2)\n")
     rows = np.loadtxt(printed.stdout.splitlines(), delimiter=",", skiprows=1)
-    assert rows.shape == (2000, 2) and (rows[:, 1] >= 1 / 3).all() and (rows[:, 1] <= 1).all()
+    assert rows.shape == (2000, 4) and np.allclose(rows[:, 1:].sum(axis=1), 1, atol=1e-5)
+    assert (rows[:, 1:].argmax(axis=1) == rows[:, 0]).all()
     assert (rows[:, 0].reshape(100, 20) == rows[:20, 0]).all()
     assert 100 * np.mean(rows[:20, 0] == y) == pytest.approx(accuracy(process))
-    written = run(folder, "predict", "out/weights.npz", str(tmp_path / "x.npy"), "--out", str(tmp_path / "p.csv"))
+    written = run(folder, "predict", "out/model.npz", str(tmp_path / "x.npy"), "--out", str(tmp_path / "p.csv"))
     assert "2,000 rows" in written.stdout and (tmp_path / "p.csv").read_text() == printed.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evaluate", "none.npz"], "argument WEIGHTS: none.npz: No such file or directory"),
-        (["evaluate", "data.npz"], "argument WEIGHTS: data.npz is not a file that microtensor train wrote"),
-        (["evaluate", "state.npz"], "argument WEIGHTS: state.npz is not a file that microtensor train wrote"),
-        (["evaluate", "out/weights.npz"], "out/weights.npz takes 4 numbers and knows 3 classes, x_test has 64 numbers"),
-        (["evaluate", "out/weights.npz", "--data", "none.npz"], "argument --data: none.npz: No such file"),
-        (["predict", "out/weights.npz", "none.npy"], "argument INPUTS: none.npy: No such file or directory"),
-        (["predict", "out/weights.npz", "data.npz"], "data.npz is an .npz file of several arrays: save one"),
-        (["predict", "out/weights.npz", "text.npy"], "argument INPUTS: text.npy is not an .npy file"),
-        (["predict", "out/weights.npz", "short.npy"], r"4 for each example, got float64 (5, 3)"),
-        (["predict", "out/weights.npz", "nan.npy"], "nan.npy holds numbers that are not finite in float32"),
-        (["predict", "out/weights.npz", "good.npy", "--out", "no/p.csv"], "cannot write no/p.csv: No such file"),
-        (["predict", "out/weights.npz", "good.npy", "--out", "good.npy"], "good.npy is what is read, and would be"),
-        (["predict", "out/weights.npz", "good.npy", "--out", "./out/weights.npz"], "weights.npz is what is read"),
+        (["evaluate", "none.npz"], "argument MODEL: none.npz: No such file or directory"),
+        (["evaluate", "data.npz"], "argument MODEL: data.npz is not a file that microtensor train wrote"),
+        (["evaluate", "state.npz"], "argument MODEL: state.npz is not a file that microtensor train wrote"),
+        (["evaluate", "out/model.npz"], "out/model.npz takes 4 numbers and knows 3 classes, x_test has 64 numbers"),
+        (["evaluate", "out/model.npz", "none.npz"], "argument DATA: none.npz: No such file"),
+        (["predict", "out/model.npz", "none.npy"], "argument DATA: none.npy: No such file or directory"),
+        (["predict", "out/model.npz", "data.npz"], "data.npz is an .npz file of several arrays: save one"),
+        (["predict", "out/model.npz", "text.npy"], "argument DATA: text.npy is not an .npy file"),
+        (["predict", "out/model.npz", "short.npy"], r"4 for each example, got float64 (5, 3)"),
+        (["predict", "out/model.npz", "nan.npy"], "nan.npy holds numbers that are not finite in float32"),
+        (["predict", "out/model.npz", "good.npy", "--out", "no/p.csv"], "cannot write no/p.csv: No such file"),
+        (["predict", "out/model.npz", "good.npy", "--out", "good.npy"], "good.npy is what is read, and would be"),
+        (["predict", "out/model.npz", "good.npy", "--out", "./out/model.npz"], "model.npz is what is read"),
     ],
 )
 def test_evaluate_and_predict_refuse(trained, monkeypatch, capsys, arguments, message):

@@ -12,7 +12,15 @@ import sys
 from pathlib import Path
 
 from microtensor._version import __version__
-from microtensor.cli.options import not_negative, not_negative_integer, positive, positive_integer, share
+from microtensor.cli.options import (
+    delimiter,
+    not_negative,
+    not_negative_integer,
+    positive,
+    positive_integer,
+    share,
+    width,
+)
 from microtensor.nn.perceptron import ACTIVATIONS
 
 
@@ -48,38 +56,53 @@ def make_parser():
         command.set_defaults(command=name, parser=command)
         return command.add_argument
 
-    option = add("train", "train a classifier, on handwritten digits unless --data is given")
-    option("--data", type=Path, metavar="FILE",
-           help="other data: an .npz file with arrays x_train (N, ...), y_train (N,), x_test, y_test; numbers are used "
-           "as they are, so standardise the columns; a tenth of x_train is for validation")
-    option("--layers", type=positive_integer, nargs="*", metavar="WIDTH", default=[128, 64],
+    option = add("train", "train a classifier or a regression, on a table, arrays or, without DATA, handwritten digits")
+    option("data", nargs="?", type=Path, metavar="DATA",
+           help="a table (CSV, text with a column for each quantity), or an .npz file with arrays x_train (N, ...), "
+           "y_train (N,), x_test, y_test, whose numbers are used as they are; by default the digits")
+    option("--target", metavar="NAME", help="the column of the table to predict")
+    option("--task", choices=("classification", "regression"), help="whether it holds classes or quantities; "
+           "by default as it looks, which is said")
+    _add_reading(option)
+    option("--layers", type=width, nargs="*", metavar="WIDTH", default=[128, 64],
            help="widths of the hidden layers")
     option("--activation", choices=list(ACTIVATIONS), default="relu", help="after each hidden layer")
     option("--batch-norm", action=argparse.BooleanOptionalAction, default=True,
            help="normalise each hidden layer over the batch")
     option("--dropout", type=share, metavar="P", default=0.1,
            help="probability that a hidden activation is dropped")
-    option("--lr", type=positive, metavar="RATE", default=0.1, help="learning rate of the first epoch")
-    option("--momentum", type=share, metavar="SHARE", default=0.9, help="how much of the velocity is kept")
-    option("--weight-decay", type=not_negative, metavar="LAMBDA", default=2e-3, help="L2 penalty")
+    option("--optimizer", choices=("adamw", "adam", "rmsprop", "sgd"), default="adamw",
+           help="how the weights are moved")
+    option("--lr", type=positive, metavar="RATE", help="learning rate of the first epoch; by default 0.1 for sgd, "
+           "0.003 for the others")
+    option("--momentum", type=share, metavar="SHARE", default=0.9, help="how much of the velocity sgd keeps")
+    option("--weight-decay", type=not_negative, metavar="LAMBDA", help="how much the weights are drawn to "
+           "0, as the optimiser defines it; by default 0.01 for adamw, 0 for the others")
     option("--clip", type=positive, metavar="NORM", help="largest norm of the whole gradient")
-    option("--epochs", type=positive_integer, metavar="N", default=30, help="passes over the training data")
+    option("--epochs", type=positive_integer, metavar="N", help="passes over the training data; by "
+           "default 60, or as many as make 1000 steps")
+    option("--patience", type=positive_integer, metavar="N", default=20,
+           help="epochs to wait for a better loss on the validation data; the weights of the best are kept")
     option("--batch-size", type=positive_integer, metavar="N", default=32, help="examples per step")
-    option("--seed", type=not_negative_integer, metavar="N", default=0,
-           help="chooses the validation examples, the first weights, the order of the examples and what is dropped")
+    option("--seed", type=not_negative_integer, metavar="N", default=0, help="chooses the validation examples, of a "
+           "table the test rows too, the first weights, the order of the examples and what is dropped")
     option("--out", type=Path, metavar="FOLDER",
-           help="where weights.npz and curves.png go (default: runs/digits, or runs/NAME for --data NAME.npz)")
+           help="where model.npz and curves.png go (default: runs/digits, or runs/NAME for NAME.csv)")
+    option("--resume", action="store_true", help="go on where a training with these options was interrupted or killed")
 
-    trained = "a file weights.npz that train wrote"
-    option = add("evaluate", "measure a trained classifier on test data")
-    option("weights", type=Path, metavar="WEIGHTS", help=trained)
-    option("--data", type=Path, metavar="FILE", help="an .npz file as for train, whose x_test and y_test are used; by "
-           "default the digits")
+    trained = "a file model.npz that train wrote"
+    option = add("evaluate", "measure a trained model on data with known answers")
+    option("model", type=Path, metavar="MODEL", help=trained)
+    option("data", nargs="?", type=Path, metavar="DATA", help="a table with the columns of that which the model was "
+           "trained on, or an .npz file as for train, whose x_test and y_test are used; by default the digits")
+    _add_reading(option)
 
-    option = add("predict", "write the classes that a trained classifier finds for new examples, as a table")
-    option("weights", type=Path, metavar="WEIGHTS", help=trained)
-    option("inputs", type=Path, metavar="INPUTS", help="an .npy file with an array (N, ...)")
-    option("--out", type=Path, metavar="FILE", help="where the table (CSV) goes; by default it is printed")
+    option = add("predict", "write what a trained model finds for new rows, as a table")
+    option("model", type=Path, metavar="MODEL", help=trained)
+    option("data", type=Path, metavar="DATA", help="a table with the columns of that which the model was trained "
+           "on, or an .npy file with an array (N, ...)")
+    _add_reading(option)
+    option("--out", type=Path, metavar="FILE", help="where the predictions (CSV) go; by default they are printed")
 
     option = add("gradcheck", "verify every op, layer, loss and optimiser: kernels against finite differences, rules "
                  "against kernels, float32 against float64, second order against differences")
@@ -91,6 +114,15 @@ def make_parser():
     _add_learn(commands)
     add("info", "print version, instruction set, threads and compiler")
     return parser
+
+
+def _add_reading(option):
+    """How a table is read, where it is not to be found out."""
+    option("--delimiter", type=delimiter, metavar="CHARACTER", help="between the cells of a table, or tab; this and "
+           "the next three are found out by default")
+    option("--encoding", metavar="NAME", help="of the table, such as utf-8 or latin-1")
+    option("--decimal", choices=(".", ","), help="in the table's numbers")
+    option("--header", action=argparse.BooleanOptionalAction, help="whether the table's first row holds names")
 
 
 def _add_learn(commands):

@@ -1,26 +1,49 @@
-"""``microtensor evaluate`` measures a classifier that ``microtensor train`` saved, on test data."""
+"""``microtensor evaluate`` measures a model that ``microtensor train`` saved, on data with known answers."""
 
 import sys
 
-import microtensor as mt
-from microtensor import nn
-from microtensor.cli import classifier
-from microtensor.data import DataLoader, TensorDataset
+from microtensor.cli import models, sources
+from microtensor.cli.scores import outputs_of, print_scores, scores
 
 
 def run(options):
-    """Print loss and accuracy on the test part, and say if the data are not those that the training saw."""
-    model, saved = classifier.load_trained(options)
-    data = classifier.read_data(options)
-    _, _, x, y = data
-    inputs, classes = saved["network"]["sizes"][0], saved["network"]["sizes"][-1]
-    if x.shape[1] != inputs or int(y.max()) >= classes:
-        options.parser.error(f"argument --data: {options.weights} takes {inputs} numbers and knows {classes} classes, "
-                             f"x_test has {x.shape[1]} numbers and y_test classes up to {int(y.max())}")
-    if classifier.checksum(data) != saved.get("data"):
-        print(f"note       {options.weights} was trained on other data", file=sys.stderr)
-    score = mt.evaluate(model, nn.CrossEntropyLoss(), DataLoader(TensorDataset(x, y), 1024), [mt.metrics.accuracy])
-    print(f"examples   {len(x):,}")
-    print(f"loss       {score['loss']:.4f}")
-    print(f"accuracy   {score['accuracy']:.2%}")
+    """Print the scores; of the data that the model was trained on, those of the part that training did not use."""
+    trained = models.read_model(options)
+    sources.check_data(options, trained)
+    if trained.encoder is None:
+        x, y, part = _arrays(options, trained)
+    else:
+        x, y, part = _table(options, trained)
+    print_scores(f"of {len(x):,} {part}", {"model": scores(trained, outputs_of(trained.model, x), y)})
     return 0
+
+
+def _arrays(options, trained):
+    options.seed = trained.seed
+    data = sources.read(options)
+    x, y = data.parts[2]
+    inputs, classes = trained.network["sizes"][0], trained.network["sizes"][-1]
+    if x.shape[1] != inputs or int(y.max()) >= classes:
+        options.parser.error(f"argument DATA: {options.model} takes {inputs} numbers and knows {classes} classes, "
+                             f"x_test has {x.shape[1]} numbers and y_test classes up to {int(y.max())}")
+    if data.checksum != trained.checksum:
+        print(f"note       {options.model} was trained on other data", file=sys.stderr)
+    return x, y, "examples for testing"
+
+
+def _table(options, trained):
+    encoder = trained.encoder
+
+    def read(options):
+        if sources.checksum_of_file(options.data) != trained.checksum:
+            table = sources.read_table(options)
+            return table.notes, encoder.encode(table), encoder.encode_target(table), "rows"
+        table = sources.read_table(options, target=encoder.target, task=encoder.task)
+        rows = table.split(sources.SHARES, seed=trained.seed)[2]
+        x, y = encoder.encode(table)[rows], encoder.encode_target(table)[rows]
+        return table.notes, x, y, "rows for testing, which training did not use"
+
+    (notes, x, y, part), warned = sources.refused(options, read)
+    for note in [*notes, *warned]:
+        print(f"note       {note}", file=sys.stderr)
+    return x, y, part

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from pathlib import Path
 
 
 def _number(text, convert, fits, wanted):
@@ -19,6 +20,13 @@ def positive_integer(text):
     return _number(text, int, lambda n: n >= 1, "a positive integer")
 
 
+def width(text):
+    """1, 2, 3, ...: after --layers, which takes whatever follows, a file too."""
+    if not text.isdigit() and Path(text).suffix:
+        raise argparse.ArgumentTypeError(f"must be positive integers, got {text}: name DATA before the options")
+    return positive_integer(text)
+
+
 def not_negative_integer(text):
     """0, 1, 2, ..."""
     return _number(text, int, lambda n: n >= 0, "0 or a positive integer")
@@ -32,6 +40,14 @@ def positive(text):
 def not_negative(text):
     """A number of at least 0."""
     return _number(text, float, lambda x: x >= 0, "a number of at least 0")
+
+
+def delimiter(text):
+    """One character; a tab by its name, too."""
+    text = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    if len(text) != 1:
+        raise argparse.ArgumentTypeError(f"must be one character or tab, got {text}")
+    return text
 
 
 def share(text):

@@ -1,4 +1,4 @@
-"""``microtensor predict`` asks a classifier that ``microtensor train`` saved for the classes of new examples."""
+"""``microtensor predict`` asks a model that ``microtensor train`` saved for the classes or numbers of new rows."""
 
 import csv
 import io
@@ -7,25 +7,32 @@ import sys
 import numpy as np
 
 import microtensor as mt
-from microtensor.cli import classifier
+from microtensor.cli import models, sources
+from microtensor.cli.scores import outputs_of
 from microtensor.serialization import replacement
-
-_ROWS = 1024        # examples at a time
 
 
 def run(options):
-    """Write a row for each example: the class, and its probability."""
-    model, saved = classifier.load_trained(options)
-    x = _load_inputs(options, saved["network"]["sizes"][0])
+    """Write a row for each row of DATA, in its order: the class and the probability of each, or the number."""
+    trained = models.read_model(options)
+    sources.check_data(options, trained)
+    if trained.encoder is None:
+        x, warned = sources.refused(options, lambda options: _load_array(options.data, trained.network["sizes"][0]))
+    else:
+        x, warned = sources.refused(options, lambda options: _encode(options, trained.encoder))
+    for note in warned:
+        print(f"note       {note}", file=sys.stderr)
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(_rows(trained, outputs_of(trained.model, x)))
     if options.out is None:
-        _write(sys.stdout, model, x)
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(encoding="utf-8")        # as the file would be, whatever the terminal's is
+        sys.stdout.write(text.getvalue())
         return 0
-    for given in (options.weights, options.inputs):
+    for given in (options.model, options.data):
         if options.out.exists() and options.out.samefile(given):
             options.parser.error(f"argument --out: {options.out} is what is read, and would be replaced")
     try:
-        text = io.StringIO(newline="")
-        _write(text, model, x)
         with replacement(options.out) as file:
             file.write(text.getvalue().encode())
     except OSError as error:
@@ -34,29 +41,43 @@ def run(options):
     return 0
 
 
-def _load_inputs(options, inputs):
-    """The examples as an array (N, inputs) of float32; the parser's error if the file holds none."""
-    refuse = options.parser.error
+def _load_array(path, inputs):
+    """The examples as a tensor (N, inputs) of float32."""
     try:
-        x = np.load(options.inputs, allow_pickle=False)
-    except OSError as error:
-        refuse(f"argument INPUTS: {options.inputs}: {error.strerror or error}")
+        x = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        refuse(f"argument INPUTS: {options.inputs} is not an .npy file: {error}")
+        raise ValueError(f"{path} is not an .npy file: {error}") from None
     if not isinstance(x, np.ndarray):
-        refuse(f"argument INPUTS: {options.inputs} is an .npz file of several arrays: save one, by np.save")
-    if x.dtype.kind not in "biuf" or x.ndim < 2 or x[:1].size != inputs:
-        refuse(f"argument INPUTS: expected numbers (N, ...), {inputs} for each example, got {x.dtype} {x.shape}")
+        x.close()
+        raise ValueError(f"{path} is an .npz file of several arrays: save one, by np.save")
+    if x.dtype.kind not in "biuf" or x.ndim < 2 or not len(x) or x[:1].size != inputs:
+        raise ValueError(f"expected numbers (N, ...), {inputs} for each example, got {x.dtype} {x.shape}")
     if not (np.abs(x) < np.finfo(np.float32).max).all():
-        refuse(f"argument INPUTS: {options.inputs} holds numbers that are not finite in float32")
-    return x.reshape(len(x), inputs).astype(np.float32)
+        raise ValueError(f"{path} holds numbers that are not finite in float32")
+    return mt.from_numpy(x.reshape(len(x), inputs).astype(np.float32))
 
 
-def _write(file, model, x):
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["class", "probability"])
-    for start in range(0, len(x), _ROWS):
-        with mt.no_grad():
-            probability = model(mt.from_numpy(x[start : start + _ROWS])).softmax(1).numpy()
-        best = probability.argmax(axis=1)
-        writer.writerows((number, f"{row[number]:.6g}") for number, row in zip(best, probability, strict=True))
+def _encode(options, encoder):
+    table = sources.read_table(options)
+    for note in table.notes:
+        print(f"note       {note}", file=sys.stderr)
+    return encoder.encode(table)
+
+
+def _rows(trained, outputs):
+    """The header, and what is found for each row, as texts."""
+    if trained.task == "regression":
+        yield [trained.encoder.target]
+        yield from ([f"{value:.9g}"] for value in trained.encoder.decode(outputs))
+        return
+    if trained.encoder is None:
+        classes = [str(number) for number in range(outputs.shape[1])]
+        probabilities = outputs.softmax(1).numpy()
+        found = [classes[number] for number in probabilities.argmax(axis=1)]
+        target = "class"
+    else:
+        classes, target = trained.encoder.classes, trained.encoder.target
+        found, probabilities = trained.encoder.decode(outputs)
+    yield [target, *(f"P({name})" for name in classes)]
+    for name, row in zip(found, probabilities, strict=True):
+        yield [name, *(f"{probability:.6g}" for probability in row)]

@@ -1,15 +1,54 @@
-"""What train, evaluate and predict share: a classifier's data, network, file and gradient check."""
+"""Where the commands' data come from: the digits, arrays in an .npz or .npy file, or a table."""
 
-import copy
+import dataclasses
+import warnings
+import zipfile
+import zlib
 
 import numpy as np
 
-from microtensor import datasets, nn
+from microtensor import datasets
 from microtensor.core import from_numpy
-from microtensor.gradcheck import gradcheck
-from microtensor.nn.functional import cross_entropy
-from microtensor.random import default_generator
-from microtensor.serialization import load
+from microtensor.random import Generator
+from microtensor.tables import Encoder, Table
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+SHARES = (0.7, 0.15, 0.15)      # of a table's rows, for training, validation and testing
+
+
+@dataclasses.dataclass
+class Data:
+    """What train needs of data, wherever they are from.
+
+    Attributes:
+        task: "classification" or "regression".
+        outputs: the number of classes, or 1.
+        parts: (x, y) for training, for validation, for testing; x (N, D) float32, y (N,) int64 class numbers, or (N, 1)
+            float32.
+        checksum: of all numbers or cells.
+        notes: sentences on what was found in the data and done with them.
+        encoder: of a table, which makes x and y of its cells; None for arrays.
+    """
+
+    task: str
+    outputs: int
+    parts: list
+    checksum: int
+    notes: list
+    encoder: Encoder | None = None
+
+
+def is_table(path):
+    """Whether a file is a table by its name: whatever is no NumPy file."""
+    return path.suffix not in (".npz", ".npy")
+
+
+def name_of(path):
+    """The name of a folder for what is made of a file; of the digits without one."""
+    return "digits" if path is None else path.name.split(".")[0] or path.name
+
+
+# -- arrays ------------------------------------------------------------------------------------------------------------
 
 
 def load_arrays(path):
@@ -25,24 +64,21 @@ def load_arrays(path):
         OSError: if the file cannot be read.
         ValueError: if it is another kind of file, lacks an array, or its arrays do not fit together.
     """
-    import zipfile
-
-    names = ("x_train", "y_train", "x_test", "y_test")
     with open(path, "rb") as file:
         if not zipfile.is_zipfile(file):
-            raise ValueError(f"{path}: not an .npz file; expected one with arrays {', '.join(names)}")
+            raise ValueError(f"{path}: not an .npz file; expected one with arrays {', '.join(ARRAYS)}")
     try:
         with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in names if name not in file.files]
+            missing = [name for name in ARRAYS if name not in file.files]
             if missing:
                 raise ValueError(f"it lacks {', '.join(missing)} and holds {', '.join(file.files) or 'nothing'}")
-            arrays = {name: file[name] for name in names}
+            arrays = {name: file[name] for name in ARRAYS}
     except OSError:
         raise
     except Exception as error:      # zipfile, zlib and NumPy each have errors of their own for a strange file
-        raise ValueError(f"{path}: expected an .npz file with arrays {', '.join(names)}: {error}") from error
+        raise ValueError(f"{path}: expected an .npz file with arrays {', '.join(ARRAYS)}: {error}") from error
     tensors = []
-    for x_name, y_name in (names[:2], names[2:]):
+    for x_name, y_name in (ARRAYS[:2], ARRAYS[2:]):
         x, y = arrays[x_name], arrays[y_name]
         if x.dtype.kind not in "biuf" or x.ndim < 2 or y.dtype.kind not in "iu" or y.shape != x.shape[:1]:
             raise ValueError(f"{path}: expected numbers {x_name} (N, ...) and integers {y_name} (N,), got "
@@ -63,87 +99,114 @@ def load_arrays(path):
     return tuple(tensors)
 
 
-def read_data(options):
-    """The data that --data names, digits without it; the parser's error if they cannot be read."""
-    try:
-        return datasets.digits() if options.data is None else load_arrays(options.data)
-    except OSError as error:
-        options.parser.error(f"argument --data: {options.data}: {error.strerror}")
-    except ValueError as error:
-        options.parser.error(f"argument --data: {error}")
-
-
-def load_trained(options):
-    """The model in evaluation mode that WEIGHTS, a file of ``microtensor train``, holds, and what else is in it.
-
-    Returns:
-        (model, saved): saved is what train gave to mt.save. If there is no such file, the parser's error.
-    """
-    try:
-        saved = load(options.weights)
-        model = nn.mlp(**saved["network"])
-        model.load_state_dict(saved["model"])
-    except OSError as error:
-        options.parser.error(f"argument WEIGHTS: {options.weights}: {error.strerror}")
-    except (AttributeError, IndexError, KeyError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        options.parser.error(f"argument WEIGHTS: {options.weights} is not a file that microtensor train wrote: {error}")
-    return model.eval(), saved
-
-
-def checksum(tensors):
-    """A number that other data hardly ever has: the CRC-32 of the tensors' shapes, dtypes and elements."""
-    import zlib
-
+def checksum_of_arrays(arrays):
+    """A number that other arrays hardly ever have: the CRC-32 of their shapes, dtypes and elements."""
     total = 0
-    for tensor in tensors:
-        array = np.ascontiguousarray(tensor.numpy())
+    for array in map(np.ascontiguousarray, arrays):
         total = zlib.crc32(array, zlib.crc32(f"{array.shape} {array.dtype}".encode(), total))
     return total
 
 
-def checksum_in(path):
-    """The checksum of the data that a file of weights was trained on; None where the file does not say."""
+def _read_arrays(options):
+    """The digits or a user's arrays; a tenth of the training part, chosen by the seed, is for validation."""
+    arrays = datasets.digits() if options.data is None else load_arrays(options.data)
+    train_x, train_y, test_x, test_y = arrays
+    rows = Generator(options.seed).numpy.permutation(len(train_x))
+    val, train = rows[: len(rows) // 10], rows[len(rows) // 10 :]
+    notes = []
+    spread = train_x.numpy().std(axis=0)
+    spread = spread[spread > 0]
+    if spread.size and spread.max() > 1000 * spread.min():
+        notes.append(f"the columns have standard deviations from {spread.min():.2g} to {spread.max():.2g}, and are "
+                     "used as they are: standardise them to train faster, and often better")
+    return Data(
+        task="classification",
+        outputs=1 + int(max(train_y.max(), test_y.max())),
+        parts=[(train_x[train], train_y[train]), (train_x[val], train_y[val]), (test_x, test_y)],
+        checksum=checksum_of_arrays(tensor.numpy() for tensor in arrays),
+        notes=notes,
+    )
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def read_table(options, **more):
+    """The table that DATA names, read as the options say."""
+    return Table.read(options.data, delimiter=options.delimiter, encoding=options.encoding, decimal=options.decimal,
+                      header=options.header, **more)
+
+
+def checksum_of_file(path):
+    """The CRC-32 of a file's bytes."""
+    return zlib.crc32(path.read_bytes())
+
+
+def _read_table(options):
+    """A table in three parts, encoded by what is known of the first."""
+    table = read_table(options, target=options.target, task=options.task)
+    rows = table.split(SHARES, seed=options.seed)
+    encoder = table.encoder(rows[0])
+    x, y = encoder.encode(table), encoder.encode_target(table)
+    return Data(
+        task=encoder.task,
+        outputs=encoder.outputs,
+        parts=[(x[part], y[part]) for part in rows],
+        checksum=checksum_of_file(options.data),
+        notes=[*table.notes, *encoder.notes],
+        encoder=encoder,
+    )
+
+
+# -- either ------------------------------------------------------------------------------------------------------------
+
+_TABLES_ONLY = ("target", "task", "delimiter", "encoding", "decimal", "header")
+
+
+def read(options):
+    """The data that DATA names, digits without it; the parser's error if they cannot be read."""
+    table = options.data is not None and is_table(options.data)
+    if not table:
+        _refuse_table_options(options)
+    elif options.target is None:
+        names, _ = refused(options, lambda options: read_table(options).names)
+        options.parser.error(f"argument --target: say which column of {options.data} is to be predicted: "
+                             f"{_shortened(names)}")
+    data, warned = refused(options, _read_table if table else _read_arrays)
+    data.notes += warned
+    return data
+
+
+def check_data(options, trained):
+    """The parser's error if MODEL was trained on the other kind of data than DATA is."""
+    table = options.data is not None and is_table(options.data)
+    if table != (trained.encoder is not None):
+        kind = "arrays" if trained.encoder is None else f"a table with a column {trained.encoder.target!r}"
+        options.parser.error(f"argument DATA: {options.model} was trained on {kind}, and DATA is "
+                             f"{options.data or 'not given'}")
+    if not table:
+        _refuse_table_options(options)
+
+
+def refused(options, function):
+    """What a function of the options returns, and the sentences it warned of; the parser's error if it refuses."""
     try:
-        return load(path).get("data")
-    except (OSError, ValueError, AttributeError):       # not to be read, not mt.save's, not a dict
-        return None
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            result = function(options)
+    except OSError as error:
+        options.parser.error(f"argument DATA: {options.data}: {error.strerror or error}")
+    except (ValueError, MemoryError) as error:
+        options.parser.error(f"argument DATA: {error}")
+    return result, [str(warning.message) for warning in caught]
 
 
-# -- gradient check ------------------------------------------------------------------------------------------
+def _refuse_table_options(options):
+    for name in _TABLES_ONLY:
+        if getattr(options, name, None) is not None:
+            options.parser.error(f"argument --{name}: it is for tables, and DATA is {options.data or 'not given'}")
 
 
-def check_gradients(model, x, y, *, elements=50):
-    """Compare the gradients of a whole model with finite differences, on one batch, in float64.
-
-    The model is checked as it trains: with the batch's statistics, and with dropout (the same masks in every
-    evaluation). All this happens to a copy; model and random stream are left as they were.
-
-    Args:
-        model: takes x to logits (N, C).
-        x, y: a batch: inputs (N, ...), class numbers (N,).
-        elements: how many elements of each parameter to check, chosen at random; all of a smaller one.
-
-    Returns:
-        The report of gradcheck: true if all gradients agree.
-    """
-    model = copy.deepcopy(model).double()
-    x = x.double()
-    generator = default_generator()
-    state = generator.get_state()
-
-    def loss(*parameters):
-        generator.set_state(state)
-        return cross_entropy(model(x), y)
-
-    names, parameters = zip(*model.named_parameters(), strict=True)
-    # A step across a kink, such as relu's at 0, measures neither slope: if one did, try a shorter one.
-    # Rounding makes a difference uncertain by about 1e-15 / step, and the tolerance leaves room for that.
-    try:
-        for step in (1e-6, 1e-7):
-            report = gradcheck(loss, parameters, eps=step, atol=1e-14 / step, rtol=1e-6, names=names, elements=elements,
-                               raise_exception=False)
-            if report:
-                break
-        return report
-    finally:
-        generator.set_state(state)
+def _shortened(names, most=12):
+    """Names in a row, of many only the first."""
+    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")

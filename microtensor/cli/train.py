@@ -1,4 +1,4 @@
-"""``microtensor train`` checks a classifier's gradients, trains it, and saves its weights and curves."""
+"""``microtensor train`` checks a net's gradients, trains it, and saves the model and its curves."""
 
 import sys
 import tempfile
@@ -7,12 +7,17 @@ from pathlib import Path
 
 import microtensor as mt
 from microtensor import nn, optim
-from microtensor.cli import classifier
+from microtensor.cli import models, sources
+from microtensor.cli.scores import LOSSES, METRICS, baseline, outputs_of, print_scores, scores
 from microtensor.data import DataLoader, TensorDataset
+
+OPTIMIZERS = {"adamw": optim.AdamW, "adam": optim.Adam, "rmsprop": optim.RMSprop, "sgd": optim.SGD}
+_SECONDS = 2        # of training that a killed one may lose
+_EPOCHS, _STEPS = 60, 1000      # where --epochs is not given: the larger, as few steps learn little
 
 
 def run(options):
-    """Check what was asked for, then the gradients; train; save weights and curves."""
+    """Check what was asked for, then the gradients; train; save model and curves."""
     parser = options.parser
     try:
         import matplotlib  # noqa: F401
@@ -21,22 +26,16 @@ def run(options):
         parser.exit(1, f'microtensor train needs {error.name}: pip install "microtensor[train]"\n')
     if options.batch_norm and options.batch_size == 1:
         parser.error("--batch-norm needs a --batch-size of at least 2: one example has no variance")
-    data = classifier.read_data(options)
-    train_x, train_y, test_x, test_y = data
-    checksum = classifier.checksum(data)
-    folder = options.out or Path("runs", "digits" if options.data is None else options.data.stem)
-    weights = folder / "weights.npz"
-    if weights.exists() and classifier.checksum_in(weights) != checksum:
-        parser.error(f"argument --out: {weights} was not trained on this data, and would be replaced: choose another "
+    data = sources.read(options)
+    folder = options.out or Path("runs", sources.name_of(options.data))
+    path = folder / "model.npz"
+    if path.exists() and models.checksum_in(path) != data.checksum:
+        parser.error(f"argument --out: {path} was not trained on this data, and would be replaced: choose another "
                      "folder, or remove that file")
-    inputs, classes = train_x.shape[1], 1 + int(max(train_y.max(), test_y.max()))
+    x, y = data.parts[0]
+    network = {"sizes": [x.shape[1], *options.layers, data.outputs], "activation": options.activation,
+               "batch_norm": options.batch_norm, "dropout": options.dropout}
     mt.manual_seed(options.seed)
-    network = {
-        "sizes": [inputs, *options.layers, classes],
-        "activation": options.activation,
-        "batch_norm": options.batch_norm,
-        "dropout": options.dropout,
-    }
     try:
         model = nn.mlp(**network)
     except (MemoryError, ValueError):       # NumPy's for more elements than there are addresses
@@ -48,64 +47,99 @@ def run(options):
     except OSError as error:
         parser.error(f"argument --out: cannot write into {folder}: {error.strerror}")
 
-    rows = mt.randperm(len(train_x))
-    val_rows, train_rows = rows[: len(rows) // 10], rows[len(rows) // 10 :]
-    print(f"data       {len(train_rows):,} examples for training, {len(val_rows):,} for validation, "
-          f"{len(test_x):,} for testing; {inputs} numbers each, {classes} classes")
-    print(f"network    {'-'.join(map(str, network['sizes']))}, {options.activation}, "
-          f"{'batch norm' if options.batch_norm else 'no batch norm'}, dropout {options.dropout}: "
+    _describe(data, network, model)
+    loss = LOSSES[data.task]()
+    if not _gradients_agree(model, loss, x[: options.batch_size], y[: options.batch_size]):
+        return 1
+    checkpoint = folder / "checkpoint.npz"
+    history = _fit(options, model, loss, data, checkpoint)
+    if not history.epochs:
+        print(f"nothing is saved; {folder} is as it was", file=sys.stderr)
+        return 130 if history.interrupted else 1        # 130: what a shell reports for a program ended by Ctrl-C
+
+    trained = models.Trained(model, network, data.task, data.checksum, options.seed, data.encoder)
+    test_x, test_y = data.parts[2]
+    print_scores(f"of the {len(test_x):,} examples for testing, which training did not use", {
+        "model": scores(trained, outputs_of(model, test_x), test_y),
+        "the same answer for all": scores(trained, baseline(data.task, y, data.outputs), test_y),
+    })
+    curves = folder / "curves.png"
+    try:
+        trained.save(path)
+        print(f"model      {path}")
+        history.plot(curves)
+        print(f"curves     {curves}")
+        if not (history.interrupted or history.diverged):
+            checkpoint.unlink(missing_ok=True)
+    except OSError as error:
+        print(f"{error.filename or folder}: {error.strerror or error}: not all of this could be saved", file=sys.stderr)
+        return 1
+    return 130 if history.interrupted else int(history.diverged)
+
+
+def _describe(data, network, model):
+    """Print what is trained on, and what is trained."""
+    lengths = [len(part_x) for part_x, _ in data.parts]
+    what = f"{data.outputs} classes" if data.task == "classification" else "a number to predict"
+    print("data       {:,} examples for training, {:,} for validation, {:,} for testing; ".format(*lengths)
+          + f"{network['sizes'][0]} numbers each, {what}")
+    for note in data.notes:
+        print(f"note       {note}", file=sys.stderr)
+    print(f"network    {'-'.join(map(str, network['sizes']))}, {network['activation']}, "
+          f"{'batch norm' if network['batch_norm'] else 'no batch norm'}, dropout {network['dropout']}: "
           f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
 
-    spread = train_x.numpy().std(axis=0)
-    spread = spread[spread > 0]
-    if spread.size and spread.max() > 1000 * spread.min():
-        print(f"note       the columns have standard deviations from {spread.min():.2g} to {spread.max():.2g}, and are "
-              "used as they are: standardise them to train faster, and often better", file=sys.stderr)
-    report = classifier.check_gradients(model, train_x[: options.batch_size], train_y[: options.batch_size])
+
+def _gradients_agree(model, loss, x, y):
+    """Whether the gradients agree with finite differences on a batch; prints how far they are apart."""
+    report = models.check_gradients(model, loss, x, y)
     if not report:
         print(report, file=sys.stderr)
-        return 1
+        return False
     checked, worst = sum(found.checked for found in report.inputs), report.worst
     print(f"gradients  {checked} of them agree with finite differences on one batch; "
           f"the worst, {worst.name}{list(worst.index)}:\n"
           f"           {worst.analytic:.9g} by backward, {worst.numeric:.9g} by difference: "
           f"{abs(worst.analytic - worst.numeric):.1e} apart, where {worst.tolerance:.1e} is allowed", flush=True)
+    return True
 
-    def batches(x, y, **how):
-        return DataLoader(TensorDataset(x, y), options.batch_size, **how)
 
-    loss = nn.CrossEntropyLoss()
-    optimizer = optim.SGD(model.parameters(), lr=options.lr, momentum=options.momentum,
-                          weight_decay=options.weight_decay)
+def _fit(options, model, loss, data, checkpoint):
+    """Train, and say if that ended early; the History."""
+    (x, y), (val_x, val_y), _ = data.parts
+    decay = 0.01 if options.optimizer == "adamw" else 0.0
+    shared = {"lr": options.lr or (0.1 if options.optimizer == "sgd" else 0.003),
+              "weight_decay": decay if options.weight_decay is None else options.weight_decay}
+    if options.optimizer == "sgd":
+        shared["momentum"] = options.momentum
+    optimizer = OPTIMIZERS[options.optimizer](model.parameters(), **shared)
+    # Batch normalisation cannot use a last batch of one.
+    train = DataLoader(TensorDataset(x, y), options.batch_size, shuffle=True,
+                       drop_last=options.batch_norm and len(x) % options.batch_size == 1)
+    val = DataLoader(TensorDataset(val_x, val_y), 1024) if len(val_x) else None
+    epochs = options.epochs or max(_EPOCHS, -(-_STEPS // len(train)))
+    callbacks = [mt.fitting.Checkpoint(checkpoint, every=epochs, seconds=_SECONDS)]
+    if val is not None:
+        callbacks.append(mt.fitting.EarlyStopping(patience=options.patience))
+    if options.resume and not checkpoint.exists():
+        print(f"note       there is no {checkpoint}, which an interrupted training leaves: beginning", file=sys.stderr)
+    elif checkpoint.exists() and not options.resume:
+        print(f"note       {checkpoint} is of an interrupted training, which --resume would have gone on with: "
+              "beginning anew", file=sys.stderr)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)     # that training stopped is told below
-        history = mt.fit(
-            model, loss, optimizer,
-            # Batch normalisation cannot use a last batch of one.
-            train=batches(train_x[train_rows], train_y[train_rows], shuffle=True,
-                          drop_last=options.batch_norm and len(train_rows) % options.batch_size == 1),
-            val=batches(train_x[val_rows], train_y[val_rows]) if len(val_rows) else None,
-            epochs=options.epochs,
-            scheduler=optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=options.epochs),
-            clip=options.clip,
-            metrics=[mt.metrics.accuracy],
-        )
+        warnings.filterwarnings("ignore", "training stopped", RuntimeWarning)       # which is told below
+        try:
+            history = mt.fit(
+                model, loss, optimizer, train, val, epochs=epochs,
+                scheduler=optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs), clip=options.clip,
+                metrics=[METRICS[data.task]], callbacks=callbacks, resume=checkpoint if options.resume else None,
+            )
+        except ValueError as error:
+            if not options.resume:
+                raise
+            options.parser.error(f"argument --resume: {error}")
     if history.stopped:
-        when = f"at the end of epoch {history.epochs}" if history.epochs else "before training"
+        epoch = history.best_epoch or history.epochs
+        when = f"at the end of epoch {epoch}" if epoch else "before training"
         print(f"stopped    {history.stopped}: keeping the weights as they were {when}", file=sys.stderr)
-    failure = 130 if history.interrupted else 1     # 130: what a shell reports for a program ended by Ctrl-C
-    if not history.epochs:
-        print(f"nothing is saved; {folder} is as it was", file=sys.stderr)
-        return failure
-    score = mt.evaluate(model, loss, batches(test_x, test_y), [mt.metrics.accuracy])
-    print(f"accuracy   {score['accuracy']:.2%} on the {len(test_x):,} test examples, which training did not use")
-    curves = folder / "curves.png"
-    try:
-        mt.save({"network": network, "data": checksum, "model": model.state_dict()}, weights)
-        print(f"weights    {weights}")
-        history.plot(curves)
-        print(f"curves     {curves}")
-    except OSError as error:
-        print(f"{error.filename or folder}: {error.strerror or error}: not all of this could be saved", file=sys.stderr)
-        return 1
-    return failure if history.stopped else 0
+    return history
