@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 try:
-    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
+    from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
     raise ImportError("microtensor.sklearn needs scikit-learn 1.6 or newer, and it is missing, older or broken: "
                       "pip install 'microtensor[sklearn]'") from error
@@ -18,13 +18,12 @@ except ImportError as error:
 from scipy import special
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, compute_class_weight
+from sklearn.utils import check_array, check_random_state, column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from microtensor import nn, optim
-from microtensor._arguments import checked_count, checked_number
+from microtensor._arguments import checked_bool, checked_count, checked_number
 from microtensor.core import Tensor, from_numpy, no_grad
 from microtensor.data import DataLoader
 from microtensor.fitting import EarlyStopping, fit
@@ -109,8 +108,8 @@ class _MeanLoss:
 def _check_weights(*parts):
     for part in parts:
         if part is not None and part.weight is not None and not part.weight.any():
-            raise ValueError(f"all {len(part.weight)} weights of the training or the validation part are 0: some "
-                             "example of each must count")
+            raise ValueError(f"all {len(part.weight)} weights of the training or the validation part are zero: "
+                             "some example of each must count")
 
 
 def _quiet():
@@ -165,7 +164,7 @@ class _Perceptron(BaseEstimator):
     n_iter_no_change: int = 10
     early_stopping: bool = False
     validation_fraction: float = 0.1
-    verbose: bool = False
+    verbose: bool | int = False
     warm_start: bool = False
     loss: object = None
     module: object = None
@@ -196,6 +195,7 @@ class _Perceptron(BaseEstimator):
         """
         if (X_val is None) != (y_val is None) or (X_val is None and sample_weight_val is not None):
             raise ValueError("fit needs both X_val and y_val to measure on, or neither, and no sample_weight_val then")
+        self._check_parameters()
         with _whole_or_not_at_all(self):
             goes_on = self.warm_start and hasattr(self, "module_")
             stream = self._random_stream()
@@ -225,6 +225,7 @@ class _Perceptron(BaseEstimator):
         if self.early_stopping or self.learning_rate != "constant":
             raise ValueError("partial_fit knows no last epoch: it takes early_stopping=False and "
                              f"learning_rate='constant', got {self.early_stopping} and {self.learning_rate!r}")
+        self._check_parameters()
         with _whole_or_not_at_all(self):
             train = self._examples(X, y, sample_weight, fresh, classes)
             train = self._weighed(train, train)
@@ -233,6 +234,18 @@ class _Perceptron(BaseEstimator):
                 self._begin(train, self._random_stream())
             self._train(train, None, epochs=1, new_optimizer=fresh)
         return self
+
+    def _check_parameters(self):
+        """Those that nothing else would check in time."""
+        for field in dataclasses.fields(self):
+            if field.type is bool:
+                checked_bool(field.name, getattr(self, field.name))
+        checked_count("max_iter", self.max_iter)
+        checked_count("n_iter_no_change", self.n_iter_no_change)
+        checked_number("tol", self.tol, 0)
+        checked_number("momentum", self.momentum, 0)
+        if not 0 < checked_number("validation_fraction", self.validation_fraction, 0) < 1:
+            raise ValueError(f"validation_fraction must be above 0 and below 1, got {self.validation_fraction}")
 
     # -- examples
 
@@ -249,13 +262,19 @@ class _Perceptron(BaseEstimator):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if weight is not None:
-            weight = _check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
+            weight = check_array(weight, dtype=np.float64, ensure_2d=False, ensure_non_negative=True,
+                                 input_name="sample_weight")
+            if weight.shape != (len(y),):
+                raise ValueError(f"sample_weight has the shape {weight.shape}, and {(len(y),)} is needed, one number "
+                                 "for each example")
         return _Part(X, self._encoded(y, fresh, classes), weight)
 
     def _split(self, part, stream):
         """The part to train on and the one to measure on."""
+        # Strata are labels, and not their numbers, as an error names them.
+        strata = self.classes_[part.targets] if part.targets.ndim == 1 else None
         halves = train_test_split(*(part[:2] if part.weight is None else part), test_size=self.validation_fraction,
-                                  random_state=stream, stratify=part.targets if part.targets.ndim == 1 else None)
+                                  random_state=stream, stratify=strata)
         return _Part(*halves[::2]), _Part(*halves[1::2])
 
     # -- training
@@ -320,9 +339,6 @@ class _Perceptron(BaseEstimator):
 
     def _train(self, train, val, epochs, new_optimizer):
         """Train the net that is there, or a copy of it if it has learnt already; write down how it went."""
-        checked_count("max_iter", epochs)
-        checked_count("n_iter_no_change", self.n_iter_no_change)
-        checked_number("tol", self.tol, 0)
         weighted = any(part is not None and part.weight is not None for part in (train, val))
         loss = _MeanLoss(self._loss_function(), self.n_outputs_, train.targets.ndim == 1, weighted)
         if self.n_iter_:
@@ -402,7 +418,8 @@ class _Perceptron(BaseEstimator):
         with _quiet():
             X = validate_data(self, X, accept_sparse="csr", dtype=np.float32, reset=False)
         with no_grad():
-            parts = [self.module_(from_numpy(_dense(X[start : start + _ROWS]))).numpy()
+            # A copy, as the module may write into its input.
+            parts = [self.module_(from_numpy(_dense(X[start : start + _ROWS].copy()))).numpy()
                      for start in range(0, X.shape[0], _ROWS)]
         return np.concatenate(parts, dtype=np.float64)
 
@@ -558,6 +575,8 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
             raise ValueError("class_weight is for one class of several: for labels pass "
                              "loss=nn.BCEWithLogitsLoss(pos_weight=...)")
         factors = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[train.targets])
+        if not np.isfinite(factors).all() or (factors < 0).any():
+            raise ValueError(f"class_weight must have finite factors of at least 0, got {self.class_weight}")
         return part._replace(weight=factors[part.targets] * (1.0 if part.weight is None else part.weight))
 
     def _losses(self):
@@ -664,7 +683,13 @@ class MLPRegressor(RegressorMixin, _Perceptron):
                 "huber": nn.HuberLoss(reduction="none"), "poisson": _poisson_loss}
 
     def _score(self, outputs, targets, weight):
-        return r2_score(targets, self._link(outputs), sample_weight=weight)
+        """R^2 as r2_score's, whose checks would take more time than the epoch of a small table."""
+        def mean(numbers):
+            return np.average(numbers, axis=0, weights=weight)
+
+        targets = targets.astype(np.float64)
+        residual, total = mean(np.square(targets - self._link(outputs))), mean(np.square(targets - mean(targets)))
+        return np.mean(1 - np.divide(residual, total, out=(residual > 0).astype(np.float64), where=total > 0))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

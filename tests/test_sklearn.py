@@ -1,11 +1,14 @@
 """The estimators: scikit-learn's own checks, what each parameter does, and the tools that they must work in."""
 
 import copy
+import gc
+import os
 import pickle
 import re
 import signal
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from microtensor import nn, optim
 
 pytest.importorskip("sklearn")
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_diabetes, load_wine, make_multilabel_classification
@@ -523,6 +527,67 @@ def test_prediction_in_batches_equals_one_by_one(rng, wine):
     assert np.array_equal(net.predict_proba(X)[1020:1030], alone)
 
 
+def test_module_that_writes_into_its_input_leaves_the_data_alone(wine):
+    class Writing(nn.Linear):
+        def forward(self, input):
+            input[:, 0] = 0.0
+            return super().forward(input)
+
+    X, y = wine[0].astype(np.float32), wine[1]
+    before = X.copy()
+    net = small(module=Writing).fit(X, y, X_val=X, y_val=y)
+    net.predict(X)
+    assert np.array_equal(X, before)
+
+
+@BOTH
+def test_fitted_estimator_holds_no_data(kind, wine, diabetes):
+    X, y = (part.copy() for part in data_for(kind, wine, diabetes))
+    net, holders = small(kind, early_stopping=True).fit(X, y), [weakref.ref(X), weakref.ref(y)]
+    net.predict(X)
+    del X, y
+    gc.collect()
+    assert [holder() for holder in holders] == [None, None]
+    # Three float32 numbers for each weight: itself and Adam's two moments.
+    assert len(pickle.dumps(net)) < 12 * sum(array.size for array in weights(net)) + 8000
+
+
+def test_single_class_is_predicted(wine):
+    X, _ = wine
+    net = small(early_stopping=True).fit(X, np.full(178, 5))
+    assert (net.predict(X) == 5).all() and (net.predict_proba(X) == 1).all()
+
+
+def test_one_example_is_trained_on_and_measured(diabetes):
+    X, y = diabetes
+    net = small(MLPRegressor).fit(X[:1], y[:1], X_val=X, y_val=y)
+    assert net.validation_scores_[-1] == pytest.approx(net.score(X, y), abs=1e-6)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_regression_scores_are_those_of_scikit_learn(weighted, rng):
+    X = rng.normal(size=(60, 3)).astype(np.float32)
+    y = np.column_stack([X[:, 0], np.full(60, 0.5), X[:, 1] + 100])
+    weight = rng.integers(3, size=60) if weighted else None
+    net = small(MLPRegressor).fit(X, y, X_val=X, y_val=y, sample_weight_val=weight)
+    score = r2_score(y, net.predict(X), sample_weight=weight)
+    assert net.validation_scores_[-1] == pytest.approx(score, abs=1e-5)
+
+
+@pytest.mark.parametrize("make", [
+    lambda y: y == 1,
+    lambda y: y.astype(float),
+    lambda y: np.array(["red", "white", "pink"], object)[y],
+    lambda y: [np.str_(number) for number in y],
+    lambda y: pytest.importorskip("pandas").Categorical(np.array(["red", "white", "pink"])[y]),
+    lambda y: pytest.importorskip("pandas").Series(y, dtype="Int64"),
+])
+def test_any_kind_of_labels_is_predicted_as_it_came(make, wine):
+    X, y = wine[0], make(wine[1])
+    net = small(max_iter=30).fit(X, y)
+    assert set(net.predict(X)) <= set(y) and net.score(X, np.asarray(y)) > 0.9
+
+
 # -- random numbers ----------------------------------------------------------------------------------------------------
 
 
@@ -557,6 +622,25 @@ def test_number_of_threads_changes_no_bit(rng):
         mt.set_num_threads(threads)
     assert_same(nets[0], nets[1])
     assert_same(nets[0], nets[2])
+
+
+def test_process_changes_no_bit(wine):
+    """Neither the order of sets nor the threads of a library that another process has."""
+    code = """
+import warnings
+warnings.simplefilter("ignore")
+from sklearn.datasets import load_wine
+from sklearn.preprocessing import StandardScaler
+from microtensor.sklearn import MLPClassifier
+X, y = load_wine(return_X_y=True)
+X = StandardScaler().fit_transform(X)
+labels = [("red", "white", "pink")[i] for i in y]
+print(MLPClassifier((300, 16), dropout=0.1, early_stopping=True, max_iter=4, random_state=0).fit(X, labels).loss_curve_)
+"""
+    found = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                            env={**os.environ, "PYTHONHASHSEED": number, "OMP_NUM_THREADS": number,
+                                 "OPENBLAS_NUM_THREADS": number}).stdout for number in ("1", "2")}
+    assert len(found) == 1 and found.pop().startswith("[")
 
 
 # -- scikit-learn's tools ----------------------------------------------------------------------------------------------
@@ -605,6 +689,24 @@ def test_tools_take_the_estimators(wine):
     assert calibrated.predict_proba(X).shape == (178, 3) and calibrated.score(X, y) > 0.9
 
 
+def test_search_takes_memory_maps_that_cannot_be_written(rng):
+    """joblib gives its processes arrays of more than a megabyte so."""
+    X = rng.normal(size=(20000, 20)).astype(np.float32)
+    y = X[:, 0] > 0
+    scores = [GridSearchCV(small(max_iter=2, batch_size=500), {"dropout": [0.0, 0.1]}, cv=2, n_jobs=jobs,
+                           error_score="raise").fit(X, y).cv_results_["mean_test_score"].tolist() for jobs in (1, 2)]
+    assert scores[0] == scores[1]
+
+
+def test_weights_are_routed(wine):
+    X, y = wine
+    weight = np.arange(178.0)
+    with config_context(enable_metadata_routing=True):
+        routed = make_pipeline(StandardScaler().set_fit_request(sample_weight=False),
+                               small().set_fit_request(sample_weight=True)).fit(X, y, sample_weight=weight)
+    assert_same(routed[-1], small().fit(routed[0].transform(X), y, sample_weight=weight))
+
+
 def test_pipeline_of_tables(wine):
     pandas = pytest.importorskip("pandas")
     X, y = wine
@@ -631,6 +733,16 @@ def test_pipeline_of_tables(wine):
     ({"activation": ["relu", "relu"]}, "activation has 2 values for 1 hidden layers"),
     ({"dropout": 1.0}, "dropout is a probability"),
     ({"hidden_layer_sizes": (0,)}, "a width must be at least 1"),
+    ({"activation": np.array(["relu"])}, "there is no activation"),
+    ({"dropout": "0.1"}, "dropout must be a number"),
+    ({"momentum": "nesterov"}, "momentum must be a number"),
+    ({"early_stopping": "no"}, "early_stopping must be True or False"),
+    ({"warm_start": 1}, "warm_start must be True or False"),
+    ({"nesterovs_momentum": None}, "nesterovs_momentum must be True or False"),
+    ({"early_stopping": True, "validation_fraction": 5}, "validation_fraction must be above 0 and below 1, got 5"),
+    ({"validation_fraction": 0.0}, "validation_fraction must be above 0 and below 1, got 0.0"),
+    ({"class_weight": {0: -1.0}}, "class_weight must have finite factors of at least 0"),
+    ({"class_weight": {0: np.nan}}, "class_weight must have finite factors of at least 0"),
     ({"batch_size": 0}, "batch_size must be at least 1"),
     ({"batch_size": "all"}, "batch_size must be"),
     ({"max_iter": 0}, "max_iter must be at least 1"),
@@ -658,10 +770,14 @@ def test_data_that_do_not_fit_are_refused(wine):
     rows = np.arange(178)
     held_out = train_test_split(rows, test_size=0.1, random_state=0)[1][0]
     for message, call in {
-        "are 0|zero": lambda: small().fit(X, y, sample_weight=np.zeros(178)),
+        "are zero": lambda: small().fit(X, y, sample_weight=np.zeros(178)),
         "all 18 weights of": lambda: small(early_stopping=True).fit(X, y, sample_weight=rows == 5),
         "all 160 weights of": lambda: small(MLPRegressor, early_stopping=True).fit(X, y, rows == held_out),
         "egative": lambda: small().fit(X, y, sample_weight=-np.ones(178)),
+        r"the shape \(177,\), and \(178,\)": lambda: small().fit(X, y, sample_weight=np.ones(177)),
+        r"the shape \(178, 1\), and \(178,\)": lambda: small().fit(X, y, sample_weight=np.ones((178, 1))),
+        r"too few members are: \['rare'\]": lambda: small(early_stopping=True).fit(X, np.where(rows, "often", "rare")),
+        "standardize_target must be": lambda: small(MLPRegressor, standardize_target="no").fit(X, y),
         "both X_val and y_val": lambda: small().fit(X, y, X_val=X),
         "no sample_weight_val": lambda: small().fit(X, y, sample_weight_val=np.ones(178)),
         "too large": lambda: small(MLPRegressor, standardize_target=False).fit(X, np.where(y == 0, 1e300, 0)),

@@ -2,7 +2,7 @@
 
 import itertools
 
-from microtensor._arguments import checked_bool, checked_count
+from microtensor._arguments import checked_bool, checked_count, checked_number
 from microtensor.nn import activation as activations
 from microtensor.nn.batchnorm import BatchNorm1d
 from microtensor.nn.containers import Sequential
@@ -37,7 +37,7 @@ def mlp(sizes, activation="relu", batch_norm=False, dropout=0.0):
         An nn.Sequential from inputs (N, sizes[0]) to outputs (N, sizes[-1]), such as logits.
 
     Raises:
-        TypeError: if a width is no int, or batch_norm no bool.
+        TypeError: if a width is no int, batch_norm no bool, or a probability no number.
         ValueError: if there are fewer than two widths, one is below 1, an activation is unknown, a probability is
             outside [0, 1), or a list has another length than there are hidden layers.
 
@@ -57,11 +57,11 @@ def mlp(sizes, activation="relu", batch_norm=False, dropout=0.0):
     hidden = len(sizes) - 2
     names = _for_each_layer("activation", activation, hidden)
     for name in names:
-        if name not in ACTIVATIONS:
+        if not isinstance(name, str) or name not in ACTIVATIONS:
             raise ValueError(f"mlp: there is no activation {name!r}; there are {', '.join(ACTIVATIONS)}")
     shares = _for_each_layer("dropout", dropout, hidden)
     for share in shares:
-        if not 0 <= share < 1:
+        if not checked_number("mlp: dropout", share, 0) < 1:
             raise ValueError(f"mlp: dropout is a probability of at least 0 and below 1, got {share}")
     layers = []
     for (inputs, outputs), name, share in zip(itertools.pairwise(sizes[:-1]), names, shares, strict=True):
