@@ -232,7 +232,8 @@ class _Perceptron(BaseEstimator):
             _check_weights(train)
             if fresh:
                 self._begin(train, self._random_stream())
-            self._train(train, None, epochs=1, new_optimizer=fresh)
+            if self._train(train, None, epochs=1, new_optimizer=fresh).interrupted:
+                raise KeyboardInterrupt     # which a loop of calls must end by
         return self
 
     def _check_parameters(self):

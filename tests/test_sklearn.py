@@ -316,6 +316,19 @@ def test_training_ends_without_progress(wine):
     assert small(tol=100.0, n_iter_no_change=2, max_iter=9, learning_rate="cosine").fit(*wine).n_iter_ == 9
 
 
+def test_small_gains_count_together(wine):
+    net = small(tol=0.03, n_iter_no_change=10, max_iter=40, learning_rate_init=3e-4).fit(*wine)
+    assert max(-np.diff(net.loss_curve_)) < 0.03 and net.n_iter_ == 40
+
+
+def test_validation_part_has_the_shares_of_all_classes(wine):
+    X, y = wine         # 59, 71 and 48 of each class
+    counts = []
+    small(early_stopping=True, validation_fraction=0.25, max_iter=1, callbacks=[
+        lambda training: counts.extend(np.bincount(training.val.dataset.targets.numpy()))]).fit(X, y)
+    assert counts == [15, 18, 12]
+
+
 def test_too_few_epochs_warn(wine):
     with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(4\) reached"):
         small().fit(*wine)
@@ -363,6 +376,16 @@ def test_ctrl_c_keeps_the_last_epoch(wine):
     with pytest.raises(KeyboardInterrupt):
         net.fit(*wine)
     assert not hasattr(net, "module_")
+
+
+def test_ctrl_c_ends_a_loop_of_partial_fits(wine):
+    net = small().fit(*wine)
+    before = weights(net)
+    net.set_params(callbacks=[lambda training: signal.raise_signal(signal.SIGINT)])
+    with pytest.raises(KeyboardInterrupt):
+        net.partial_fit(*wine)
+    assert net.n_iter_ == 4
+    assert all(np.array_equal(a, b) for a, b in zip(before, weights(net), strict=True))
 
 
 def test_callbacks_are_called(wine):
