@@ -98,6 +98,25 @@ def test_delimiter_is_not_one_that_cells_contain(read, content, columns):
     assert read(content).columns == columns
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_first_line_that_says_the_delimiter_is_none_of_the_table(read, end):
+    table = read(end.join(["sep=;", "a;b", "1,5;2", "3;4", ""]))
+    assert table.columns == {"a": ["1,5", "3"], "b": ["2", "4"]} and table.lines.tolist() == [3, 4]
+    assert "the first line, 'sep=;', says what separates the cells" in table.notes
+    assert read("sep=;\na,b\n1,2\n", delimiter=",").names == ["a", "b"]
+
+
+def test_half_of_a_character_is_no_text(read):
+    with pytest.raises(ValueError, match="is no text"):
+        read(b"a,b\n1,\\ud800\n", encoding="unicode_escape")
+
+
+def test_quantities_whose_squares_overflow_are_refused(read):
+    content = lines("a,y", range(40), [f"{i}.5e150" for i in range(40)])
+    with pytest.raises(ValueError, match=r"'y' reaches 3\.95e\+151"):
+        read(content, "y").encoder(range(40))
+
+
 def test_spaces_separate_cells_if_it_is_said(read):
     assert read("a b  c\n1 2 3\n4   5 x\n", delimiter=" ").columns == {"a": ["1", "4"], "b": ["2", "5"],
                                                                       "c": ["3", "x"]}
@@ -245,11 +264,21 @@ def test_wrong_arguments_are_refused(read, options, error, words):
         read(PLAIN, **options)
 
 
-def test_too_many_numbers_are_no_classes(read):
-    content = lines("a,y", range(100), np.arange(100) * 1.5)
-    with pytest.raises(ValueError, match="task='regression'"):
-        read(content, "y", task="classification")
-    assert read(content, "y").task == "regression"
+def test_too_many_different_cells_are_no_classes_unless_it_is_said(read):
+    numbers = lines("a,y", range(100), np.arange(100) * 1.5)
+    assert read(numbers, "y").task == "regression"
+    texts = lines("a,y", range(100), [f"${price}" for price in range(100)])
+    with pytest.raises(ValueError, match=r"100 different cells .*leave the sign out"):
+        read(texts, "y")
+    for content in (numbers, texts):        # as a small table to evaluate a model of many classes on
+        assert read(content, "y", task="classification").task == "classification"
+
+
+def test_whole_numbers_beyond_float64_are_no_classes(read):
+    content = lines("a,y", range(40), [2**53 + i % 2 for i in range(40)])
+    for task in (None, "classification"):
+        with pytest.raises(ValueError, match=r"'y' holds numbers of 2\*\*53 and more"):
+            read(content, "y", task=task)
 
 
 def test_folders_and_missing_files_raise_what_the_system_says(tmp_path):
@@ -282,6 +311,9 @@ def test_unreadable_file_raises_what_the_system_says(write):
     (["1,234.5", "12", "1,234,567"], [1234.5, 12, 1234567], "."),
     (["1.234,5", "12", "1.234.567"], [1234.5, 12, 1234567], ","),
     (["1,5", "-2,25", "1e-2"], [1.5, -2.25, 0.01], ","),
+    (["\u22121.5", "2e\u22121", "3"], [-1.5, 0.2, 3], "."),
+    (["\u22121.234,5", "2"], [-1234.5, 2], ","),
+    (["0", "0.5", "-01.5"], [0, 0.5, -1.5], "."),
     (["0,125", "0,250"], [0.125, 0.25], ","),
     (["1 234,5", "2"], [1234.5, 2], ","),
     (["1\u00a0234", "2\u202f345\u202f678".replace("\u202f", "\u00a0")], [1234, 2345678], "."),
@@ -302,6 +334,16 @@ def test_numbers_are_read_by_the_convention_that_cells_show(read, cells, numbers
                                   "1.5.2", "1,234 567.8", "TRUE"])
 def test_what_is_no_number_is_text(read, cell):
     assert read(f'x,y\n"{cell}",1\n"{cell}",2\n', decimal=".").numbers("x") is None
+
+
+def test_whole_numbers_with_leading_zeros_are_codes_and_it_is_said(read):
+    codes = ["01234", "10001", "", "20500"] * 25
+    table = read(lines("zip,x,y", codes, range(100), 50 * "ab"), "y")
+    encoder = table.encoder(range(100))
+    assert table.numbers("zip") is None and encoder.inputs == 4
+    assert "'zip' is taken for codes, not for quantities, as its whole numbers have leading zeros" in encoder.notes
+    target = read(lines("x,y", 10 * [*range(10)], ["00", "01"] * 50), "y")
+    assert target.task == "classification" and target.encoder(range(100)).classes == ["00", "01"]
 
 
 def test_thousands_are_grouped_in_one_way(read):
@@ -834,7 +876,8 @@ def test_numbers_mean_what_python_says(cell, decimal):
     except ValueError:
         expected = None
     if expected is not None:
-        assert not numbers.wrong and (numbers.values[0] == expected or numbers.infinite)
+        code = re.fullmatch(r"0\d+", cell)
+        assert bool(numbers.wrong) == bool(code) and (code or numbers.values[0] == expected or numbers.infinite)
     else:
         whole = r"[+-]?[1-9]\d{0,2}([., '])\d{3}(?:\1\d{3})*"
         grouped = re.fullmatch(rf"{whole}(?:{re.escape(decimal)}\d*)?(?:[eE][+-]?\d+)?", cell)

@@ -29,18 +29,22 @@ class Numbers(NamedTuple):
 
 def _number_pattern(mark, groupers):
     grouped = rf"[1-9]\d{{0,2}}(?P<grouper>[{groupers}])\d{{3}}(?:(?P=grouper)\d{{3}})*"
-    return re.compile(rf"[+-]?(?:(?:{grouped}|\d+)(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+    return re.compile(rf"{_SIGN}(?:(?:{grouped}|\d+)(?:{mark}\d*)?|{mark}\d+)(?:[eE]{_SIGN}\d+)?", re.ASCII)
 
 
+_SIGN = "[+\u2212-]?"         # U+2212 is the minus sign of typesetting
 _SPACES = " '\u2019\u00a0\u202f"        # what else separates thousands: spaces, also unbreakable ones, and apostrophes
 _PATTERNS = {".": _number_pattern(r"\.", "," + _SPACES), ",": _number_pattern(",", "." + _SPACES)}
-_TO_PYTHON = {".": str.maketrans("", "", "," + _SPACES), ",": str.maketrans(",", ".", "." + _SPACES)}
-_INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
+_TO_PYTHON = {".": str.maketrans("\u2212", "-", "," + _SPACES), ",": str.maketrans(",\u2212", ".-", "." + _SPACES)}
+_INFINITE = re.compile(rf"{_SIGN}inf(?:inity)?", re.IGNORECASE)
+_LEADING_ZERO = re.compile(r"^0\d", re.MULTILINE)
 _SIGNS = "%€$£¥ \u00a0"
 
 
 def read_numbers(cells, decimal):
     """Numbers of a column of cells; decimal is "." or ",".
+
+    Whole numbers some of which have leading zeros, such as zip codes, are none.
 
     >>> read_numbers(["1,234.5", "", "abc"], ".")
     Numbers(values=array([1234.5,    nan,    nan]), wrong=[2], infinite=[], grouper=',')
@@ -50,9 +54,12 @@ def read_numbers(cells, decimal):
     texts = [cells[i] for i in present]
     wrong, grouper = [], None
     joined = "\n".join(texts)
+    letters = set(joined)
+    if letters <= set("0123456789\n") and _LEADING_ZERO.search(joined):
+        return Numbers(values, present, [], None)
     try:
         # Most columns have digits and marks only, for which float() is fast, and means the same as the pattern.
-        if not texts or not set(joined) <= set("0123456789+-eE\n" + decimal):
+        if not texts or not letters <= set("0123456789+-eE\n" + decimal):
             raise ValueError
         values[present] = list(map(float, joined.replace(",", ".").split("\n")))
     except ValueError:

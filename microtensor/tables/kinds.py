@@ -313,12 +313,14 @@ class Category:
 
 
 def _note_numbers(sample, present, note):
-    """Say of text that most of it would be numbers but for a sign, or for a few cells."""
+    """Say of text that most of it would be numbers but for a sign, leading zeros, or a few cells."""
     signed = [cell for cell in sample.cells if has_sign(cell)]
     wrong = sample.numbers.wrong
     if len(signed) > present / 2:
         note(f"{sample.name!r} is text, though most cells, such as {shown(signed[0])}, are numbers but for a sign: "
              "leave the sign out to have them as numbers")
+    elif all(cell.isascii() and cell.isdecimal() for cell in sample.cells if cell not in MISSING):
+        note(f"{sample.name!r} is taken for codes, not for quantities, as its whole numbers have leading zeros")
     elif len(wrong) < present / 2:
         note(f"{sample.name!r} is text, though {present - len(wrong):,} of {present:,} cells are numbers: "
              f"{shown(sample.cells[wrong[0]])} in line {sample.lines[wrong[0]]} is none")

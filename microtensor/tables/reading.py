@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import threading
+import zlib
 from collections import Counter
 from itertools import islice
 from typing import NamedTuple
@@ -34,7 +35,8 @@ _OTHERS = {
 _BYTE_ORDER_MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: "utf-8-sig",
                      codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _ONE_BYTE = ("cp1252", "latin-1")
-_CONTROL = re.compile(r"[\0-\x08\x0e-\x1f]")
+_NO_TEXT = re.compile(r"[\0-\x08\x0e-\x1f\ud800-\udfff]")
+_SEPARATOR_LINE = re.compile(r"sep=([^\r\n\"])(?=[\r\n])")      # which Excel writes and reads
 _DELIMITERS = ";\t|,"           # where two do equally well the comma comes last, as text has it inside of cells
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 _SAMPLE = 200                   # rows that the delimiter and the header are found by
@@ -47,12 +49,19 @@ class Grid(NamedTuple):
     lines: list             # the line of the file that each row begins in, from 1
     format: dict            # delimiter, encoding, header
     notes: list             # sentences
+    checksum: int           # the CRC-32 of the file's bytes
 
 
 def read_grid(path, target, delimiter, encoding, header):
     """The Grid of a file; what is None is found. A target that stands in the first row shows that it is the header."""
     notes = []
-    text, encoding = _decoded(_uncompressed(path, notes), encoding, notes)
+    with open(path, "rb") as file:
+        data = file.read()
+    text, encoding = _decoded(_uncompressed(data, notes), encoding, notes)
+    if said := _SEPARATOR_LINE.match(text):
+        delimiter = delimiter or said[1]
+        text = text[said.end() :]       # an empty line is left, so that lines keep their numbers
+        notes.append(f"the first line, {said[0]!r}, says what separates the cells")
     with _long_cells(len(text)):
         if delimiter is None:
             delimiter = _find_delimiter(text)
@@ -73,18 +82,16 @@ def read_grid(path, target, delimiter, encoding, header):
     if not rows:
         raise ValueError(f"it has a header, {listed(names)}, and no row below")
     columns = {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
-    return Grid(columns, lines, {"delimiter": delimiter, "encoding": encoding, "header": header}, notes)
+    return Grid(columns, lines, {"delimiter": delimiter, "encoding": encoding, "header": header}, notes,
+                zlib.crc32(data))
 
 
 # -- bytes to text -----------------------------------------------------------------------------------------------------
 
 
-def _uncompressed(path, notes):
-    with open(path, "rb") as file:
-        data = file.read()
+def _uncompressed(data, notes):
     if data.startswith(b"\x1f\x8b"):
         import gzip
-        import zlib
 
         try:
             data = gzip.decompress(data)
@@ -108,9 +115,9 @@ def _decoded(data, encoding, notes):
         raise ValueError(f"there is no encoding {encoding!r}; utf-8, utf-16, cp1252 and latin-1 are usual") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not {found}: {error.reason} at byte {error.start:,}") from error
-    # A bell or a NUL is in no text: what is decoded by an encoding that takes any byte is found out here.
-    if control := _CONTROL.search(text):
-        raise ValueError(f"it is no text: it holds the character {control[0]!r}, as binary files do")
+    # A bell, a NUL or half a character is in no text: what an encoding that takes any byte decodes is found out here.
+    if strange := _NO_TEXT.search(text):
+        raise ValueError(f"it is no text: it holds the character {strange[0]!r}, as binary files do")
     if encoding is None and found != "utf-8":
         reason = ", as its bytes are not UTF-8; if letters look wrong, say encoding=" if found in _ONE_BYTE else ""
         notes.append(f"the text is read as {found}{reason}")

@@ -34,6 +34,7 @@ class Table:
         notes: sentences about what was found and decided.
         rows: for each row its number in the file, from 1, without header and empty lines: rows may have been dropped.
         lines: for each row the line of the file that it begins in, from 1.
+        checksum: the CRC-32 of the file's bytes.
 
     >>> import pathlib, tempfile
     >>> import microtensor as mt
@@ -56,6 +57,7 @@ class Table:
         self.lines = np.array(grid.lines, np.int64)
         self.rows = np.arange(1, len(self.lines) + 1)
         self.notes = list(grid.notes)
+        self.checksum = grid.checksum
         self.target = target
         self.task = None
         self._numbers = {}
@@ -74,7 +76,8 @@ class Table:
         Args:
             path: of the file.
             target: the name of the column to predict; None if there is nothing to train on.
-            task: "classification" or "regression". For a table to evaluate a model on, that of the model.
+            task: "classification" or "regression"; by default as the target looks. For a table to evaluate a model
+                on, that of the model.
             delimiter: the character between cells.
             encoding: a name that Python knows.
             decimal: "." or ",".
@@ -233,17 +236,19 @@ class Table:
                              f"first {shown(cells[wrong[0]])} in line {self.lines[wrong[0]]}: correct them, leave them "
                              "empty to drop these rows, or say task='classification'")
         distinct = len(set(cells) if values is None else np.unique(values))
-        if task is None:
-            if distinct == 1:       # with a given task this may be a table to evaluate on; encoder() refuses it
+        if values is not None and task != "regression" and distinct < len(set(cells)) and abs(values).max() >= 2**53:
+            raise ValueError(f"the target {self.target!r} holds numbers of 2**53 and more, such as "
+                             f"{shown(cells[np.abs(values).argmax()])}, which float64 does not tell apart: write them "
+                             "as text, such as 'n1', to have classes")
+        if task is None:            # with a given task this may be a table to evaluate on, in which few rows are enough
+            if distinct == 1:
                 raise ValueError(f"the target {self.target!r} is {shown(cells[0])} in every row: there is nothing to "
                                  "learn")
             task = self._likely_task(values, distinct)
-        if task == "classification" and distinct > max(n / 2, _CLASSES):
-            way = "" if values is None else ": say task='regression' to predict numbers"
-            if has_sign(cells[0]):
-                way = ": leave the sign out to predict numbers"
-            raise ValueError(f"the target {self.target!r} has {distinct:,} different cells in {n:,} rows, such as "
-                             f"{shown(cells[0])}, too many for classes{way}")
+            if task == "classification" and distinct > max(n / 2, _CLASSES):
+                way = ": leave the sign out to predict numbers" if has_sign(cells[0]) else ""
+                raise ValueError(f"the target {self.target!r} has {distinct:,} different cells in {n:,} rows, such as "
+                                 f"{shown(cells[0])}, too many for classes{way}")
         return task
 
     def _likely_task(self, values, distinct):

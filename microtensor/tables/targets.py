@@ -9,6 +9,8 @@ import numpy as np
 from microtensor.tables.kinds import check, check_numbers, check_texts, moments, refuse_wrong, standardised
 from microtensor.tables.wording import count, listed, shown
 
+_LARGEST = 1e140        # of a quantity: sums of squares are finite then
+
 
 @dataclass
 class Classes:
@@ -92,6 +94,10 @@ class Quantity:
         if not std:
             raise ValueError(f"the target {sample.name!r} is {shown(sample.cells[0])} in all training rows: there is "
                              "nothing to learn")
+        largest = np.abs(sample.numbers.values).max()
+        if largest > _LARGEST:
+            raise ValueError(f"the target {sample.name!r} reaches {largest:.3g}, of which squares are beyond float64: "
+                             "predict its logarithm, or use a larger unit")
         return cls(sample.name, mean, std)
 
     def encode(self, table, decimal):
