@@ -111,7 +111,7 @@ def test_train_on_numbers_measures_in_their_units(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["plants.csv"], "say which column of plants.csv is to be predicted: id, length, width, colour, species"),
+        (["plants.csv"], "say which column of plants.csv is to be predicted: 'id', 'length', 'width', 'colour',"),
         (["plants.csv", "--target", "specie"], "species"),
         (["plants.csv", "--target", "species", "--task", "regression"], "species"),
         (["plants.csv", "--target", "species", "--delimiter", "ab"], "must be one character or tab, got ab"),
@@ -205,7 +205,7 @@ def test_evaluate_finds_what_train_found_and_measures_other_rows(trained, tmp_pa
     header, rows = plants(60, seed=2)
     write(tmp_path / "other.csv", header, rows)
     other = run(tmp_path, "evaluate", model, "other.csv")
-    assert "of 60 rows" in other.stdout
+    assert "of 60 rows" in other.stdout and "was trained on another file: all rows are measured" in other.stderr
     found = read(run(tmp_path, "predict", model, "other.csv").stdout)[1:]
     right = np.mean([row[0] == answer[-1] for row, answer in zip(found, rows, strict=True)])
     assert score(other, "accuracy")[0] == pytest.approx(100 * right, abs=0.01)
@@ -269,6 +269,7 @@ def test_a_changed_table_is_never_guessed_at(trained, tmp_path, command, change,
         (["predict", "runs/plants/model.npz", "x.npy"], "on a table with a column 'species', and DATA is x.npy"),
         (["evaluate", "runs/plants/model.npz"], "on a table with a column 'species', and DATA is not given"),
         (["predict", "changed.npz", "plants.csv"], "changed.npz is not a file that microtensor train wrote, whole and"),
+        (["evaluate", "task.npz", "plants.csv"], "its task is 'regression', that of its data 'classification'"),
         (["predict", "narrow.npz", "plants.csv"], "narrow.npz is not a file that microtensor train wrote, whole and"),
         (["predict", "runs/plants/model.npz", "plants.csv", "--out", "plants.csv"], "plants.csv is what is read"),
     ],
@@ -281,6 +282,76 @@ def test_evaluate_and_predict_refuse(trained, monkeypatch, capsys, arguments, me
     encoder = {**saved["encoder"], "target": 3}
     mt.save({**saved, "encoder": {name: encoder[name] for name in list(encoder)[1:]}}, "changed.npz")
     mt.save({**saved, "network": {**saved["network"], "sizes": [3, 16, 3]}}, "narrow.npz")
+    mt.save({**saved, "task": "regression"}, "task.npz")
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2 and message in capsys.readouterr().err.splitlines()[-1]
+
+
+# -- streams and files that are none of the usual ----------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_is_read_once(trained, tmp_path):
+    """So are a table that is being written, and one on a slow disk: the checksum is of the bytes that were read."""
+    folder, process = trained
+    content = (folder / "plants.csv").read_bytes()
+    os.mkfifo(tmp_path / "plants.csv")
+    model = "runs/plants/model.npz"
+    for arguments in (["train", "plants.csv", "--target", "species", *SMALL], ["evaluate", model, "plants.csv"]):
+        command = subprocess.Popen([*COMMAND, *arguments], cwd=tmp_path, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        (tmp_path / "plants.csv").write_bytes(content)
+        found, error = command.communicate(timeout=120)
+        assert command.returncode == 0, error
+        assert re.search(r"^accuracy +(\S+)", found, re.MULTILINE)[1] == f"{score(process, 'accuracy')[0]:.2f}%"
+    assert (tmp_path / model).read_bytes() == (folder / model).read_bytes()
+
+
+def test_evaluate_drops_rows_without_a_known_answer_and_says_so(trained, tmp_path):
+    folder, _ = trained
+    header, rows = plants(60, seed=2)
+    rows[7][-1] = ""
+    write(tmp_path / "other.csv", header, rows)
+    process = run(tmp_path, "evaluate", str(folder / "runs/plants/model.npz"), "other.csv")
+    assert process.returncode == 0 and "of 59 rows" in process.stdout and "1 row of 60 dropped" in process.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is always full")
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_output_that_cannot_be_written_is_said_in_a_sentence(trained, command):
+    folder, _ = trained
+    with open("/dev/full", "w") as full:
+        process = subprocess.run([*COMMAND, command, "runs/plants/model.npz", "plants.csv"], cwd=folder, stdout=full,
+                                 stderr=subprocess.PIPE, text=True)
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1] == f"microtensor {command}: error: [Errno 28] No space left on device"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes streams by a POSIX shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_streams_may_be_closed(trained, tmp_path, closed):
+    folder, _ = trained
+    write(tmp_path / "new.csv", *plants(9))
+    command = [*COMMAND, "evaluate", str(folder / "runs/plants/model.npz"), "new.csv"]
+    command = ["sh", "-c", f'"$@" {closed}', "sh", *command]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert process.returncode == 0 and "Traceback" not in process.stderr
+    assert ("note" in process.stderr) == ("2" not in closed) and "note" not in process.stdout
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(trained, tmp_path):
+    write(tmp_path / "Bäume.csv", *plants(40))
+    process = run(tmp_path, "train", "Bäume.csv", "--target", "species", "--epochs", "1", PYTHONIOENCODING="ascii")
+    assert process.returncode == 0, process.stderr
+    assert "runs/B\\xe4ume/model.npz" in process.stdout.replace(os.sep, "/")
+
+
+def test_what_is_in_the_way_of_files_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write("plants.csv", *plants(40))
+    (tmp_path / "out" / "checkpoint.npz").mkdir(parents=True)
+    assert main(["train", "plants.csv", "--target", "species", "--out", "out"]) == 1
+    assert "checkpoint.npz' is a folder" in capsys.readouterr().err.splitlines()[-1]
+    assert main(["train", "plants.csv", "--target", "species", "--out", 300 * "x"]) == 1
+    assert "File name too long" in capsys.readouterr().err.splitlines()[-1]

@@ -18,6 +18,7 @@ from microtensor.cli.options import (
     not_negative_integer,
     positive,
     positive_integer,
+    seed,
     share,
     width,
 )
@@ -26,6 +27,7 @@ from microtensor.nn.perceptron import ACTIVATIONS
 
 def main(arguments=None):
     """Run one command and return its exit code."""
+    _prepare_output()
     options = make_parser().parse_args(arguments)
     try:
         code = importlib.import_module(f"microtensor.cli.{options.command}").run(options)
@@ -34,8 +36,29 @@ def main(arguments=None):
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:                 # as by `| head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _end_output()
         return 141
+    except OSError as error:                # of a disk that is full, a folder where a file should be, ...
+        print(f"microtensor {options.command}: error: {error}", file=sys.stderr)
+        _end_output()
+        return 1
+
+
+def _prepare_output():
+    """See to it that anything can be printed: also if a stream is closed, and letters that its encoding lacks."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.open(os.devnull, os.O_WRONLY), "w", closefd=False))    # noqa: SIM115
+        if hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
+def _end_output():
+    """Print what is still in the buffer, or forget it, as Python would complain of it at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -84,7 +107,7 @@ def make_parser():
     option("--patience", type=positive_integer, metavar="N", default=20,
            help="epochs to wait for a better loss on the validation data; the weights of the best are kept")
     option("--batch-size", type=positive_integer, metavar="N", default=32, help="examples per step")
-    option("--seed", type=not_negative_integer, metavar="N", default=0, help="chooses the validation examples, of a "
+    option("--seed", type=seed, metavar="N", default=0, help="chooses the validation examples, of a "
            "table the test rows too, the first weights, the order of the examples and what is dropped")
     option("--out", type=Path, metavar="FOLDER",
            help="where model.npz and curves.png go (default: runs/digits, or runs/NAME for NAME.csv)")
@@ -110,7 +133,7 @@ def make_parser():
            help="only this op, layer, ..., such as Tanh (may be repeated)")
     option("--write", type=Path, metavar="FILE", help="write the ledger as a page, such as docs/ledger.md")
     option("--check", type=Path, metavar="FILE", help="fail if this page lacks a row or holds a stale one")
-    option("--seed", type=not_negative_integer, metavar="N", default=0, help="of the inputs and upstream gradients")
+    option("--seed", type=seed, metavar="N", default=0, help="of the inputs and upstream gradients")
     _add_learn(commands)
     add("info", "print version, instruction set, threads and compiler")
     return parser

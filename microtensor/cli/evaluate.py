@@ -35,13 +35,14 @@ def _table(options, trained):
     encoder = trained.encoder
 
     def read(options):
-        if sources.checksum_of_file(options.data) != trained.checksum:
-            table = sources.read_table(options)
-            return table.notes, encoder.encode(table), encoder.encode_target(table), "rows"
         table = sources.read_table(options, target=encoder.target, task=encoder.task)
+        x, y = encoder.encode(table), encoder.encode_target(table)
+        if table.checksum != trained.checksum:
+            table.notes.append(f"{options.model} was trained on another file: all rows are measured, also those that "
+                               "training may have used")
+            return table.notes, x, y, "rows"
         rows = table.split(sources.SHARES, seed=trained.seed)[2]
-        x, y = encoder.encode(table)[rows], encoder.encode_target(table)[rows]
-        return table.notes, x, y, "rows for testing, which training did not use"
+        return table.notes, x[rows], y[rows], "rows for testing, which training did not use"
 
     (notes, x, y, part), warned = sources.refused(options, read)
     for note in [*notes, *warned]:

@@ -53,13 +53,16 @@ def load_trained(path):
         if saved["version"] > _VERSION:
             raise ValueError(f"its version is {saved['version']}, the newest known here {_VERSION}")
         encoder = None if saved["encoder"] is None else Encoder.from_state_dict(saved["encoder"])
+        task = "classification" if encoder is None else encoder.task
+        if saved["task"] != task:
+            raise ValueError(f"its task is {saved['task']!r}, that of its data {task!r}")
         inputs, *_, outputs = saved["network"]["sizes"]
         if encoder is not None and (encoder.inputs, encoder.outputs) != (inputs, outputs):
             raise ValueError(f"its table has {encoder.inputs} inputs and {encoder.outputs} outputs, its net {inputs} "
                              f"and {outputs}")
         model = nn.mlp(**saved["network"])
         model.load_state_dict(saved["model"])
-        return Trained(model.eval(), saved["network"], saved["task"], saved["data"], saved["seed"], encoder)
+        return Trained(model.eval(), saved["network"], task, saved["data"], saved["seed"], encoder)
     except (AttributeError, IndexError, KeyError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())       # some have a line for each parameter
         raise ValueError(f"{path} is not a file that microtensor train wrote, whole and unchanged: {reason}") from error

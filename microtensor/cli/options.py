@@ -10,7 +10,7 @@ def _number(text, convert, fits, wanted):
         value = convert(text)
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and fits(value)):
+    if not (value < math.inf and fits(value)):     # false for nan; an int may be beyond what isfinite() takes
         raise argparse.ArgumentTypeError(f"must be {wanted}, got {text}")
     return value
 
@@ -30,6 +30,11 @@ def width(text):
 def not_negative_integer(text):
     """0, 1, 2, ..."""
     return _number(text, int, lambda n: n >= 0, "0 or a positive integer")
+
+
+def seed(text):
+    """0, 1, 2, ..., as far as NumPy goes."""
+    return _number(text, int, lambda n: 0 <= n < 2**32, "0 or a positive integer below 2**32")
 
 
 def positive(text):

@@ -33,9 +33,10 @@ def scores(trained, outputs, y):
     metric = METRICS[trained.task](outputs, y)
     if trained.task == "classification":
         return {"accuracy": metric, "loss": LOSSES[trained.task]()(outputs, y).item()}
-    apart = trained.encoder.decode(outputs) - trained.encoder.decode(y)
-    return {"R2": metric, "root mean squared error": float(np.sqrt(np.mean(apart**2))),
-            "mean absolute error": float(np.abs(apart).mean())}
+    with np.errstate(over="ignore"):        # where numbers are far beyond those of the training, the error is inf
+        apart = trained.encoder.decode(outputs) - trained.encoder.decode(y)
+        return {"R2": metric, "root mean squared error": float(np.sqrt(np.mean(apart**2))),
+                "mean absolute error": float(np.abs(apart).mean())}
 
 
 def print_scores(title, columns):

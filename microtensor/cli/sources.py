@@ -11,6 +11,7 @@ from microtensor import datasets
 from microtensor.core import from_numpy
 from microtensor.random import Generator
 from microtensor.tables import Encoder, Table
+from microtensor.tables.wording import listed
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 SHARES = (0.7, 0.15, 0.15)      # of a table's rows, for training, validation and testing
@@ -137,11 +138,6 @@ def read_table(options, **more):
                       header=options.header, **more)
 
 
-def checksum_of_file(path):
-    """The CRC-32 of a file's bytes."""
-    return zlib.crc32(path.read_bytes())
-
-
 def _read_table(options):
     """A table in three parts, encoded by what is known of the first."""
     table = read_table(options, target=options.target, task=options.task)
@@ -152,7 +148,7 @@ def _read_table(options):
         task=encoder.task,
         outputs=encoder.outputs,
         parts=[(x[part], y[part]) for part in rows],
-        checksum=checksum_of_file(options.data),
+        checksum=table.checksum,
         notes=[*table.notes, *encoder.notes],
         encoder=encoder,
     )
@@ -171,7 +167,7 @@ def read(options):
     elif options.target is None:
         names, _ = refused(options, lambda options: read_table(options).names)
         options.parser.error(f"argument --target: say which column of {options.data} is to be predicted: "
-                             f"{_shortened(names)}")
+                             f"{listed(names, 12)}")
     data, warned = refused(options, _read_table if table else _read_arrays)
     data.notes += warned
     return data
@@ -205,8 +201,3 @@ def _refuse_table_options(options):
     for name in _TABLES_ONLY:
         if getattr(options, name, None) is not None:
             options.parser.error(f"argument --{name}: it is for tables, and DATA is {options.data or 'not given'}")
-
-
-def _shortened(names, most=12):
-    """Names in a row, of many only the first."""
-    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")

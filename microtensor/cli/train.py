@@ -72,7 +72,8 @@ def run(options):
         if not (history.interrupted or history.diverged):
             checkpoint.unlink(missing_ok=True)
     except OSError as error:
-        print(f"{error.filename or folder}: {error.strerror or error}: not all of this could be saved", file=sys.stderr)
+        name = error.filename2 or error.filename or folder      # of two files, the second is that to be replaced
+        print(f"{name}: {error.strerror or error}: not all of this could be saved", file=sys.stderr)
         return 1
     return 130 if history.interrupted else int(history.diverged)
 
