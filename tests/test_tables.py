@@ -527,6 +527,16 @@ def test_columns_that_cannot_be_learnt_from_are_dropped_and_said(read, name, cel
         read(lines(f"{name},y", [f'"{cell}"' for cell in cells], ["u", "v"] * 100), "y").encoder(range(200))
 
 
+def test_notes_on_many_columns_stay_short(read):
+    """Of more than three columns that are treated alike one is told of in full, and the others are named."""
+    for columns, expected in ((3, 3), (4, 1), (100, 1)):
+        names = [f"n{i}" for i in range(columns)]
+        cells = [["" if row == i % 20 else row * 1.5 for row in range(40)] for i in range(columns)]
+        notes = read(lines(",".join([*names, "y"]), *cells, 20 * "ab"), "y").encoder(range(40)).notes
+        assert len(notes) == expected and notes[0].startswith("'n0' is missing in 1 row: the median, ")
+    assert notes[0].endswith("; likewise 'n1', 'n2', 'n3', 'n4', 'n5' and 94 more")
+
+
 def test_years_in_order_are_numbers(read):
     assert encoded(read(lines("year,y", range(1900, 2000), ["u", "v"] * 50), "y"))[0].inputs == 1
 

@@ -8,7 +8,7 @@ import numpy as np
 from microtensor.core import Tensor, from_numpy
 from microtensor.tables.kinds import COLUMNS, DroppedError, Sample, check, fit_column
 from microtensor.tables.targets import TARGETS
-from microtensor.tables.wording import count, listed, similar
+from microtensor.tables.wording import count, listed, sentences, similar
 
 _VERSION = 1
 
@@ -25,7 +25,8 @@ class Encoder:
         classes: the names of the classes, a list of str; None in regression.
         inputs: D, the width of the inputs.
         outputs: how many outputs the net must have: the number of classes, or 1.
-        notes: sentences about columns that are not used and why, and about how the others are encoded.
+        notes: sentences about columns that are not used and why, and about how the others are encoded; of many that are
+            treated alike the first stands for all.
 
     >>> import pathlib, tempfile
     >>> import microtensor as mt
@@ -65,10 +66,13 @@ class Encoder:
         for name in table.names:
             if name == table.target:
                 continue
+            said = []
             try:
-                columns.append(fit_column(_sample(table, name, rows), notes.append))
+                columns.append(fit_column(_sample(table, name, rows), said.append))
             except DroppedError as reason:
-                notes.append(f"{name!r} is not used: {reason}")
+                said.append(f"is not used: {reason}")
+            notes += [(name, text) for text in said]
+        notes = sentences(notes)
         if not columns:
             raise ValueError(f"no column is left to learn from: {'; '.join(notes[:5])}")
         decimal = table.format["decimal"] if table.decided or table.ambiguous else None

@@ -37,7 +37,7 @@ def fit_column(sample, note):
 
     Args:
         sample: the Sample.
-        note: is called with each sentence about what was decided.
+        note: is called with what is to be said of the column, a sentence without its subject.
 
     Raises:
         DroppedError: if nothing can be learnt from it.
@@ -136,7 +136,7 @@ class Number:
         wrong = sample.numbers.wrong
         if not wrong:
             if sample.numbers.grouper:
-                note(f"{sample.name!r} has numbers with {sample.numbers.grouper!r} between thousands")
+                note(f"has numbers with {sample.numbers.grouper!r} between thousands")
             return cls.of_values(sample, sample.numbers, note)
         present = sum(cell not in MISSING for cell in sample.cells)
         if len(wrong) < FEW * present:
@@ -155,7 +155,7 @@ class Number:
         if not len(values):
             raise DroppedError("none of its numbers is finite")
         if numbers.infinite:
-            note(f"{sample.name!r} is infinite in {count(len(numbers.infinite), 'row')}, which is taken for missing")
+            note(f"is infinite in {count(len(numbers.infinite), 'row')}, which is taken for missing")
         if not missing.any():
             if (values == values[0]).all():
                 raise DroppedError(f"all its cells are {shown(sample.cells[0])}")
@@ -163,7 +163,7 @@ class Number:
                 raise DroppedError("its whole numbers identify the rows")
         mean, std, median = moments(values)
         if missing.any():
-            note(f"{sample.name!r} is missing in {count(int(missing.sum()), 'row')}: the median, {median:.6g}, stands "
+            note(f"is missing in {count(int(missing.sum()), 'row')}: the median, {median:.6g}, stands "
                  "for it, and a column of 0 and 1 says where")
         return cls(sample.name, mean, std or 1.0, median, bool(missing.any()), **more)
 
@@ -225,7 +225,7 @@ class Date(Number):
                                    "known kind: write them as 2020-12-31")
             return None
         column = cls.of_values(sample, read_dates(sample.cells, orders[0]), note, order=orders[0])
-        note(f"{sample.name!r} holds dates, {orders[0]}, which become numbers of days")
+        note(f"holds dates, {orders[0]}, which become numbers of days")
         return column
 
     def read(self, table, decimal):
@@ -285,7 +285,7 @@ class Category:
         parts = [f"one for each of {listed(categories)}",
                  f"one for the rest, {len(pooled):,} rare" if pooled else "",
                  "one for missing" if missing else ""]
-        note(f"{sample.name!r} becomes {column.width} columns of 0 and 1: {', '.join(filter(None, parts))}")
+        note(f"becomes {column.width} columns of 0 and 1: {', '.join(filter(None, parts))}")
         return column
 
     @property
@@ -317,12 +317,12 @@ def _note_numbers(sample, present, note):
     signed = [cell for cell in sample.cells if has_sign(cell)]
     wrong = sample.numbers.wrong
     if len(signed) > present / 2:
-        note(f"{sample.name!r} is text, though most cells, such as {shown(signed[0])}, are numbers but for a sign: "
+        note(f"is text, though most cells, such as {shown(signed[0])}, are numbers but for a sign: "
              "leave the sign out to have them as numbers")
     elif all(cell.isascii() and cell.isdecimal() for cell in sample.cells if cell not in MISSING):
-        note(f"{sample.name!r} is taken for codes, not for quantities, as its whole numbers have leading zeros")
+        note("is taken for codes, not for quantities, as its whole numbers have leading zeros")
     elif len(wrong) < present / 2:
-        note(f"{sample.name!r} is text, though {present - len(wrong):,} of {present:,} cells are numbers: "
+        note(f"is text, though {present - len(wrong):,} of {present:,} cells are numbers: "
              f"{shown(sample.cells[wrong[0]])} in line {sample.lines[wrong[0]]} is none")
 
 

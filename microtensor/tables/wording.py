@@ -1,6 +1,7 @@
 """How messages name things."""
 
 import difflib
+import re
 
 
 def listed(names, most=5):
@@ -20,6 +21,24 @@ def shown(cell, most=60):
     "'aaaaa'..."
     """
     return repr(cell) if len(cell) <= most else f"{cell[:most]!r}..."
+
+
+def sentences(notes, most=3):
+    """Sentences of (name, what is said of it); more than ``most`` that are alike but for numbers and cells are one.
+
+    >>> sentences([("a", "is missing in 3 rows"), ("b", "is missing in 1 row"), ("c", "is not used")], most=1)
+    ["'a' is missing in 3 rows; likewise 'b'", "'c' is not used"]
+    """
+    alike = {}
+    for name, text in notes:
+        alike.setdefault(re.split(r"[\d'\"]", text)[0], []).append((name, text))
+    found = []
+    for group in alike.values():
+        full = group if len(group) <= most else group[:1]
+        found += [f"{shown(name)} {text}" for name, text in full]
+        if len(group) > most:
+            found[-1] += f"; likewise {listed([name for name, _ in group[1:]])}"
+    return found
 
 
 def count(number, noun):
