@@ -274,11 +274,19 @@ def test_too_many_different_cells_are_no_classes_unless_it_is_said(read):
         assert read(content, "y", task="classification").task == "classification"
 
 
+def test_classes_that_differ_in_the_case_of_letters_are_said(read):
+    table = read(lines("a,y", range(40), 10 * ["True", "False", "TRUE", "No"]), "y")
+    assert said(table.notes, "'TRUE' and 'True' in the target 'y' are two classes")
+    assert not said(read(lines("a,y", range(40), 20 * "ab"), "y").notes, "two classes")
+
+
 def test_whole_numbers_beyond_float64_are_no_classes(read):
     content = lines("a,y", range(40), [2**53 + i % 2 for i in range(40)])
     for task in (None, "classification"):
         with pytest.raises(ValueError, match=r"'y' holds numbers of 2\*\*53 and more"):
             read(content, "y", task=task)
+    quantities = lines("a,y", range(40), ["1e16", "10000000000000000", *(f"{i}.5" for i in range(38))])
+    assert read(quantities, "y").task == "regression"
 
 
 def test_folders_and_missing_files_raise_what_the_system_says(tmp_path):

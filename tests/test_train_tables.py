@@ -90,6 +90,20 @@ def test_train_repeats_bit_for_bit_on_any_copy_of_the_table(trained, tmp_path):
     assert (tmp_path / "here" / "model.npz").read_bytes() == (folder / "runs/plants/model.npz").read_bytes()
 
 
+def test_train_learns_nothing_from_the_rows_for_testing(trained, tmp_path):
+    folder, _ = trained
+    header, rows = plants()
+    for row in mt.Table.read(folder / "plants.csv", target="species").split((0.7, 0.15, 0.15), seed=0)[2]:
+        rows[row][1:4] = ["1e9", "-1e9", "violet"]
+    write(tmp_path / "plants.csv", header, rows)
+    process = run(tmp_path, "train", "plants.csv", "--target", "species", *SMALL)
+    assert process.returncode == 0, process.stderr
+    here, there = (mt.load(path / "runs/plants/model.npz") for path in (tmp_path, folder))
+    assert here["encoder"] == there["encoder"] and here["data"] != there["data"]
+    for name, weight in there["model"].items():
+        np.testing.assert_array_equal(here["model"][name].numpy(), weight.numpy(), err_msg=name)
+
+
 def test_train_on_numbers_measures_in_their_units(tmp_path):
     rng = np.random.default_rng(1)
     x = rng.uniform(-1, 1, (200, 2))

@@ -236,12 +236,9 @@ class Table:
                              f"first {shown(cells[wrong[0]])} in line {self.lines[wrong[0]]}: correct them, leave them "
                              "empty to drop these rows, or say task='classification'")
         distinct = len(set(cells) if values is None else np.unique(values))
-        if values is not None and task != "regression" and distinct < len(set(cells)) and abs(values).max() >= 2**53:
-            raise ValueError(f"the target {self.target!r} holds numbers of 2**53 and more, such as "
-                             f"{shown(cells[np.abs(values).argmax()])}, which float64 does not tell apart: write them "
-                             "as text, such as 'n1', to have classes")
+        merged = values is not None and distinct < len(set(cells)) and np.abs(values).max() >= 2**53
         if task is None:            # with a given task this may be a table to evaluate on, in which few rows are enough
-            if distinct == 1:
+            if distinct == 1 and not merged:
                 raise ValueError(f"the target {self.target!r} is {shown(cells[0])} in every row: there is nothing to "
                                  "learn")
             task = self._likely_task(values, distinct)
@@ -249,11 +246,21 @@ class Table:
                 way = ": leave the sign out to predict numbers" if has_sign(cells[0]) else ""
                 raise ValueError(f"the target {self.target!r} has {distinct:,} different cells in {n:,} rows, such as "
                                  f"{shown(cells[0])}, too many for classes{way}")
+        if task == "classification" and merged:
+            raise ValueError(f"the target {self.target!r} holds numbers of 2**53 and more, such as "
+                             f"{shown(cells[np.abs(values).argmax()])}, which float64 does not tell apart: write them "
+                             "as text, such as 'n1', to have classes")
         return task
 
     def _likely_task(self, values, distinct):
         if values is None:
             self.notes.append(f"the task is classification, as the target {self.target!r} is text")
+            names = sorted(set(self.columns[self.target]))
+            by_letters = {name.casefold(): name for name in names}
+            if len(by_letters) < len(names):
+                name = next(name for name in names if by_letters[name.casefold()] != name)
+                self.notes.append(f"{shown(name)} and {shown(by_letters[name.casefold()])} in the target "
+                                  f"{self.target!r} are two classes: correct one if they mean the same")
             return "classification"
         whole = bool((values == np.floor(values)).all())
         few = distinct <= _CLASSES and len(values) >= _EACH * distinct
