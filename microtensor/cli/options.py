@@ -8,9 +8,10 @@ from pathlib import Path
 def _number(text, convert, fits, wanted):
     try:
         value = convert(text)
-    except ValueError:
-        value = math.nan
-    if not (value < math.inf and fits(value)):     # false for nan; an int may be beyond what isfinite() takes
+        right = math.isfinite(value) and fits(value)
+    except (ValueError, OverflowError):     # the latter of an int that no float can hold
+        right = False
+    if not right:
         raise argparse.ArgumentTypeError(f"must be {wanted}, got {text}")
     return value
 

@@ -10,6 +10,7 @@ import microtensor as mt
 from microtensor.cli import models, sources
 from microtensor.cli.scores import outputs_of
 from microtensor.serialization import replacement
+from microtensor.tables.wording import count
 
 
 def run(options):
@@ -37,7 +38,7 @@ def run(options):
             file.write(text.getvalue().encode())
     except OSError as error:
         options.parser.error(f"argument --out: cannot write {options.out}: {error.strerror}")
-    print(f"predictions  {options.out}, {len(x):,} rows")
+    print(f"predictions  {options.out}, {count(len(x), 'row')}")
     return 0
 
 

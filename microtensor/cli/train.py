@@ -10,6 +10,7 @@ from microtensor import nn, optim
 from microtensor.cli import models, sources
 from microtensor.cli.scores import LOSSES, METRICS, baseline, outputs_of, print_scores, scores
 from microtensor.data import DataLoader, TensorDataset
+from microtensor.tables.wording import count
 
 OPTIMIZERS = {"adamw": optim.AdamW, "adam": optim.Adam, "rmsprop": optim.RMSprop, "sgd": optim.SGD}
 _SECONDS = 2        # of training that a killed one may lose
@@ -83,7 +84,7 @@ def _describe(data, network, model):
     lengths = [len(part_x) for part_x, _ in data.parts]
     what = f"{data.outputs} classes" if data.task == "classification" else "a number to predict"
     print("data       {:,} examples for training, {:,} for validation, {:,} for testing; ".format(*lengths)
-          + f"{network['sizes'][0]} numbers each, {what}")
+          + f"{count(network['sizes'][0], 'number')} each, {what}")
     for note in data.notes:
         print(f"note       {note}", file=sys.stderr)
     print(f"network    {'-'.join(map(str, network['sizes']))}, {network['activation']}, "
