@@ -245,6 +245,11 @@ class _Perceptron(BaseEstimator):
         checked_count("n_iter_no_change", self.n_iter_no_change)
         checked_number("tol", self.tol, 0)
         checked_number("momentum", self.momentum, 0)
+        if self.module is not None:
+            for name in ("hidden_layer_sizes", "activation", "batch_norm", "dropout"):
+                if not np.array_equal(getattr(self, name), getattr(type(self), name)):
+                    raise ValueError(f"{name}={getattr(self, name)!r} is for the perceptron, and module= makes another "
+                                     "net: give it to the module")
         if not 0 < checked_number("validation_fraction", self.validation_fraction, 0) < 1:
             raise ValueError(f"validation_fraction must be above 0 and below 1, got {self.validation_fraction}")
 
@@ -302,7 +307,11 @@ class _Perceptron(BaseEstimator):
         hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
         names = self.activation if isinstance(self.activation, (list, tuple)) else [self.activation] * len(hidden)
         names = ["sigmoid" if name == "logistic" else name for name in names]
-        return nn.mlp([self.n_features_in_, *hidden, self.n_outputs_], names, self.batch_norm, self.dropout)
+        module = nn.mlp([self.n_features_in_, *hidden, self.n_outputs_], names, self.batch_norm, self.dropout)
+        for layer in module:
+            if isinstance(layer, nn.Linear):        # as scikit-learn begins, which learns faster in the first epochs
+                nn.init.xavier_uniform_(layer.weight)
+        return module
 
     def _make_optimizer(self, parameters):
         if callable(self.optimizer) and not isinstance(self.optimizer, type):      # a class would have its own rate
@@ -311,7 +320,7 @@ class _Perceptron(BaseEstimator):
         optimizers = {"adam": (optim.Adam, {}), "adamw": (optim.AdamW, {}), "rmsprop": (optim.RMSprop, {}),
                       "sgd": (optim.SGD, {"momentum": self.momentum, "nesterov": nesterov})}
         kind, options = _chosen("optimizer", self.optimizer, optimizers,
-                                "such as lambda parameters: mt.optim.Adam(parameters, lr=0.01)")
+                                "such as functools.partial(mt.optim.Adam, lr=0.01)")
         return kind(parameters, lr=self.learning_rate_init, weight_decay=self.weight_decay, **options)
 
     def _make_scheduler(self, optimizer, batches):
@@ -367,10 +376,12 @@ class _Perceptron(BaseEstimator):
         return history
 
     def _stop_without_progress(self, training):
-        """A callback: end a training whose loss has not become better by tol in n_iter_no_change epochs."""
-        losses, n = training.history["loss"], self.n_iter_no_change
-        if len(losses) > n and min(losses[-n:]) > min(losses[:-n]) - self.tol:
-            training.stop(f"the loss did not become better by {self.tol} in {n} epochs")
+        """A callback: end a training after more than n_iter_no_change epochs none of which was the best by tol."""
+        losses = np.array(training.history["loss"])
+        better = np.flatnonzero(losses[1:] <= np.minimum.accumulate(losses)[:-1] - self.tol) + 1
+        waited = len(losses) - 1 - (better[-1] if len(better) else 0)
+        if waited > self.n_iter_no_change:
+            training.stop(f"no loss of {waited} epochs was better by {self.tol} than all before it")
 
     def _measure(self, loss):
         """The score of outputs and targets, as a metric of mt.fit."""
@@ -468,7 +479,8 @@ class MLPClassifier(ClassifierMixin, _Perceptron):
         max_iter: the largest number of epochs.
         shuffle: a new order for each epoch.
         random_state: an int, a RandomState, or None for fresh entropy: of weights, split, order and dropout.
-        tol, n_iter_no_change: training ends when the loss has not become better by tol in so many epochs.
+        tol, n_iter_no_change: training ends after more than so many epochs in a row none of which had a loss better by
+            tol than all before it.
         early_stopping: go by the loss on a validation part instead, and put the weights of its best epoch back.
         validation_fraction: the size of that part, which is split off (stratified) unless ``fit`` is given one.
         verbose: show a bar, if tqdm is installed.

@@ -17,6 +17,7 @@ import microtensor as mt
 from microtensor import nn, optim
 
 pytest.importorskip("sklearn")
+import sklearn.neural_network
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
@@ -53,8 +54,8 @@ def diabetes():
 
 
 def small(kind=MLPClassifier, **options):
-    return kind(**{"hidden_layer_sizes": (16,), "max_iter": 4, "random_state": 0, "batch_size": 32,
-                   "learning_rate_init": 0.01, **options})
+    net = {} if "module" in options else {"hidden_layer_sizes": (16,)}
+    return kind(**{"max_iter": 4, "random_state": 0, "batch_size": 32, "learning_rate_init": 0.01, **net, **options})
 
 
 def data_for(kind, wine, diabetes):
@@ -172,6 +173,14 @@ def test_one_batch_of_all_is_in_the_order_of_the_data_without_shuffle(wine):
     order.clear()
     small(module=Watching, batch_size="auto", max_iter=1).fit(X, y)
     assert len(order) == 1 and not np.array_equal(order[0], X[:, 0].astype(np.float32))
+
+
+def test_weights_begin_as_those_of_scikit_learn(wine):
+    net = small(hidden_layer_sizes=(400,), learning_rate_init=0.0, max_iter=1).fit(*wine)
+    for layer in (net.module_[0], net.module_[2]):
+        bound = np.sqrt(6 / sum(layer.weight.shape))
+        largest = abs(layer.weight.detach().numpy()).max()
+        assert 0.99 * bound < largest <= bound
 
 
 # -- losses ------------------------------------------------------------------------------------------------------------
@@ -311,14 +320,20 @@ def test_training_ends_without_progress(wine):
     net = small(tol=0.5, n_iter_no_change=2, max_iter=100).fit(*wine)
     losses = net.loss_curve_
     assert net.n_iter_ < 20 and net.best_epoch_ is None and net.best_loss_ == min(losses)
-    assert min(losses[-2:]) > min(losses[:-2]) - 0.5
-    assert small(tol=100.0, n_iter_no_change=2, max_iter=9).fit(*wine).n_iter_ == 3
+    assert all(losses[i] > min(losses[:i]) - 0.5 for i in range(len(losses) - 3, len(losses)))
     assert small(tol=100.0, n_iter_no_change=2, max_iter=9, learning_rate="cosine").fit(*wine).n_iter_ == 9
 
 
-def test_small_gains_count_together(wine):
-    net = small(tol=0.03, n_iter_no_change=10, max_iter=40, learning_rate_init=3e-4).fit(*wine)
-    assert max(-np.diff(net.loss_curve_)) < 0.03 and net.n_iter_ == 40
+@pytest.mark.parametrize(("tol", "patience"), [(100.0, 2), (100.0, 1), (0.0, 9)])
+def test_training_ends_when_that_of_scikit_learn_does(tol, patience, wine):
+    options = {"hidden_layer_sizes": (8,), "tol": tol, "n_iter_no_change": patience, "max_iter": 12, "random_state": 0}
+    theirs = sklearn.neural_network.MLPClassifier(**options).fit(*wine)
+    assert MLPClassifier(**options).fit(*wine).n_iter_ == theirs.n_iter_
+
+
+def test_steps_below_tol_do_not_count_together(wine):
+    net = small(tol=0.03, n_iter_no_change=10, max_iter=40, learning_rate_init=1e-4).fit(*wine)
+    assert max(-np.diff(net.loss_curve_)) < 0.03 and net.n_iter_ == 12 and net.loss_ < net.loss_curve_[0] - 0.03
 
 
 def test_validation_part_has_the_shares_of_all_classes(wine):
@@ -776,6 +791,8 @@ def test_pipeline_of_tables(wine):
     ({"early_stopping": True, "validation_fraction": 0.001}, "test_size"),
     ({"module": lambda features, outputs: None}, "module must be a function"),
     ({"module": nn.Linear(13, 3)}, "module must be a function"),
+    ({"module": nn.Linear, "dropout": 0.5}, "dropout=0.5 is for the perceptron, and module= makes another net"),
+    ({"module": nn.Linear, "hidden_layer_sizes": [8]}, r"hidden_layer_sizes=\[8\] is for the perceptron"),
     ({"optimizer": optim.Adam}, "optimizer must be one of .*, got <class"),
     ({"module": lambda features, outputs: nn.Linear(features, 7)}, r"outputs of shape \(32, 3\)"),
     ({"optimizer": lambda parameters: "adam"}, "optimizer must be"),
