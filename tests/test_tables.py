@@ -565,7 +565,7 @@ def test_a_few_cells_that_are_no_numbers_are_refused(read):
                                          r"'old' in line 50: .* leave a cell empty"):
         table.encoder(range(50))
     encoder = table.encoder(range(40))
-    with pytest.raises(ValueError, match="'a' held numbers in training, and does not in 1 of 50 cells here"):
+    with pytest.raises(ValueError, match="'a' holds numbers in the training rows, and 1 of 50 cells are none"):
         encoder.encode(table)
 
 
@@ -654,8 +654,8 @@ def test_columns_are_found_by_name_in_any_order(read, encoder):
     ("colour,day\nred,2020-01-01\n", "lacks 'age'"),
     ("1,red,2020-01-01\n", "lacks 'age', 'colour', 'day', .*its first line was taken for data: say header=True"),
     ("age,colour,day\n1,red,2020-01-01\nx,red,2020-01-01\ny,red,2020-01-01\n",
-     "'age' held numbers in training, and does not in 2 of 3 cells here, the first 'x' in line 3"),
-    ("age,colour,day\n1,red,30.02.2020\n", "'day' held dates, year-month-day, in training, .* '30.02.2020' in line 2"),
+     "'age' holds numbers in the training rows, and 2 of 3 cells are none, the first 'x' in line 3"),
+    ("age,colour,day\n1,red,30.02.2020\n", "'day' holds dates, year-month-day, in the .* '30.02.2020' in line 2"),
 ])
 def test_a_table_that_does_not_fit_is_refused(read, encoder, content, words):
     with pytest.raises(ValueError, match=words):

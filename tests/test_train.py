@@ -9,7 +9,7 @@ import pytest
 
 import microtensor as mt
 from microtensor import datasets, nn
-from microtensor.cli import main, models, sources
+from microtensor.cli import gradients, main, sources
 from microtensor.nn.perceptron import ACTIVATIONS
 
 COMMAND = [sys.executable, "-W", "error", "-m", "microtensor"]
@@ -191,7 +191,7 @@ def test_train_keeps_weights_of_other_data(tmp_path):
     np.savez(tmp_path / "data.npz", **changed)
     process = run(tmp_path, "train", *short, "data.npz")
     assert process.returncode == 2 and "was not trained on this data" in process.stderr
-    assert "choose another folder, or remove that file" in process.stderr
+    assert "choose another folder, or say --overwrite" in process.stderr
     assert run(tmp_path, "train", *short, "--out", "runs/data").returncode == 2     # digits into it
     assert kept.read_bytes() == before
     assert run(tmp_path, "train", *short, "data.npz", "--out", "runs/changed").returncode == 0
@@ -240,7 +240,7 @@ def test_check_gradients_passes_every_activation(activation):
     mt.manual_seed(0)
     x, y, _, _ = datasets.digits()
     model = nn.mlp((64, 16, 12, 10), activation, batch_norm=True, dropout=0.2)
-    report = models.check_gradients(model, mt.cross_entropy, x[:16], y[:16])
+    report = gradients.check_gradients(model, mt.cross_entropy, x[:16], y[:16])
     assert report, report
     assert [found.checked for found in report.inputs] == [50, 16, 16, 50, 12, 12, 50, 10]
 
@@ -256,7 +256,7 @@ def test_check_gradients_finds_planted_error(moons):
     (x, y), _ = moons
     mt.manual_seed(0)
     model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), WrongLinear(8, 2))
-    report = models.check_gradients(model, mt.cross_entropy, x, y)
+    report = gradients.check_gradients(model, mt.cross_entropy, x, y)
     assert [found.name for found in report.inputs if found.wrong] == ["2.bias"]
     assert report.worst.numeric == pytest.approx(2 * report.worst.analytic, rel=1e-6)
 
@@ -274,7 +274,7 @@ class UndefinedGradient(nn.Module):
 def test_check_gradients_finds_nan(moons):
     (x, y), _ = moons
     mt.manual_seed(0)
-    report = models.check_gradients(nn.Sequential(UndefinedGradient(), nn.Linear(2, 2)), mt.cross_entropy, x, y)
+    report = gradients.check_gradients(nn.Sequential(UndefinedGradient(), nn.Linear(2, 2)), mt.cross_entropy, x, y)
     assert [found.name for found in report.inputs if found.wrong] == ["0.p"]
 
 
@@ -286,7 +286,7 @@ def test_check_gradients_leaves_no_trace(moons):
     following = mt.rand(4).tolist()
     mt.manual_seed(0)
     nn.mlp((2, 8, 8, 2), batch_norm=True, dropout=0.5)
-    assert models.check_gradients(model, mt.cross_entropy, x, y)
+    assert gradients.check_gradients(model, mt.cross_entropy, x, y)
     assert mt.rand(4).tolist() == following
     assert all(parameter.grad is None and parameter.dtype == mt.float32 for parameter in model.parameters())
     for name, tensor in model.state_dict().items():

@@ -149,6 +149,61 @@ def test_train_refuses_before_training(tmp_path, monkeypatch, capsys, arguments,
     assert sorted(os.listdir(tmp_path)) == before
 
 
+def test_train_replaces_a_model_of_other_data_or_for_another_target_only_if_told(trained, tmp_path):
+    header, rows = plants(60)
+    write(tmp_path / "plants.csv", header, rows)
+    short = ("--layers", "8", "--epochs", "1")
+    assert run(tmp_path, "train", "plants.csv", "--target", "species", *short).returncode == 0
+    model = tmp_path / "runs/plants/model.npz"
+    before = model.read_bytes()
+    write(tmp_path / "changed.csv", header, rows[:50])
+    for arguments in (["plants.csv", "--target", "colour"],
+                      ["changed.csv", "--target", "species", "--out", "runs/plants"]):
+        refused = run(tmp_path, "train", *arguments, *short)
+        assert refused.returncode == 2 and "say --overwrite" in refused.stderr and model.read_bytes() == before
+        assert run(tmp_path, "train", *arguments, *short, "--overwrite").returncode == 0
+        assert model.read_bytes() != before
+        model.write_bytes(before)
+
+
+def test_train_leaves_out_columns_and_takes_numbers_for_categories(tmp_path):
+    header, rows = plants(150)
+    write(tmp_path / "plants.csv", [*header, "site"], [[*row, str(100 + i % 4)] for i, row in enumerate(rows)])
+    process = run(tmp_path, "train", "plants.csv", "--target", "species", "--drop", "colour", "id",
+                  "--categories", "site", "--layers", "8", "--epochs", "1")
+    assert process.returncode == 0, process.stderr
+    assert "7 numbers each" in process.stdout           # two columns of numbers, one with gaps, and four sites
+    assert "'site' becomes 4 columns of 0 and 1: one for each of '100', '101', '102', '103'" in process.stderr
+    assert "'colour'" not in process.stderr and "'id'" not in process.stderr
+    model = "runs/plants/model.npz"
+    whole = run(tmp_path, "predict", model, "plants.csv")
+    assert whole.returncode == 0 and "colour" not in whole.stderr
+    write(tmp_path / "fewer.csv", [*header[1:3], "site"], [[*row[1:3], str(100 + i % 4)] for i, row in enumerate(rows)])
+    assert run(tmp_path, "predict", model, "fewer.csv").stdout == whole.stdout
+    refused = run(tmp_path, "train", "plants.csv", "--target", "species", "--drop", "color")
+    assert refused.returncode == 2 and "'color'" in refused.stderr and "'colour'" in refused.stderr
+
+
+def test_train_counts_classes_and_says_when_nothing_was_learnt(tmp_path):
+    rng = np.random.default_rng(2)
+    write(tmp_path / "noise.csv", ["x", "y"], [[f"{rng.normal():.3f}", "yes" if i % 10 else "no"] for i in range(100)])
+    process = run(tmp_path, "train", "noise.csv", "--target", "y", "--layers", "4", "--epochs", "3")
+    assert process.returncode == 0 and "classes    'no' 7, 'yes' 63 (rows for training)" in process.stdout
+    assert "note       the model is no better than the same answer for all" in process.stderr
+    assert "note" not in run(tmp_path, "--help").stdout and "--task regression" not in process.stdout
+
+
+def test_sentences_name_the_options_of_the_command(tmp_path):
+    write(tmp_path / "numbers.csv", ["1", "2"], [["3", str(i % 2)] for i in range(40)])
+    process = run(tmp_path, "predict", "none.npz", "numbers.csv")
+    assert process.stderr == "microtensor predict: error: argument MODEL: none.npz: No such file or directory\n"
+    process = run(tmp_path, "train", "numbers.csv", "--target", "column 2", "--epochs", "1")
+    assert process.returncode == 0 and "if it does hold names, say --header\n" in process.stderr
+    assert "--task regression says otherwise\n" in process.stderr
+    process = run(tmp_path, "train", "numbers.csv", "--targ", "column 2")
+    assert process.returncode == 2 and "unrecognized arguments: --targ" in process.stderr
+
+
 CHILD = "import sys; from microtensor.cli import main, train; train._SECONDS = 0.0; sys.exit(main(sys.argv[1:]))"
 
 
@@ -212,6 +267,7 @@ def test_evaluate_finds_what_train_found_and_measures_other_rows(trained, tmp_pa
     folder, process = trained
     model = str(folder / "runs/plants/model.npz")
     same = run(folder, "evaluate", model, "plants.csv")
+    assert score(same, "accuracy") == score(process, "accuracy") and score(same, "loss") == score(process, "loss")
     assert same.returncode == 0, same.stderr
     assert "rows for testing, which training did not use" in same.stdout
     assert score(same, "accuracy")[0] == score(process, "accuracy")[0]

@@ -61,6 +61,17 @@ def _end_output():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class Parser(argparse.ArgumentParser):
+    """Takes no abbreviations, and tells what is wrong in one sentence, without the list of all options."""
+
+    def __init__(self, **options):
+        super().__init__(**options, allow_abbrev=False)
+
+    def error(self, message):
+        """End the program."""
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows the default of every option that has one."""
 
@@ -70,7 +81,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 def make_parser():
     """The commands and their options."""
-    parser = argparse.ArgumentParser(prog="microtensor", description="An autograd engine in Cython on NumPy.")
+    parser = Parser(prog="microtensor", description="An autograd engine in Cython on NumPy.")
     parser.add_argument("--version", action="version", version=f"microtensor {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -84,6 +95,8 @@ def make_parser():
            help="a table (CSV, text with a column for each quantity), or an .npz file with arrays x_train (N, ...), "
            "y_train (N,), x_test, y_test, whose numbers are used as they are; by default the digits")
     option("--target", metavar="NAME", help="the column of the table to predict")
+    option("--drop", nargs="+", metavar="COLUMN", help="columns of the table that must not be used")
+    option("--categories", nargs="+", metavar="COLUMN", help="columns whose numbers are names of categories")
     option("--task", choices=("classification", "regression"), help="whether it holds classes or quantities; "
            "by default as it looks, which is said")
     _add_reading(option)
@@ -111,6 +124,7 @@ def make_parser():
            "table the test rows too, the first weights, the order of the examples and what is dropped")
     option("--out", type=Path, metavar="FOLDER",
            help="where model.npz and curves.png go (default: runs/digits, or runs/NAME for NAME.csv)")
+    option("--overwrite", action="store_true", help="replace a model there of other data or for another target")
     option("--resume", action="store_true", help="go on where a training with these options was interrupted or killed")
 
     trained = "a file model.npz that train wrote"

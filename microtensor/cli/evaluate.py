@@ -3,7 +3,7 @@
 import sys
 
 from microtensor.cli import models, sources
-from microtensor.cli.scores import outputs_of, print_scores, scores
+from microtensor.cli.scores import print_comparison
 
 
 def run(options):
@@ -14,7 +14,7 @@ def run(options):
         x, y, part = _arrays(options, trained)
     else:
         x, y, part = _table(options, trained)
-    print_scores(f"of {len(x):,} {part}", {"model": scores(trained, outputs_of(trained.model, x), y)})
+    print_comparison(f"of {len(x):,} {part}", trained, x, y)
     return 0
 
 
@@ -45,6 +45,5 @@ def _table(options, trained):
         return table.notes, x[rows], y[rows], "rows for testing, which training did not use"
 
     (notes, x, y, part), warned = sources.refused(options, read)
-    for note in [*notes, *warned]:
-        print(f"note       {note}", file=sys.stderr)
+    sources.print_notes([*notes, *warned])
     return x, y, part

@@ -1,11 +1,9 @@
-"""What train makes, and evaluate and predict read: a net, with all that it takes to use it; and its gradient check."""
+"""What train makes, and evaluate and predict read: a net, with all that it takes to use it."""
 
-import copy
 import dataclasses
 
 from microtensor import nn
-from microtensor.gradcheck import gradcheck
-from microtensor.random import default_generator
+from microtensor.core import Tensor
 from microtensor.serialization import load, save
 from microtensor.tables import Encoder
 
@@ -22,6 +20,7 @@ class Trained:
         network: the arguments of nn.mlp that make it.
         task: "classification" or "regression".
         checksum, seed: of the data, and of how they were split.
+        constant: the best outputs (1, C) for the training targets that are the same for all inputs.
         encoder: of the table that it was trained on; None for arrays.
     """
 
@@ -30,13 +29,14 @@ class Trained:
     task: str
     checksum: int
     seed: int
+    constant: Tensor
     encoder: Encoder | None = None
 
     def save(self, path):
         """Write all of it to one file."""
         encoder = None if self.encoder is None else self.encoder.state_dict()
         save({"kind": _KIND, "version": _VERSION, "task": self.task, "network": self.network, "data": self.checksum,
-              "seed": self.seed, "encoder": encoder, "model": self.model.state_dict()}, path)
+              "seed": self.seed, "constant": self.constant, "encoder": encoder, "model": self.model.state_dict()}, path)
 
 
 def load_trained(path):
@@ -62,7 +62,10 @@ def load_trained(path):
                              f"and {outputs}")
         model = nn.mlp(**saved["network"])
         model.load_state_dict(saved["model"])
-        return Trained(model.eval(), saved["network"], task, saved["data"], saved["seed"], encoder)
+        constant = saved["constant"]
+        if constant.shape != (1, outputs):
+            raise ValueError(f"its constant answer has the shape {constant.shape}, and the net {outputs} outputs")
+        return Trained(model.eval(), saved["network"], task, saved["data"], saved["seed"], constant, encoder)
     except (AttributeError, IndexError, KeyError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())       # some have a line for each parameter
         raise ValueError(f"{path} is not a file that microtensor train wrote, whole and unchanged: {reason}") from error
@@ -78,47 +81,10 @@ def read_model(options):
         options.parser.error(f"argument MODEL: {error}")
 
 
-def checksum_in(path):
-    """The checksum of the data that a file of train's was trained on; None where the file does not say."""
+def origin(path):
+    """(checksum of the data, name of the target or None) of a file of train's; None where the file does not say."""
     try:
-        return load(path).get("data")
-    except (OSError, ValueError, AttributeError):       # not to be read, not mt.save's, not a dict
+        saved = load(path)
+        return saved["data"], saved["encoder"] and saved["encoder"]["target"]["name"]
+    except (OSError, ValueError, TypeError, KeyError):      # not to be read, not mt.save's, not a dict, not train's
         return None
-
-
-def check_gradients(model, loss, x, y, *, elements=50):
-    """Compare the gradients of a whole model with finite differences, on one batch, in float64.
-
-    The model is checked as it trains: with the batch's statistics, and with dropout (the same masks in every
-    evaluation). All this happens to a copy; model and random stream are left as they were.
-
-    Args:
-        model: takes x to outputs.
-        loss: a function of outputs and y that returns a 0-d tensor.
-        x, y: a batch: inputs (N, ...), targets.
-        elements: how many elements of each parameter to check, chosen at random; all of a smaller one.
-
-    Returns:
-        The report of gradcheck: true if all gradients agree.
-    """
-    model = copy.deepcopy(model).double()
-    x, y = (part.double() if part.dtype.kind == "f" else part for part in (x, y))
-    generator = default_generator()
-    state = generator.get_state()
-
-    def loss_of(*parameters):
-        generator.set_state(state)
-        return loss(model(x), y)
-
-    names, parameters = zip(*model.named_parameters(), strict=True)
-    # A step across a kink, such as relu's at 0, measures neither slope: if one did, try a shorter one.
-    # Rounding makes a difference uncertain by about 1e-15 / step, and the tolerance leaves room for that.
-    try:
-        for step in (1e-6, 1e-7):
-            report = gradcheck(loss_of, parameters, eps=step, atol=1e-14 / step, rtol=1e-6, names=names,
-                               elements=elements, raise_exception=False)
-            if report:
-                break
-        return report
-    finally:
-        generator.set_state(state)

@@ -21,8 +21,7 @@ def run(options):
         x, warned = sources.refused(options, lambda options: _load_array(options.data, trained.network["sizes"][0]))
     else:
         x, warned = sources.refused(options, lambda options: _encode(options, trained.encoder))
-    for note in warned:
-        print(f"note       {note}", file=sys.stderr)
+    sources.print_notes(warned)
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(_rows(trained, outputs_of(trained.model, x)))
     if options.out is None:
@@ -60,8 +59,7 @@ def _load_array(path, inputs):
 
 def _encode(options, encoder):
     table = sources.read_table(options)
-    for note in table.notes:
-        print(f"note       {note}", file=sys.stderr)
+    sources.print_notes(table.notes)
     return encoder.encode(table)
 
 

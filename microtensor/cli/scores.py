@@ -1,5 +1,7 @@
 """How good a model is, and how good the best answer that does not look at the inputs."""
 
+import sys
+
 import numpy as np
 
 import microtensor as mt
@@ -39,15 +41,30 @@ def scores(trained, outputs, y):
                 "mean absolute error": float(np.abs(apart).mean())}
 
 
+def print_comparison(title, trained, x, y):
+    """Print the scores of a model on inputs x and targets y beside those of the constant answer."""
+    columns = {"model": scores(trained, outputs_of(trained.model, x), y),
+               "the same answer for all": scores(trained, trained.constant, y)}
+    print_scores(title, columns)
+    model, constant = (next(iter(found.values())) for found in columns.values())
+    if not model > constant:
+        print("note       the model is no better than the same answer for all", file=sys.stderr)
+
+
 def print_scores(title, columns):
     """A line for each score, with a number for each of {heading: scores}."""
     print(f"scores     {title}")
     rows = [["", *columns]]
     for name in next(iter(columns.values())):
         numbers = [found[name] for found in columns.values()]
-        rows.append([name, *(f"{number:.2%}" if name == "accuracy" else f"{number:.4g}" for number in numbers)])
+        rows.append([name, *(f"{number:.2%}" if name == "accuracy" else _digits(number) for number in numbers)])
     names, *others = zip(*rows, strict=True)
     first, widths = max(map(len, names)), [max(map(len, cells)) for cells in others]
     for name, *cells in rows:
         print(f"{name:<{max(first, 10)}} " + "   ".join(f"{cell:>{width}}" for cell, width
                                                       in zip(cells, widths, strict=True)))
+
+
+def _digits(number):
+    """Four digits, without an exponent."""
+    return np.format_float_positional(number, precision=4, unique=False, fractional=False, trim="-")

@@ -1,6 +1,8 @@
 """Where the commands' data come from: the digits, arrays in an .npz or .npy file, or a table."""
 
 import dataclasses
+import re
+import sys
 import warnings
 import zipfile
 import zlib
@@ -142,7 +144,7 @@ def _read_table(options):
     """A table in three parts, encoded by what is known of the first."""
     table = read_table(options, target=options.target, task=options.task)
     rows = table.split(SHARES, seed=options.seed)
-    encoder = table.encoder(rows[0])
+    encoder = table.encoder(rows[0], drop=options.drop or (), categories=options.categories or ())
     x, y = encoder.encode(table), encoder.encode_target(table)
     return Data(
         task=encoder.task,
@@ -156,7 +158,8 @@ def _read_table(options):
 
 # -- either ------------------------------------------------------------------------------------------------------------
 
-_TABLES_ONLY = ("target", "task", "delimiter", "encoding", "decimal", "header")
+_TABLES_ONLY = ("target", "task", "drop", "categories", "delimiter", "encoding", "decimal", "header")
+_ARGUMENT = re.compile(r"\b(task|delimiter|encoding|decimal|header)=(?:'([^']*)'|(True|False))?")
 
 
 def read(options):
@@ -193,8 +196,27 @@ def refused(options, function):
     except OSError as error:
         options.parser.error(f"argument DATA: {options.data}: {error.strerror or error}")
     except (ValueError, MemoryError) as error:
-        options.parser.error(f"argument DATA: {error}")
+        options.parser.error(f"argument DATA: {in_options(str(error))}")
     return result, [str(warning.message) for warning in caught]
+
+
+def in_options(sentence):
+    """A sentence of the library with the command's options in place of Python's arguments.
+
+    >>> in_options("say header=False, or task='regression'")
+    'say --no-header, or --task regression'
+    """
+    def option(match):
+        name, text, switch = match.groups()
+        return f"--{'no-' if switch == 'False' else ''}{name}{'' if text is None else f' {text}'}"
+
+    return _ARGUMENT.sub(option, sentence.replace(" to Table.read", ""))
+
+
+def print_notes(notes):
+    """A line for each sentence, beside the results."""
+    for note in notes:
+        print(f"note       {in_options(note)}", file=sys.stderr)
 
 
 def _refuse_table_options(options):

@@ -5,15 +5,18 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import numpy as np
+
 import microtensor as mt
 from microtensor import nn, optim
 from microtensor.cli import models, sources
-from microtensor.cli.scores import LOSSES, METRICS, baseline, outputs_of, print_scores, scores
+from microtensor.cli.gradients import check_gradients
+from microtensor.cli.scores import LOSSES, METRICS, baseline, print_comparison
 from microtensor.data import DataLoader, TensorDataset
-from microtensor.tables.wording import count
+from microtensor.tables.wording import count, shown
 
 OPTIMIZERS = {"adamw": optim.AdamW, "adam": optim.Adam, "rmsprop": optim.RMSprop, "sgd": optim.SGD}
-_SECONDS = 2        # of training that a killed one may lose
+_SECONDS = 1        # of training that a killed one may lose
 _EPOCHS, _STEPS = 60, 1000      # where --epochs is not given: the larger, as few steps learn little
 
 
@@ -30,9 +33,9 @@ def run(options):
     data = sources.read(options)
     folder = options.out or Path("runs", sources.name_of(options.data))
     path = folder / "model.npz"
-    if path.exists() and models.checksum_in(path) != data.checksum:
-        parser.error(f"argument --out: {path} was not trained on this data, and would be replaced: choose another "
-                     "folder, or remove that file")
+    if path.exists() and not options.overwrite and models.origin(path) != (data.checksum, options.target):
+        parser.error(f"argument --out: {path} was not trained on this data for this target, and would be replaced: "
+                     "choose another folder, or say --overwrite")
     x, y = data.parts[0]
     network = {"sizes": [x.shape[1], *options.layers, data.outputs], "activation": options.activation,
                "batch_norm": options.batch_norm, "dropout": options.dropout}
@@ -58,12 +61,11 @@ def run(options):
         print(f"nothing is saved; {folder} is as it was", file=sys.stderr)
         return 130 if history.interrupted else 1        # 130: what a shell reports for a program ended by Ctrl-C
 
-    trained = models.Trained(model, network, data.task, data.checksum, options.seed, data.encoder)
+    trained = models.Trained(model, network, data.task, data.checksum, options.seed,
+                             baseline(data.task, y, data.outputs), data.encoder)
     test_x, test_y = data.parts[2]
-    print_scores(f"of the {len(test_x):,} examples for testing, which training did not use", {
-        "model": scores(trained, outputs_of(model, test_x), test_y),
-        "the same answer for all": scores(trained, baseline(data.task, y, data.outputs), test_y),
-    })
+    print_comparison(f"of the {len(test_x):,} examples for testing, which training did not use", trained, test_x,
+                     test_y)
     curves = folder / "curves.png"
     try:
         trained.save(path)
@@ -85,8 +87,11 @@ def _describe(data, network, model):
     what = f"{data.outputs} classes" if data.task == "classification" else "a number to predict"
     print("data       {:,} examples for training, {:,} for validation, {:,} for testing; ".format(*lengths)
           + f"{count(network['sizes'][0], 'number')} each, {what}")
-    for note in data.notes:
-        print(f"note       {note}", file=sys.stderr)
+    if data.encoder is not None and data.task == "classification":
+        rows = np.bincount(data.parts[0][1].numpy(), minlength=data.outputs)
+        named = [f"{shown(name)} {number:,}" for name, number in zip(data.encoder.classes, rows, strict=True)]
+        print(f"classes    {', '.join(named[:20])}{', ...' * (len(named) > 20)} (rows for training)")
+    sources.print_notes(data.notes)
     print(f"network    {'-'.join(map(str, network['sizes']))}, {network['activation']}, "
           f"{'batch norm' if network['batch_norm'] else 'no batch norm'}, dropout {network['dropout']}: "
           f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
@@ -94,7 +99,7 @@ def _describe(data, network, model):
 
 def _gradients_agree(model, loss, x, y):
     """Whether the gradients agree with finite differences on a batch; prints how far they are apart."""
-    report = models.check_gradients(model, loss, x, y)
+    report = check_gradients(model, loss, x, y)
     if not report:
         print(report, file=sys.stderr)
         return False
@@ -143,5 +148,6 @@ def _fit(options, model, loss, data, checkpoint):
     if history.stopped:
         epoch = history.best_epoch or history.epochs
         when = f"at the end of epoch {epoch}" if epoch else "before training"
-        print(f"stopped    {history.stopped}: keeping the weights as they were {when}", file=sys.stderr)
+        again = "; --resume goes on" if history.interrupted and checkpoint.exists() else ""
+        print(f"stopped    {history.stopped}: keeping the weights as they were {when}{again}", file=sys.stderr)
     return history

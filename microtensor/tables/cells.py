@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-MISSING = frozenset(("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "-", "#N/A"))
+MISSING = frozenset(("", "NA", "N/A", "n/a", "n.a.", "<NA>", "NaN", "nan", "null", "NULL", "None", "?", "-", "#N/A"))
 FEW = 0.05          # below this share of its cells, what does not fit a column is taken for a mistake in it
 
 

@@ -56,19 +56,24 @@ class Encoder:
         self.notes = notes
 
     @classmethod
-    def fit(cls, table, rows):
-        """Learn from some rows of a table; ``table.encoder(rows)`` is the same."""
+    def fit(cls, table, rows, drop=(), categories=()):
+        """Learn from some rows of a table; ``table.encoder(...)`` is the same."""
         rows = _checked_rows(table, rows)
         if table.target is None:
             raise ValueError("an encoder needs a target: Table.read(path, target=...)")
         target = TARGETS[table.task].fit(_sample(table, table.target, rows))
+        for argument, names in {"drop": drop, "categories": categories}.items():
+            unknown = [name for name in names if name not in table.names or name == table.target]
+            if isinstance(names, str) or unknown:
+                raise ValueError(f"{argument} must be a list of columns of the table, without the target, got "
+                                 f"{names!r}{_hint(unknown, table.names)}")
         columns, notes = [], []
         for name in table.names:
-            if name == table.target:
+            if name == table.target or name in drop:
                 continue
             said = []
             try:
-                columns.append(fit_column(_sample(table, name, rows), said.append))
+                columns.append(fit_column(_sample(table, name, rows), said.append, name in categories))
             except DroppedError as reason:
                 said.append(f"is not used: {reason}")
             notes += [(name, text) for text in said]

@@ -32,12 +32,13 @@ class Sample(NamedTuple):
     lines: np.ndarray
 
 
-def fit_column(sample, note):
+def fit_column(sample, note, as_category=False):
     """The column that training rows make of a sample, of the first kind that it can be.
 
     Args:
         sample: the Sample.
         note: is called with what is to be said of the column, a sentence without its subject.
+        as_category: whether it is a category even if it looks like another kind.
 
     Raises:
         DroppedError: if nothing can be learnt from it.
@@ -48,7 +49,8 @@ def fit_column(sample, note):
         raise DroppedError("all its cells are missing")
     if len(different) == 1:
         raise DroppedError(f"all its cells are {shown(sample.cells[0])}")
-    return next(filter(None, (kind.fit(sample, note) for kind in COLUMNS.values())))
+    kinds = [Category] if as_category else COLUMNS.values()
+    return next(filter(None, (kind.fit(sample, note) for kind in kinds)))
 
 
 def check(right, what):
@@ -96,8 +98,8 @@ def refuse_wrong(name, numbers, table, wanted):
     """Refuse cells that are not what the training rows had."""
     if numbers.wrong:
         first = numbers.wrong[0]
-        raise ValueError(f"column {name!r} held {wanted} in training, and does not in {len(numbers.wrong):,} of "
-                         f"{len(table):,} cells here, the first {shown(table.columns[name][first])} in line "
+        raise ValueError(f"column {name!r} holds {wanted} in the training rows, and {len(numbers.wrong):,} of "
+                         f"{len(table):,} cells are none, the first {shown(table.columns[name][first])} in line "
                          f"{table.lines[first]}: correct them, or leave a cell empty if its value is missing")
 
 
@@ -265,7 +267,8 @@ class Category:
         """A Category, unless nearly every row has one of its own."""
         counts = Counter(cell for cell in sample.cells if cell not in MISSING)
         present, different = counts.total(), len(counts)
-        _note_numbers(sample, present, note)
+        if sample.numbers.wrong:
+            _note_numbers(sample, present, note)
         if present >= 10 and different >= 0.9 * present:
             raise DroppedError(f"its text is another in nearly every row, {different:,} in {present:,}, as an "
                                "identifier")

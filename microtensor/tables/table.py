@@ -91,8 +91,8 @@ class Table:
             TypeError: if path is no path, or header no bool.
             ValueError: if an argument is wrong, or the file is no table, in one sentence that begins with its path.
 
-        Convention: RFC 4180 for quotes; a cell is missing if it is empty, NA, N/A, #N/A, NaN, nan, null, NULL, None,
-            ? or -.
+        Convention: RFC 4180 for quotes; a cell is missing if it is empty, NA, N/A, n/a, n.a., <NA>, #N/A, NaN, nan,
+            null, NULL, None, ? or -.
         """
         path = os.fspath(path)
         _check_arguments(target, task, delimiter, decimal)
@@ -164,11 +164,13 @@ class Table:
             part[self._spare_row(part, classes)] = empty
         return [np.flatnonzero(part == number) for number in range(len(fractions))]
 
-    def encoder(self, rows):
+    def encoder(self, rows, drop=(), categories=()):
         """How the columns become numbers, learnt from some rows alone.
 
         Args:
             rows: positions of the training rows, from 0, such as ``split()[0]``.
+            drop: names of columns that must not be used.
+            categories: names of columns whose numbers are names of categories.
 
         Returns:
             An Encoder.
@@ -178,7 +180,7 @@ class Table:
                 left to learn from, or the target is the same in all these rows.
             IndexError: if there is no such row.
         """
-        return Encoder.fit(self, rows)
+        return Encoder.fit(self, rows, drop, categories)
 
     # -- what is found
 
