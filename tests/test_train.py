@@ -9,7 +9,7 @@ import pytest
 
 import microtensor as mt
 from microtensor import datasets, nn
-from microtensor.cli import gradients, main, sources
+from microtensor.cli import gradients, main, sources, train
 from microtensor.nn.perceptron import ACTIVATIONS
 
 COMMAND = [sys.executable, "-W", "error", "-m", "microtensor"]
@@ -431,3 +431,12 @@ def test_commands_load_when_they_run(arguments, loaded):
     """What does not run costs nothing: neither an import of microtensor nor --help loads a command."""
     process = subprocess.run([sys.executable, "-c", LOADED, *arguments], capture_output=True, text=True, check=True)
     assert process.stderr.split() == [f"microtensor.cli.{name}" for name in loaded.split()]
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "epochs"),
+    [(36, 32, 500), (1295, 32, 60), (16_000, 32, 40), (70_000, 140, 40), (1_000_000, 512, 11), (10_000_000, 512, 2)],
+)
+def test_defaults_make_enough_steps_and_not_too_many(rows, batch_size, epochs):
+    assert train.default_batch_size(rows) == batch_size
+    assert train.default_epochs(-(-rows // batch_size)) == epochs

@@ -116,10 +116,11 @@ def make_parser():
            "0, as the optimiser defines it; by default 0.01 for adamw, 0 for the others")
     option("--clip", type=positive, metavar="NORM", help="largest norm of the whole gradient")
     option("--epochs", type=positive_integer, metavar="N", help="passes over the training data; by "
-           "default 60, or as many as make 1000 steps")
+           "default 60, but from 1000 to 20000 steps")
     option("--patience", type=positive_integer, metavar="N", default=20,
            help="epochs to wait for a better loss on the validation data; the weights of the best are kept")
-    option("--batch-size", type=positive_integer, metavar="N", default=32, help="examples per step")
+    option("--batch-size", type=positive_integer, metavar="N", help="examples per step; by default 32, of large data "
+           "as many as make 500 steps an epoch, up to 512")
     option("--seed", type=seed, metavar="N", default=0, help="chooses the validation examples, of a "
            "table the test rows too, the first weights, the order of the examples and what is dropped")
     option("--out", type=Path, metavar="FOLDER",

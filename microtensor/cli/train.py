@@ -17,7 +17,6 @@ from microtensor.tables.wording import count, shown
 
 OPTIMIZERS = {"adamw": optim.AdamW, "adam": optim.Adam, "rmsprop": optim.RMSprop, "sgd": optim.SGD}
 _SECONDS = 1        # of training that a killed one may lose
-_EPOCHS, _STEPS = 60, 1000      # where --epochs is not given: the larger, as few steps learn little
 
 
 def run(options):
@@ -53,7 +52,7 @@ def run(options):
 
     _describe(data, network, model)
     loss = LOSSES[data.task]()
-    if not _gradients_agree(model, loss, x[: options.batch_size], y[: options.batch_size]):
+    if not _gradients_agree(model, loss, x[:32], y[:32]):
         return 1
     checkpoint = folder / "checkpoint.npz"
     history = _fit(options, model, loss, data, checkpoint)
@@ -79,6 +78,16 @@ def run(options):
         print(f"{name}: {error.strerror or error}: not all of this could be saved", file=sys.stderr)
         return 1
     return 130 if history.interrupted else int(history.diverged)
+
+
+def default_batch_size(rows):
+    """32, and of more than 16,000 rows as many as make 500 steps an epoch, up to 512."""
+    return min(max(32, rows // 500), 512)
+
+
+def default_epochs(steps):
+    """60, or as many as make 20,000 steps if that is less, and at least 1000 steps, as few learn little."""
+    return max(min(60, -(-20_000 // steps)), -(-1000 // steps))
 
 
 def _describe(data, network, model):
@@ -121,10 +130,10 @@ def _fit(options, model, loss, data, checkpoint):
         shared["momentum"] = options.momentum
     optimizer = OPTIMIZERS[options.optimizer](model.parameters(), **shared)
     # Batch normalisation cannot use a last batch of one.
-    train = DataLoader(TensorDataset(x, y), options.batch_size, shuffle=True,
-                       drop_last=options.batch_norm and len(x) % options.batch_size == 1)
+    size = options.batch_size or default_batch_size(len(x))
+    train = DataLoader(TensorDataset(x, y), size, shuffle=True, drop_last=options.batch_norm and len(x) % size == 1)
     val = DataLoader(TensorDataset(val_x, val_y), 1024) if len(val_x) else None
-    epochs = options.epochs or max(_EPOCHS, -(-_STEPS // len(train)))
+    epochs = options.epochs or default_epochs(len(train))
     callbacks = [mt.fitting.Checkpoint(checkpoint, every=epochs, seconds=_SECONDS)]
     if val is not None:
         callbacks.append(mt.fitting.EarlyStopping(patience=options.patience))

@@ -73,8 +73,9 @@ def _read_one_by_one(positions, texts, decimal, values):
     """Write numbers into values; return the positions of what is none, and what separates thousands in the column."""
     pattern, to_python = _PATTERNS[decimal], _TO_PYTHON[decimal]
     grouper, wrong = None, []
+    matches = {text: pattern.fullmatch(text) for text in set(texts)}        # of which columns of text have few
     for i, text in zip(positions, texts, strict=True):
-        match = pattern.fullmatch(text)
+        match = matches[text]
         if match and (match["grouper"] is None or match["grouper"] == (grouper or match["grouper"])):
             grouper = grouper or match["grouper"]
             values[i] = float(text.translate(to_python))

@@ -152,17 +152,21 @@ class Table:
         if fractions.ndim != 1 or not (fractions > 0).all() or not np.isclose(fractions.sum(), 1):
             raise ValueError(f"split: fractions must be numbers above 0 that sum to 1, got {fractions.tolist()}")
         part, classes = np.empty(len(self), np.int64), self._class_numbers()
+        fractions, numbers = fractions.tolist(), range(len(fractions))
         order = np.random.RandomState(checked_seed(seed)).permutation(len(self))
         order = order[np.argsort(classes[order], kind="stable")]
-        sizes, seen = np.zeros(len(fractions)), None
-        for done, row in enumerate(order, 1):
+        sizes, seen = [0] * len(fractions), None
+        for done, row in enumerate(order.tolist(), 1):
             # Each row goes to the part that lags behind most, but one of each class to the first, to be trained on.
-            part[row] = 0 if classes[row] != seen else np.argmax(fractions * done - sizes)
-            sizes[part[row]] += 1
+            first = classes[row] != seen
+            chosen = 0 if first else max(numbers, key=lambda number: fractions[number] * done - sizes[number])
+            part[row] = chosen
+            sizes[chosen] += 1
             seen = classes[row]
-        for empty in np.flatnonzero(sizes == 0):
-            part[self._spare_row(part, classes)] = empty
-        return [np.flatnonzero(part == number) for number in range(len(fractions))]
+        for empty in numbers:
+            if not sizes[empty]:
+                part[self._spare_row(part, classes)] = empty
+        return [np.flatnonzero(part == number) for number in numbers]
 
     def encoder(self, rows, drop=(), categories=()):
         """How the columns become numbers, learnt from some rows alone.
