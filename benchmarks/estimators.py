@@ -18,7 +18,6 @@ import importlib.metadata
 import statistics
 import time
 import warnings
-from pathlib import Path
 
 import harness
 import numpy as np
@@ -27,7 +26,6 @@ SEEDS = range(5)
 PROGRAMS = {"microtensor": "microtensor", "sklearn": "scikit-learn"}
 SETTINGS = {"defaults": "own defaults", "equal": "equal budget"}
 HIDDEN, BATCH, EPOCHS, RATE = (128, 64), 64, 30, 1e-3       # of the equal budget
-BEGIN = "<!-- written by benchmarks/estimators.py -->"
 
 
 # -- data: (features, targets, whether these are classes); features are an array or a data frame -----------------------
@@ -196,17 +194,13 @@ def table(document):
 
 def main():
     """Measure, print and write."""
-    parser = harness.parser(__doc__, rounds=1)
+    parser = harness.parser(__doc__, rounds=1, page=True)
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA), help="only these data sets")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table between the marks of this page")
     options = parser.parse_args()
     if options.serve:
         return harness.serve({"measure": functools.partial(measure, options.serve)})
     document = {"data": {name: {setting: compare(name, setting) for setting in SETTINGS} for name in options.data}}
-    document = harness.write(options, "estimators", document)
-    print(table(document))
-    if options.write:
-        harness.put_between_marks(options.write, BEGIN, table(document))
+    harness.report(options, "estimators", document, table)
 
 
 if __name__ == "__main__":

@@ -30,14 +30,17 @@ PAUSE = 0.12  # seconds before a turn: after its last call OpenBLAS's team of th
 # -- arguments --------------------------------------------------------------------------------------------------------
 
 
-def parser(description, rounds):
-    """The arguments that every script has."""
+def parser(description, rounds, page=False):
+    """The arguments that every script has; with page --write, for one that has a table in a page."""
     arguments = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--rounds", type=positive, default=rounds, help=f"turns of each process (default {rounds})")
     arguments.add_argument("--seconds", type=float, default=0.2, help="length of a turn (default 0.2)")
     arguments.add_argument("--output", type=Path, default=Path("runs/benchmarks"),
                            help="folder of the JSON file and the figure (default runs/benchmarks)")
     arguments.add_argument("--serve", help=argparse.SUPPRESS)
+    if page:
+        arguments.add_argument("--write", type=Path, metavar="PAGE",
+                               help="put the table between the marks of this page")
     return arguments
 
 
@@ -236,6 +239,14 @@ def write(options, name, results):
     path.write_text(json.dumps(document, indent=1) + "\n")
     print(f"wrote {path}")
     return document
+
+
+def report(options, name, results, table):
+    """Write the results as JSON, print the table that a function makes of them, and put it into the page of --write."""
+    text = table(write(options, name, results))
+    print(text)
+    if options.write:
+        put_between_marks(options.write, f"<!-- written by benchmarks/{name}.py -->", text)
 
 
 def put_between_marks(page, begin, text):

@@ -20,7 +20,6 @@ import harness
 import numpy as np
 
 ROWS = 100_000
-BEGIN = "<!-- written by benchmarks/table.py -->"
 
 
 def write_table(path, rows, seed):
@@ -56,11 +55,21 @@ def measured(command, folder):
     return seconds, usage.ru_maxrss / 1024, text
 
 
+def table(document):
+    """A row for each command."""
+    machine = document["machine"]
+    lines = [f"A table of {document['rows']:,} rows and 20 columns ({document['bytes'] / 1e6:.0f} MB; numbers, "
+             f"categories, dates, missing values), each command whole, reading and writing included "
+             f"({machine['processor']}, {machine['cores']} cores, {document['date'][:10]}):", "",
+             "| command | seconds | largest resident memory, MB |", "|---|---|---|"]
+    return "\n".join(lines + [f"| `{name}` | {statistics.median(each['seconds'] for each in rounds):.1f} | "
+                              f"{max(each['megabytes'] for each in rounds):.0f} |"
+                              for name, rounds in document["commands"].items()])
+
+
 def main():
     """Measure, print and write."""
-    parser = harness.parser(__doc__, rounds=3)
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the figures between the marks of this page")
-    options = parser.parse_args()
+    options = harness.parser(__doc__, rounds=3, page=True).parse_args()
     microtensor = [sys.executable, "-m", "microtensor"]
     commands = {
         "train": [*microtensor, "train", "table.csv", "--target", "target"],
@@ -76,17 +85,7 @@ def main():
                 seconds, megabytes, text = measured(command, folder)
                 found[name].append({"seconds": seconds, "megabytes": megabytes})
         print(text)
-    document = harness.write(options, "table", {"rows": ROWS, "bytes": size, "commands": found})
-    lines = [f"A table of {ROWS:,} rows and 20 columns ({size / 1e6:.0f} MB; numbers, categories, dates, missing "
-             f"values), each command whole, reading and writing included ({document['machine']['processor']}, "
-             f"{document['machine']['cores']} cores, {document['date'][:10]}):", "",
-             "| command | seconds | largest resident memory, MB |", "|---|---|---|"]
-    lines += [f"| `{name}` | {statistics.median(each['seconds'] for each in rounds):.1f} | "
-              f"{max(each['megabytes'] for each in rounds):.0f} |" for name, rounds in found.items()]
-    text = "\n".join(lines)
-    print(text)
-    if options.write:
-        harness.put_between_marks(options.write, BEGIN, text)
+    harness.report(options, "table", {"rows": ROWS, "bytes": size, "commands": found}, table)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import itertools
 import statistics
 import time
 import warnings
-from pathlib import Path
 
 import harness
 import numpy as np
@@ -22,7 +21,6 @@ HIDDEN, BATCH, EPOCHS, RATE = 64, 32, 60, 2e-3
 SEEDS = range(5)
 DATA = ("wine", "breast_cancer", "diabetes", "digits")
 PROGRAMS = {"microtensor": "microtensor", "torch": "PyTorch", "sklearn": "scikit-learn"}
-BEGIN = "<!-- written by benchmarks/training.py -->"
 
 
 def arrays(name, seed):
@@ -167,9 +165,7 @@ def table(document):
 
 def main():
     """Measure, print and write."""
-    parser = harness.parser(__doc__, rounds=3)
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table between the marks of this page")
-    options = parser.parse_args()
+    options = harness.parser(__doc__, rounds=3, page=True).parse_args()
     if options.serve:
         return harness.serve({"measure": lambda **arguments: measure(options.serve, **arguments)})
     runners = [harness.Runner(__file__, program, threads)
@@ -191,10 +187,7 @@ def main():
         document["data"][name] = {"rows": len(arrays(name, 0)[0][0][0]), "programs": programs}
     for runner in runners:
         runner.close()
-    document = harness.write(options, "training", document)
-    print(table(document))
-    if options.write:
-        harness.put_between_marks(options.write, BEGIN, table(document))
+    harness.report(options, "training", document, table)
 
 
 if __name__ == "__main__":
