@@ -13,6 +13,7 @@ from pathlib import Path
 
 from microtensor._version import __version__
 from microtensor.cli.options import (
+    OPTIMIZERS,
     delimiter,
     not_negative,
     not_negative_integer,
@@ -107,7 +108,7 @@ def make_parser():
            help="normalise each hidden layer over the batch")
     option("--dropout", type=share, metavar="P", default=0.1,
            help="probability that a hidden activation is dropped")
-    option("--optimizer", choices=("adamw", "adam", "rmsprop", "sgd"), default="adamw",
+    option("--optimizer", choices=list(OPTIMIZERS), default="adamw",
            help="how the weights are moved")
     option("--lr", type=positive, metavar="RATE", help="learning rate of the first epoch; by default 0.1 for sgd, "
            "0.003 for the others")

@@ -1,7 +1,5 @@
 """``microtensor evaluate`` measures a model that ``microtensor train`` saved, on data with known answers."""
 
-import sys
-
 from microtensor.cli import models, sources
 from microtensor.cli.scores import print_comparison
 
@@ -27,7 +25,7 @@ def _arrays(options, trained):
         options.parser.error(f"argument DATA: {options.model} takes {inputs} numbers and knows {classes} classes, "
                              f"x_test has {x.shape[1]} numbers and y_test classes up to {int(y.max())}")
     if data.checksum != trained.checksum:
-        print(f"note       {options.model} was trained on other data", file=sys.stderr)
+        sources.print_notes([f"{options.model} was trained on other data"])
     return x, y, "examples for testing"
 
 

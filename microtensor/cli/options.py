@@ -4,6 +4,12 @@ import argparse
 import math
 from pathlib import Path
 
+from microtensor import optim
+
+# What --optimizer may be, and what each name stands for. The parser can afford to name classes: importing any part of
+# microtensor has imported optim.
+OPTIMIZERS = {"adamw": optim.AdamW, "adam": optim.Adam, "rmsprop": optim.RMSprop, "sgd": optim.SGD}
+
 
 def _number(text, convert, fits, wanted):
     try:

@@ -1,11 +1,10 @@
 """How good a model is, and how good the best answer that does not look at the inputs."""
 
-import sys
-
 import numpy as np
 
 import microtensor as mt
 from microtensor import nn
+from microtensor.cli.sources import print_notes
 
 LOSSES = {"classification": nn.CrossEntropyLoss, "regression": nn.MSELoss}
 METRICS = {"classification": mt.metrics.accuracy, "regression": mt.metrics.r2}
@@ -48,7 +47,7 @@ def print_comparison(title, trained, x, y):
     print_scores(title, columns)
     model, constant = (next(iter(found.values())) for found in columns.values())
     if not model > constant:
-        print("note       the model is no better than the same answer for all", file=sys.stderr)
+        print_notes(["the model is no better than the same answer for all"])
 
 
 def print_scores(title, columns):

@@ -11,11 +11,11 @@ import microtensor as mt
 from microtensor import nn, optim
 from microtensor.cli import models, sources
 from microtensor.cli.gradients import check_gradients
+from microtensor.cli.options import OPTIMIZERS
 from microtensor.cli.scores import LOSSES, METRICS, baseline, print_comparison
 from microtensor.data import DataLoader, TensorDataset
 from microtensor.tables.wording import count, shown
 
-OPTIMIZERS = {"adamw": optim.AdamW, "adam": optim.Adam, "rmsprop": optim.RMSprop, "sgd": optim.SGD}
 _SECONDS = 1        # of training that a killed one may lose
 
 
@@ -138,10 +138,10 @@ def _fit(options, model, loss, data, checkpoint):
     if val is not None:
         callbacks.append(mt.fitting.EarlyStopping(patience=options.patience))
     if options.resume and not checkpoint.exists():
-        print(f"note       there is no {checkpoint}, which an interrupted training leaves: beginning", file=sys.stderr)
+        sources.print_notes([f"there is no {checkpoint}, which an interrupted training leaves: beginning"])
     elif checkpoint.exists() and not options.resume:
-        print(f"note       {checkpoint} is of an interrupted training, which --resume would have gone on with: "
-              "beginning anew", file=sys.stderr)
+        sources.print_notes([f"{checkpoint} is of an interrupted training, which --resume would have gone on with: "
+                             "beginning anew"])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "training stopped", RuntimeWarning)       # which is told below
         try:
