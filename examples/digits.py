@@ -1,4 +1,4 @@
-"""Recognise handwritten digits: what `microtensor train` does, without its checks and pictures.
+"""Recognise handwritten digits: the net of `microtensor train`, by SGD, without its checks and pictures.
 
 python examples/digits.py [weights.npz]
 """
