@@ -477,19 +477,23 @@ class Terminal:
         self.end = end
         self.process = subprocess.Popen([*COMMAND, *arguments], cwd=folder, stdin=end, stdout=end, stderr=end,
                                         start_new_session=True, env={**os.environ, "TERM": "xterm", "COLUMNS": ""})
-        self.shown = ""
+        self.unread = ""
 
     def press(self, keys):
         os.write(self.handle, keys.encode())
 
-    def wait_for(self, text, seconds=20):
-        """Read until a text is shown that was not there before."""
-        deadline, start = time.monotonic() + seconds, len(self.shown)
-        while text not in self.shown[start:]:
-            ready, _, _ = select.select([self.handle], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"{text!r} did not come: {self.shown[start:]!r}"
-            self.shown += os.read(self.handle, 65536).decode("utf-8", "replace")
-        return self.shown[start:]
+    def screen_with(self, text, seconds=60):
+        """Read whole screens until one shows a text, and return that: one that was read before does not count again."""
+        deadline = time.monotonic() + seconds
+        while True:
+            while "q quit" not in self.unread:
+                ready, _, _ = select.select([self.handle], [], [], max(0, deadline - time.monotonic()))
+                assert ready, f"no screen with {text!r}: {self.unread!r}"
+                self.unread += os.read(self.handle, 65536).decode("utf-8", "replace")
+            screen, _, self.unread = self.unread.partition("q quit")
+            screen = screen.rpartition("\033[H")[2]
+            if text in " ".join(screen.split()):
+                return screen
 
     def is_as_before(self):
         import termios
@@ -516,31 +520,31 @@ def test_watch_follows_the_size_of_the_window(course, terminal):
     import termios
 
     write(course, ANSWER.replace("g * y", "-g * y"))
-    terminal.wait_for("the sign is wrong")
+    terminal.screen_with("the sign is wrong")
     terminal.press("l")
-    terminal.wait_for("q quit")
+    terminal.screen_with("sigmoid")
     for columns in (60, 90):
         fcntl.ioctl(terminal.handle, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        lines = re.sub("\033\\[[0-9;]*[A-Za-z]", "", terminal.wait_for("q quit")).splitlines()
-        assert columns - 20 < max(map(len, lines)) <= columns and "checking ..." not in lines, lines
+        lines = re.sub("\033\\[[0-9;]*[A-Za-z]", "", terminal.screen_with("sigmoid")).splitlines()
+        assert columns - 20 < max(map(len, lines)) <= columns, lines
 
 
 @POSIX
 def test_watch_shows_each_save_and_stays(course, terminal):
-    terminal.wait_for("q quit")
+    terminal.screen_with("not written yet")
     assert not terminal.is_as_before()          # keys come one by one
     write(course, ANSWER.replace("g * y", "-g * y"))
-    assert "the sign is wrong" in terminal.wait_for("q quit")
+    terminal.screen_with("the sign is wrong")
     course.path(SIGMOID).unlink()
-    assert "is missing" in " ".join(terminal.wait_for("q quit").split())
+    terminal.screen_with("is missing")
     write(course, ANSWER)
-    assert "done" in terminal.wait_for("q quit")
+    terminal.screen_with("done")
     terminal.press("h")
-    assert "hint 1 of 3" in terminal.wait_for("q quit")
+    terminal.screen_with("hint 1 of 3")
     terminal.press("l")
-    assert "[\x1b[32mx\x1b[0m] sigmoid" in terminal.wait_for("q quit")
+    terminal.screen_with("[\x1b[32mx\x1b[0m] sigmoid")
     terminal.press("n")
-    assert "tanh" in terminal.wait_for("q quit")
+    terminal.screen_with("tanh")
     terminal.press("q")
     assert terminal.process.wait(10) == 0 and terminal.is_as_before()
 
@@ -548,16 +552,16 @@ def test_watch_shows_each_save_and_stays(course, terminal):
 @POSIX
 def test_watch_resets_only_when_it_is_meant(course, terminal):
     write(course, ANSWER)
-    terminal.wait_for("q quit")
+    terminal.screen_with("done")
     terminal.press("x")
-    terminal.wait_for("(y/n)")
+    terminal.screen_with("(y/n)")
     terminal.press("n")
-    terminal.wait_for("q quit")
+    terminal.screen_with("done")
     assert course.path(SIGMOID).read_text() == ANSWER
     terminal.press("x")
-    terminal.wait_for("(y/n)")
+    terminal.screen_with("(y/n)")
     terminal.press("y")
-    terminal.wait_for("not written yet")
+    terminal.screen_with("not written yet")
     assert course.path(SIGMOID).read_text() == SIGMOID.task
 
 
@@ -902,9 +906,10 @@ def test_neighbours_of_rounds():
 def test_hunt_in_a_terminal_watches_and_goes_on(course):
     terminal = Terminal(course.folder, "hunt", "--seed", "57")
     try:
-        assert "hunt 57" in terminal.wait_for("q quit")
+        terminal.screen_with("hunt 57")
         terminal.press("n")
-        assert "hunt 58" in terminal.wait_for("q quit") and course.path(round_of_hunt(58)).exists()
+        terminal.screen_with("hunt 58")
+        assert course.path(round_of_hunt(58)).exists()
         terminal.press("q")
         assert terminal.process.wait(10) == 0
     finally:
