@@ -18,8 +18,7 @@ def build(case, x, y, weights):
             layers += [nn.BatchNorm1d(outputs)] * case.batch_norm + [nn.ReLU()]
             layers += [nn.Dropout(case.dropout)] * (case.dropout > 0)
     model = nn.Sequential(*layers)
-    parameters = list(model.parameters())
-    optimizer = optim.SGD(parameters, lr=LEARNING_RATE, momentum=MOMENTUM)
+    optimizer = optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
     criterion = nn.CrossEntropyLoss()
     x, y = tensor(x), tensor(y)
 
@@ -27,13 +26,13 @@ def build(case, x, y, weights):
         optimizer.zero_grad()
         loss = criterion(model(x), y)
         loss.backward()
-        nn.utils.clip_grad_norm_(parameters, MAX_NORM)
+        nn.utils.clip_grad_norm_(model.parameters(), MAX_NORM)
         optimizer.step()
         return loss.item()
 
     def gradients():
         optimizer.zero_grad()
         criterion(model(x), y).backward()
-        return [p.grad.numpy() for p in parameters]
+        return [p.grad.numpy() for p in model.parameters()]
 
     return step, gradients

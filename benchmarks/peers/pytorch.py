@@ -8,7 +8,7 @@ from torch import nn
 
 
 def parts(case, x, y, weights):
-    """Model, parameters, loss function, inputs and labels."""
+    """Model, loss function, inputs and labels."""
     layers = []
     for weight, (inputs, outputs) in zip(weights, itertools.pairwise(case.sizes), strict=True):
         layers.append(nn.Linear(inputs, outputs))
@@ -18,25 +18,25 @@ def parts(case, x, y, weights):
             layers += [nn.BatchNorm1d(outputs)] * case.batch_norm + [nn.ReLU()]
             layers += [nn.Dropout(case.dropout)] * (case.dropout > 0)
     model = nn.Sequential(*layers)
-    return model, list(model.parameters()), nn.CrossEntropyLoss(), torch.tensor(x), torch.tensor(y)
+    return model, nn.CrossEntropyLoss(), torch.tensor(x), torch.tensor(y)
 
 
 def build(case, x, y, weights):
     """The step, and the gradients."""
-    model, parameters, criterion, x, y = parts(case, x, y, weights)
-    optimizer = torch.optim.SGD(parameters, lr=LEARNING_RATE, momentum=MOMENTUM, fused=True)
+    model, criterion, x, y = parts(case, x, y, weights)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, fused=True)
 
     def step():
         optimizer.zero_grad()
         loss = criterion(model(x), y)
         loss.backward()
-        nn.utils.clip_grad_norm_(parameters, MAX_NORM)
+        nn.utils.clip_grad_norm_(model.parameters(), MAX_NORM)
         optimizer.step()
         return loss.item()
 
     def gradients():
         optimizer.zero_grad()
         criterion(model(x), y).backward()
-        return [p.grad.numpy() for p in parameters]
+        return [p.grad.numpy() for p in model.parameters()]
 
     return step, gradients

@@ -13,8 +13,8 @@ logging.getLogger("torch").setLevel(logging.ERROR)
 def build(case, x, y, weights):
     """The step, and the gradients."""
     torch.compiler.reset()
-    model, parameters, criterion, x, y = parts(case, x, y, weights)
-    optimizer = torch.optim.SGD(parameters, lr=LEARNING_RATE, momentum=MOMENTUM)
+    model, criterion, x, y = parts(case, x, y, weights)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
 
     @torch.compile
     def loss_of(x, y):
@@ -22,7 +22,7 @@ def build(case, x, y, weights):
 
     @torch.compile
     def update():
-        torch.nn.utils.clip_grad_norm_(parameters, MAX_NORM)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_NORM)
         optimizer.step()
 
     def step():
@@ -35,6 +35,6 @@ def build(case, x, y, weights):
     def gradients():
         optimizer.zero_grad()
         loss_of(x, y).backward()
-        return [p.grad.numpy() for p in parameters]
+        return [p.grad.numpy() for p in model.parameters()]
 
     return step, gradients
