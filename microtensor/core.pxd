@@ -22,6 +22,7 @@ cdef class Tensor:
     cdef Tensor gradient            # .grad
     cdef Version version            # counts in-place writes; made when first asked for, shared by views
     cdef Py_ssize_t replaced        # the number of replacements when .data last changed its shape or dtype
+    cdef Py_ssize_t met             # the last search for parameters that found it: see nn/_call.pyx
     cdef Tensor arrived             # what a pass that is under way has sent to this leaf so far: see Engine.arrived_at
     cdef object __weakref__
 

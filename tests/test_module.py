@@ -106,6 +106,35 @@ def test_shared_parts_are_listed_once_and_saved_under_each_name():
     assert list(net.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias", "2.weight", "2.bias"]
 
 
+def test_parameters_are_those_that_have_names():
+    """Through shared parameters, layers and containers, a cycle, a subclass and values that are no parts."""
+    class Weight(nn.Parameter):
+        pass
+
+    net = Net()
+    net.again, net.shared, net.own = net.rest, net.first.weight, Weight(mt.ones(3))
+    net.rest.back, net.flag, net.rate, net.note, net.nothing, net.sizes = net, True, 0.5, "first", None, [1, 2]
+    for recurse in (True, False):
+        found = list(net.parameters(recurse=recurse))
+        named = [parameter for _, parameter in net.named_parameters(recurse=recurse)]
+        assert [*map(id, found)] == [*map(id, named)] and len(found) == (6 if recurse else 3)
+    del net.rest, net.again
+    net.scale = nn.Parameter(mt.ones(1))
+    assert [*map(id, net.parameters())] == [id(p) for _, p in net.named_parameters()]
+
+
+def test_parameters_of_a_deep_nest_end_in_an_error():
+    net = nn.Linear(1, 1)
+    for _ in range(20_000):
+        outer = nn.Module()
+        outer.inner = net
+        net = outer
+    with pytest.raises(RecursionError, match="modules of a module"):
+        net.parameters()
+    while hasattr(net, "inner"):        # from the outside, as it dies by recursion too
+        net = net.__dict__.pop("inner")
+
+
 @pytest.mark.parametrize("hide", [list, tuple, lambda modules: dict(enumerate(modules))])
 @pytest.mark.parametrize("part", [lambda: nn.Linear(2, 2), lambda: nn.Parameter(mt.ones(2))])
 def test_parts_hidden_in_containers_are_refused(hide, part):

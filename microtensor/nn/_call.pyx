@@ -1,10 +1,20 @@
 """What a net does at every step, in C: calling its layers, and looking through their attributes for parameters."""
 
-from microtensor.core cimport Py_EnterRecursiveCall, Py_LeaveRecursiveCall
+from cpython.dict cimport PyDict_Next
+from cpython.object cimport PyObject
+
+from microtensor.core cimport Py_EnterRecursiveCall, Py_LeaveRecursiveCall, Tensor
 
 import collections
 
-cdef type deque = collections.deque
+from microtensor.nn.parameter import Parameter
+
+cdef extern from "Python.h":
+    dict PyObject_GenericGetDict(object x, void* context)
+    bint PyObject_TypeCheck(object x, type kind)        # isinstance, but for classes that lie about themselves
+
+cdef type PARAMETER = Parameter, DEQUE = collections.deque
+cdef Py_ssize_t _searches = 0
 
 
 cdef class ModuleBase:
@@ -20,38 +30,75 @@ cdef class ModuleBase:
             self._name_layer(error)
             raise
 
-    def _own(self, type kind):
-        """The attributes of one kind (Parameter or Module) as pairs of name and value."""
-        cdef dict attributes = self.__dict__
-        return [(name, value) for name, value in attributes.items() if isinstance(value, kind)]
+    def parameters(self, bint recurse=True):
+        """The Parameters, each once: what an optimiser takes.
 
-    def _refuse_hidden_parts(self):
-        """Raise if a container among the attributes holds modules or parameters, which would be missed."""
-        cdef dict attributes = self.__dict__
-        for name, value in attributes.items():
-            if isinstance(value, (list, tuple, set, dict)) or isinstance(value, deque):
-                self._refuse_hidden(name, value)
+        Args:
+            recurse: also those of the modules inside.
 
-    def _named_modules(self, set memo, str prefix):
-        """Pairs of dotted path and module: this one and all inside that are not in memo, which may be None."""
-        cdef list found = []
-        _collect(self, memo, prefix, found)
-        return found
+        Raises:
+            TypeError: if modules or parameters hide in a list, tuple, set or dict.
+
+        >>> import microtensor as mt
+        >>> [weight.shape for weight in mt.nn.Linear(2, 3).parameters()]
+        [(3, 2), (3,)]
+        """
+        global _searches
+        _searches += 1
+        cdef list found = [], suspects = []
+        search(self, _searches, set() if recurse else None, found, suspects)
+        for module in suspects:
+            module._refuse_hidden_parts()
+        return iter(found)
 
 
-cdef int _collect(ModuleBase module, set memo, str path, list found) except -1:
-    if memo is not None:
-        if module in memo:
-            return 0
-        memo.add(module)
-    module._refuse_hidden_parts()
-    found.append((path, module))
-    cdef dict attributes = module.__dict__
-    Py_EnterRecursiveCall(" in the modules of a module")        # one may be its own part
-    try:
-        for name, value in attributes.items():
-            if isinstance(value, ModuleBase):
-                _collect(<ModuleBase>value, memo, f"{path}.{name}" if path else name, found)
-    finally:
-        Py_LeaveRecursiveCall()
+cdef int search(ModuleBase module, Py_ssize_t number, set searched, list found, list suspects) except -1:
+    """Find the parameters of a module, and then those of the modules inside, if there is a set of those searched.
+
+    A parameter that is met again bears the number of this search. That holds as no other code can run meanwhile, so
+    modules that have containers, which may hide parts and be of the user's classes, are looked at later.
+    """
+    cdef dict attributes = PyObject_GenericGetDict(module, NULL)
+    cdef bint has_modules = False, has_containers = False
+    cdef PyObject* name
+    cdef PyObject* value
+    cdef Py_ssize_t place = 0
+    while PyDict_Next(attributes, &place, &name, &value):
+        if is_setting(<object>value):
+            continue
+        if PyObject_TypeCheck(<object>value, PARAMETER):
+            if (<Tensor>value).met != number:
+                (<Tensor>value).met = number
+                found.append(<object>value)
+        elif isinstance(<object>value, ModuleBase):
+            has_modules = True
+        elif is_container(<object>value) and <object>name != "_buffers":        # which are names and truth values
+            has_containers = True
+    if has_containers:
+        suspects.append(module)
+    if has_modules and searched is not None and identity(module) not in searched:
+        searched.add(identity(module))
+        Py_EnterRecursiveCall(" in the modules of a module")
+        try:
+            place = 0
+            while PyDict_Next(attributes, &place, NULL, &value):
+                if not is_setting(<object>value) and isinstance(<object>value, ModuleBase):
+                    search(<ModuleBase>value, number, searched, found, suspects)
+        finally:
+            Py_LeaveRecursiveCall()
     return 0
+
+
+cdef inline bint is_setting(object value):
+    """Whether a value is one of those that most attributes have, which are told from parts at once."""
+    return value is None or isinstance(value, (int, str)) or type(value) is float
+
+
+cdef inline object identity(object x):
+    """id(x)."""
+    return <size_t><void*>x
+
+
+cpdef bint is_container(object value):
+    """Whether a value may hold others that are parts of a module."""
+    return isinstance(value, (list, tuple, set, dict)) or PyObject_TypeCheck(value, DEQUE)

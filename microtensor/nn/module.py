@@ -13,7 +13,7 @@ those that are Modules, in the order in which they were assigned:
 """
 
 import textwrap
-from collections import deque, namedtuple
+from collections import namedtuple
 from collections.abc import Mapping
 from os import PathLike
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from microtensor import foreach, ops
 from microtensor.core import Tensor, float32, float64, no_grad
-from microtensor.nn._call import ModuleBase
+from microtensor.nn._call import ModuleBase, is_container
 from microtensor.nn.parameter import Parameter
 
 IncompatibleKeys = namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
@@ -71,14 +71,24 @@ class Module(ModuleBase):
 
     # -- what it is made of
 
+    def _own(self, kind):
+        """The attributes of one kind (Parameter or Module) as pairs of name and value."""
+        return [(name, value) for name, value in self.__dict__.items() if isinstance(value, kind)]
+
     def _own_parameters(self):
         return self._own(Parameter)
+
+    def _refuse_hidden_parts(self):
+        """Raise if a container among the attributes holds modules or parameters, which would be missed."""
+        for name, value in self.__dict__.items():
+            if is_container(value):
+                self._refuse_hidden(name, value)
 
     def _refuse_hidden(self, name, container):
         """Raise if a container holds modules or parameters that are not attributes as well."""
         attributes = self.__dict__.values()
         for item in container.values() if isinstance(container, dict) else container:
-            if isinstance(item, (list, tuple, set, dict, deque)):
+            if is_container(item):
                 self._refuse_hidden(name, item)
             elif isinstance(item, (Module, Parameter)) and not any(item is value for value in attributes):
                 raise TypeError(
@@ -114,7 +124,14 @@ class Module(ModuleBase):
         """
         if memo is None:
             memo = set()
-        return iter(self._named_modules(memo if remove_duplicate else None, prefix))
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        self._refuse_hidden_parts()
+        yield prefix, self
+        for name, module in self._own(Module):
+            yield from module.named_modules(memo, _join(prefix, name), remove_duplicate)
 
     def modules(self):
         """This module and all inside it; a shared one once."""
@@ -138,11 +155,6 @@ class Module(ModuleBase):
         """
         return self._named_tensors(Module._own_parameters, prefix, recurse, remove_duplicate)
 
-    def parameters(self, recurse=True):
-        """The Parameters, each once: what an optimiser takes."""
-        for _, parameter in self.named_parameters(recurse=recurse):
-            yield parameter
-
     def named_buffers(self, prefix="", recurse=True, remove_duplicate=True):
         """Pairs of dotted name and buffer; arguments as ``named_parameters``."""
         return self._named_tensors(Module._own_buffers, prefix, recurse, remove_duplicate)
@@ -155,7 +167,7 @@ class Module(ModuleBase):
     def _named_tensors(self, own, prefix, recurse, remove_duplicate):
         seen = set()
         if recurse:
-            modules = self._named_modules(set() if remove_duplicate else None, prefix)
+            modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
         else:
             self._refuse_hidden_parts()
             modules = [(prefix, self)]
