@@ -6,6 +6,7 @@ Everything is checked before anything is changed.
 
 cimport cython
 cimport numpy as cnp
+from libc.math cimport isfinite
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 from numpy cimport ndarray
@@ -84,14 +85,14 @@ cdef class Update:
     cdef double[8] options
     cdef Piece* pieces
     cdef Py_ssize_t count, longest      # pieces, and elements of the longest
-    cdef double result                  # the loops' results, added up or, if largest, the largest
-    cdef bint largest
+    cdef bint largest                   # the largest result of the loops is wanted, not their sum
     cdef list arrays                    # what the pieces point into
     cdef dict copies                    # by piece, [(array, a contiguous one in its place, whether it is written)]
+    cdef list written                   # the versions of what is written
     cdef Update previous                # that of the group before, in an optimiser's step
 
     def __cinit__(self):
-        self.arrays = []
+        self.arrays, self.written = [], []
 
     def __dealloc__(self):
         free(self.pieces)
@@ -116,7 +117,8 @@ cdef class Update:
                 cnp.PyArray_CopyInto(array, straight)
         return 0
 
-    cdef Piece* add(self, ndarray x, bint written=True) except NULL:
+    cdef Piece* add(self, ndarray x) except NULL:
+        """A new piece, over an array that may be written."""
         cdef Piece* pieces
         if self.count % 16 == 0:
             pieces = <Piece*>realloc(self.pieces, (self.count + 16) * sizeof(Piece))
@@ -126,15 +128,17 @@ cdef class Update:
         cdef Piece* piece = self.pieces + self.count
         self.count += 1
         memset(piece, 0, sizeof(Piece))
-        piece.x = self.address(x, written)
+        piece.x = self.address(x, True)
         piece.single = is_single(x)
         piece.n = cnp.PyArray_SIZE(x)
         self.longest = max(self.longest, piece.n)
         return piece
 
-    cdef int run(self) except -1:
+    cdef double run(self, bint writes) except? -1:
+        """Run the loop on every piece; returns the sum of the results, or the largest."""
         cdef PieceJob job
         # All parts that there can be: another thread may change the number of threads between two pieces.
+        cdef double result = 0
         cdef Py_ssize_t k, part, parts = 1 if self.longest < 2 * ELEMENTS_PER_THREAD else MAX_PARTS
         job.loops, job.options, job.largest = self.loops, self.options, self.largest
         for part in range(parts):
@@ -144,10 +148,18 @@ cdef class Update:
             if self.copies is not None:
                 self.exchange(k, True)
             parallel_for(piece_part, &job, job.piece.n, UNIT, ELEMENTS_PER_THREAD)
-            if self.copies is not None:
+            if self.copies is not None and writes:
                 self.exchange(k, False)
         for part in range(parts):
-            self.result = larger(self.result, job.results[part]) if self.largest else self.result + job.results[part]
+            result = larger(result, job.results[part]) if self.largest else result + job.results[part]
+        return result
+
+    cdef int write(self) except -1:
+        """Run the loop, which writes; whoever saved the memory before will notice."""
+        self.run(True)
+        cdef Version version
+        for version in self.written:
+            count_write(version)
         return 0
 
 
@@ -173,14 +185,6 @@ cdef int check_writeable(str name, ndarray array) except -1:
     if not cnp.PyArray_ISWRITEABLE(array):
         raise ValueError(f"{name} writes in place, but a tensor of shape {(<object>array).shape} has read-only memory: "
                          "use a clone()")
-    return 0
-
-
-cdef int count_writes(list versions) except -1:
-    """Whoever saved the memory before will notice."""
-    cdef Version version
-    for version in versions:
-        count_write(version)
     return 0
 
 
@@ -218,15 +222,11 @@ cdef class Step:
 
     cdef str name               # of the optimiser, in messages
     cdef dict state             # by parameter, {name: tensor or number}; what is new is added once the step is done
-    cdef list written           # the versions of what is written
     cdef list new               # (parameter, name, tensor or number) for state; None while there is none
     cdef Tensor parameter       # the current one
     cdef dict own               # and what is kept for it, None before its first step
     cdef Update update          # of the current group
     cdef Piece* piece           # of the current parameter
-
-    def __cinit__(self):
-        self.written = []
 
     cdef Update begin(self, const PieceLoops* loops):
         """Go on to a group, whose options are to be filled in."""
@@ -252,7 +252,7 @@ cdef class Step:
                              f"{p.gradient.dtype}")
         self.piece = self.update.add(x)
         self.piece.g = self.update.address(g, False)
-        self.written.append(p.get_version())
+        self.update.written.append(p.get_version())
         return True
 
     cdef bint keep(self, Py_ssize_t k, str name, str what, bint zeros=True) except -1:
@@ -272,7 +272,7 @@ cdef class Step:
                                  f"{kept.dtype}: it changed since the last step; make a new optimizer")
             check_writeable(self.name, array)
         self.piece.state[k] = self.update.address(array, True)
-        self.written.append(kept.get_version())
+        self.update.written.append(kept.get_version())
         return is_new
 
     cdef long long count(self) except -1:
@@ -291,13 +291,14 @@ cdef class Step:
     cdef bint run(self) except -1:
         """Update everything; False if there is nothing."""
         cdef Update update = self.update
+        cdef bint found = False
         while update is not None:
-            update.run()
+            found = found or update.count > 0
+            update.write()
             update = update.previous
-        count_writes(self.written)
         for p, name, value in self.new or ():
             self.state.setdefault(p, {})[name] = value
-        return len(self.written) > 0
+        return found
 
 
 cdef Step step_of(str name, dict state):
@@ -548,41 +549,17 @@ cdef PieceLoops SQUARES_LOOPS = PieceLoops(squares_loop[float], squares_loop[dou
 cdef PieceLoops POWERS_LOOPS = PieceLoops(powers_loop[float], powers_loop[double])
 
 
-def total_norm(list tensors not None, double norm_type=2):
-    """The norm of all elements of all tensors together, taken in double.
-
-    Args:
-        tensors: float tensors of any shapes.
-        norm_type: q, a number of at least 0, or inf.
-
-    Returns:
-        A Python float; 0 for no tensors.
-
-    Raises:
-        ValueError: if norm_type is negative or nan.
-
-    Formula: (sum |x|^q)^(1/q)
-    """
-    if not norm_type >= 0:
-        raise ValueError(f"the norm's type must be at least 0 or inf, got {norm_type}")
-    cdef bint largest = norm_type == simd.INFINITY
-    cdef Update norm = update_with(&SQUARES_LOOPS if norm_type == 2 else &LARGEST_LOOPS if largest else &POWERS_LOOPS)
-    norm.options[0], norm.largest = norm_type, largest
-    cdef Tensor tensor
-    for item in tensors:
-        tensor = checked("total_norm", item)
-        check_float("total_norm", tensor)
-        norm.add(tensor.array, written=False)
-    norm.run()
-    if largest or norm_type == 0 or norm_type == 1:
-        return norm.result
-    return simd.sqrt(norm.result) if norm_type == 2 else simd.power(norm.result, 1 / norm_type)
-
-
-def number_like(double number, Tensor like not None):
-    """A 0-d tensor of the float tensor's dtype; inf where float32 ends."""
-    check_float("number_like", like)
-    return holding(empty(0, NULL, cnp.PyArray_TYPE(like.array)), number)
+cdef double total_norm(Update update, double q) except? -1:
+    """The norm |x|_q of all elements together."""
+    if not q >= 0:
+        raise ValueError(f"the norm's type must be at least 0 or inf, got {q}")
+    update.largest = q == simd.INFINITY
+    update.loops = &SQUARES_LOOPS if q == 2 else &LARGEST_LOOPS if update.largest else &POWERS_LOOPS
+    update.options[0] = q
+    cdef double total = update.run(writes=False)
+    if update.largest or q == 0 or q == 1:
+        return total
+    return simd.sqrt(total) if q == 2 else simd.power(total, 1 / q)
 
 
 # -- in place -----------------------------------------------------------------------------------------------------
@@ -609,33 +586,56 @@ cdef PieceLoops SCALE_LOOPS = PieceLoops(scale_loop[float], scale_loop[double])
 cdef PieceLoops CLAMP_LOOPS = PieceLoops(clamp_loop[float], clamp_loop[double])
 
 
-cdef int run_on(const PieceLoops* loops, double option, str name, list tensors) except -1:
-    """Check the tensors, write to all of them, and count the writes."""
-    cdef Update update = update_with(loops)
+cdef Update update_of(str name, list tensors):
+    """A loop over all elements of the tensors, which it may write to; which one is not said yet."""
+    cdef Update update = update_with(NULL)
     cdef Tensor tensor
     cdef ndarray array
-    cdef list written = []          # versions, not the caller's list, which may change while the loop runs
-    update.options[0] = option
     for item in tensors:
         tensor = checked(name, item)
         check_float(name, tensor)
         array = tensor.array
         check_writeable(name, array)
         update.add(array)
-        written.append(tensor.get_version())
-    update.run()
-    count_writes(written)
-    return 0
+        update.written.append(tensor.get_version())
+    return update
 
 
-def scale_(list tensors not None, double factor):
-    """Multiply every element of every float tensor by a factor, in place."""
-    run_on(&SCALE_LOOPS, factor, "scale_", tensors)
+def clip_norm_(list tensors not None, double max_norm, double norm_type=2, bint error_if_nonfinite=False):
+    """Scale all float tensors in place, by one factor, so that their joint norm is at most max_norm.
+
+    Args:
+        tensors: at least one, of any shapes.
+        max_norm: the largest norm that stays as it is.
+        norm_type: q, a number of at least 0, or inf.
+        error_if_nonfinite: whether to raise if the norm is nan or infinite, before anything is scaled.
+
+    Returns:
+        The norm before, a 0-d tensor of the first one's dtype; inf where float32 ends.
+
+    Raises:
+        RuntimeError: if the norm is not finite and error_if_nonfinite is set.
+        ValueError: if norm_type is negative or nan, or a tensor's memory is read-only.
+
+    Formula: norm = (sum |x|^q)^(1/q), taken in double;  x = x min(1, max_norm / (norm + 1e-6))
+    """
+    cdef Update update = update_of("clip_norm_", tensors)
+    cdef ndarray norm = empty(0, NULL, cnp.PyArray_TYPE((<Tensor>tensors[0]).array))
+    cdef double total = total_norm(update, norm_type), factor = max_norm / (total + 1e-6)
+    if error_if_nonfinite and not isfinite(total):
+        raise RuntimeError(f"the gradients' norm of order {norm_type} is {total}, so they cannot be clipped: "
+                           "lower the learning rate, or pass error_if_nonfinite=False")
+    if not factor >= 1:         # a nan factor is applied: better gradients that are all nan than some
+        update.loops, update.options[0] = &SCALE_LOOPS, factor
+        update.write()
+    return holding(norm, total)
 
 
 def clamp_(list tensors not None, double limit):
     """Limit every element of every float tensor to [-limit, limit], in place."""
-    run_on(&CLAMP_LOOPS, limit, "clamp_", tensors)
+    cdef Update update = update_of("clamp_", tensors)
+    update.loops, update.options[0] = &CLAMP_LOOPS, limit
+    update.write()
 
 
 def increment_(Tensor counter not None):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import microtensor as mt
-from microtensor import foreach
 from microtensor.nn.utils import clip_grad_norm_, clip_grad_value_
 
 SHAPES = [(3, 4), (), (7,), (0,), (5, 2)]
@@ -95,12 +94,6 @@ def test_clip_norm_of_nonfinite_gradients(parameters, bad, p):
     with np.errstate(invalid="ignore"):
         for after, array in zip(grads(parameters), before, strict=True):
             np.testing.assert_array_equal(after, array * np.array(1 / total, array.dtype))
-
-
-def test_number_like_takes_a_float_tensor():
-    assert foreach.number_like(3.0, mt.ones(2, dtype=mt.float64)).dtype == mt.float64
-    with pytest.raises(TypeError, match="number_like takes float tensors, got one of dtype int64"):
-        foreach.number_like(3.0, mt.tensor([1]))
 
 
 def test_clip_norm_counts_as_a_write(rng):

@@ -1,6 +1,5 @@
 """Gradient clipping, and parameters as one vector."""
 
-import math
 import warnings
 
 from microtensor import foreach, ops
@@ -42,14 +41,7 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
         raise ValueError(f"max_norm must be at least 0, got {max_norm}")
     if not grads:
         return tensor(0.0)
-    norm = foreach.total_norm(grads, float(norm_type))
-    if error_if_nonfinite and not math.isfinite(norm):
-        raise RuntimeError(f"the gradients' norm of order {norm_type} is {norm}, so they cannot be clipped: "
-                           "lower the learning rate, or pass error_if_nonfinite=False")
-    factor = max_norm / (norm + 1e-6)
-    if not factor >= 1:         # a nan factor is applied: better gradients that are all nan than some
-        foreach.scale_(grads, factor)
-    return foreach.number_like(norm, grads[0])
+    return foreach.clip_norm_(grads, max_norm, float(norm_type), error_if_nonfinite)
 
 
 def clip_grad_value_(parameters, clip_value):
