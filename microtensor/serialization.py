@@ -11,7 +11,6 @@ import os
 import stat
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
@@ -63,6 +62,8 @@ def replacement(path):
 
     Until then it has no name where the system can do that (Linux): nothing is left of it if the process is killed.
     """
+    from pathlib import Path  # on first use, too
+
     path = Path(os.path.realpath(path))
     unnamed = hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd")
     # In the same folder, as a file moves in one step only within a file system; short, as the path's name may be long.

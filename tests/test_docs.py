@@ -99,6 +99,20 @@ except AttributeError as error:
     assert process.stdout == "[]\nmodule 'microtensor' has no attribute 'nothing'\n"
 
 
+def test_import_loads_little_that_numpy_does_not():
+    """Of the standard library; pathlib alone was a fifth of what microtensor adds to NumPy's own import."""
+    code = """
+import sys
+import numpy
+before = set(sys.modules)
+import microtensor
+print(*{name.partition(".")[0] for name in set(sys.modules) - before} & sys.stdlib_module_names)
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert set(process.stdout.split()) <= {"_bisect", "bisect", "copy", "errno", "threading"}
+
+
 def test_import_without_docstrings():
     """python -OO takes them away."""
     process = subprocess.run([sys.executable, "-OO", "-c", "import microtensor"], capture_output=True, text=True)

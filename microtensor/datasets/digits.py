@@ -1,12 +1,12 @@
 """Handwritten digits, 1,797 images of 8 x 8, from a file inside the package."""
 
-from pathlib import Path
+import os
 
 import numpy as np
 
 from microtensor.core import from_numpy
 
-_FILE = Path(__file__).with_name("digits.npz")
+_FILE = os.path.join(os.path.dirname(__file__), "digits.npz")
 
 
 def digits(test_fraction=0.2, seed=0):

@@ -1,7 +1,6 @@
 """Samples: what an op is verified on, told by the op itself, and what its derivation states."""
 
 import math
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +15,7 @@ NUMPY = SimpleNamespace(
     normal_cdf=np.vectorize(lambda x: math.erfc(-x / math.sqrt(2)) / 2, otypes=[float]))
 
 
-@dataclass(frozen=True, eq=False)
+# No dataclasses, here and below: making them would take a tenth of what microtensor adds to an import of NumPy.
 class Stated:
     """What the derivation of an elementwise op states: y and its derivative, in one text for every arithmetic.
 
@@ -34,18 +33,15 @@ class Stated:
         broadcast: whether the shapes of two inputs may differ.
     """
 
-    value: object
-    derivative: object
-    domain: tuple
-    numbers: dict = field(default_factory=dict)
-    broadcast: bool = True
+    def __init__(self, value, derivative, domain, numbers=None, broadcast=True):
+        self.value, self.derivative, self.domain, self.broadcast = value, derivative, domain, broadcast
+        self.numbers = numbers or {}
 
     def twin(self, *inputs):
         """The value on arrays."""
         return self.value(*inputs, NUMPY, **{name: float(number) for name, number in self.numbers.items()})
 
 
-@dataclass
 class Sample:
     """One call of an op, for every check that the registry runs.
 
@@ -59,13 +55,9 @@ class Sample:
         stated: what the derivation states of this function; None where another sample says it.
     """
 
-    function: object
-    inputs: list
-    twin: object
-    kinks: str = ""
-    linear: bool = False
-    zero_gradient: bool = False
-    stated: Stated | None = None
+    def __init__(self, function, inputs, twin, kinks="", linear=False, zero_gradient=False, stated=None):
+        self.function, self.inputs, self.twin, self.kinks = function, inputs, twin, kinks
+        self.linear, self.zero_gradient, self.stated = linear, zero_gradient, stated
 
 
 class Draw:
