@@ -3,8 +3,8 @@
     python benchmarks/compare.py                                    # all cases, all installed peers
     python benchmarks/compare.py --case moons --peer jax --peer numpy --rounds 15
 
-A step is zero_grad, forward, softmax cross-entropy, backward, clip_grad_norm_(1.0), SGD with momentum 0.9, and the
-loss read. Each program runs with one thread and with all, in processes that take turns, and counts with the better of
+A step is zero_grad, forward, softmax cross-entropy, backward, clip_grad_norm_(1.0), SGD with momentum 0.9 or
+Adam, and the loss read. Each program runs with one thread and with all, in processes that take turns, and counts with the better of
 the two. Before a case is timed, the gradients and the losses of a few steps are compared with plain NumPy in float64;
 a program that differs by more than float32's rounding is not timed. Writes compare.json and compare.png.
 """
@@ -23,10 +23,13 @@ TARGETS = {  # how many times faster than the peer microtensor sets out to be
     "moons": {"pytorch": 30, "jax": 5, "numpy": 8},
     "digits": {"pytorch": 8, "jax": 2.5, "numpy": 2.5},
     "digits+": {"pytorch": 9},
+    "digits-adam": {},
+    "deep": {},
     "mnist": {"pytorch": 1.8, "jax": 1.5, "numpy": 1.3},
     "mnist+": {"pytorch": 2},
     "bigbatch": {"pytorch": 2.6, "jax": 1.5, "numpy": 1.9},
     "wide": {"pytorch": 1.7, "jax": 1.5, "numpy": 1.3},
+    "wide-adam": {},
     "huge": {"pytorch": 1.35, "jax": 1.3, "numpy": 1.3},
 }
 

@@ -46,6 +46,7 @@ def steps_table(document, names):
     for measured in document["cases"].values():
         case = measured["case"]
         net = "-".join(map(str, case["sizes"])) + (" with BatchNorm1d, Dropout" if case["batch_norm"] else "")
+        net += ", Adam" * (case["optimizer"] == "Adam")
         cells = [cell(name, measured["programs"].get(name)) for name in names]
         lines.append(f"| {net} | {case['batch']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """One training step: the cases, their data, what the right answer is, and a process that times one program.
 
-A step is zero_grad, forward, softmax cross-entropy, backward, clip_grad_norm_(1.0), SGD (rate 0.01, momentum 0.9), and
-the loss read as a Python float. ``peers/`` holds it as an expert in each library would write it.
+A step is zero_grad, forward, softmax cross-entropy, backward, clip_grad_norm_(1.0), SGD (rate 0.01, momentum 0.9) or
+Adam (rate 0.001), and the loss read as a Python float. ``peers/`` holds it as an expert in each library would write it.
 """
 
 import importlib
@@ -13,6 +13,7 @@ import numpy as np
 from harness import seconds_per_call
 
 LEARNING_RATE, MOMENTUM, MAX_NORM = 0.01, 0.9, 1.0
+ADAM_RATE, BETAS, EPSILON = 0.001, (0.9, 0.999), 1e-8
 CHECKED_SCALE = 8  # of the inputs that programs are checked on: gradients so large that clipping does something
 
 
@@ -23,6 +24,7 @@ class Case(NamedTuple):
     batch: int
     batch_norm: bool = False  # after each hidden Linear
     dropout: float = 0.0  # after each ReLU
+    optimizer: str = "SGD"  # or "Adam"
 
     @property
     def operations(self):
@@ -35,10 +37,13 @@ CASES = {
     "moons": Case((2, 16, 16, 2), 32),
     "digits": Case((64, 128, 64, 10), 64),
     "digits+": Case((64, 128, 64, 10), 64, True, 0.2),
+    "digits-adam": Case((64, 128, 64, 10), 64, optimizer="Adam"),
+    "deep": Case((64,) * 31 + (10,), 64),
     "mnist": Case((784, 256, 128, 10), 128),
     "mnist+": Case((784, 256, 128, 10), 128, True, 0.2),
     "bigbatch": Case((64, 128, 64, 10), 2048),
     "wide": Case((784, 1024, 1024, 10), 128),
+    "wide-adam": Case((784, 1024, 1024, 10), 128, optimizer="Adam"),
     "huge": Case((2048, 2048, 2048, 2048), 256),
 }
 
@@ -82,21 +87,30 @@ def reference(case, steps=4):
     terms = 2 * sum(case.sizes) + case.batch * (3 if case.batch_norm else 1)
     rounding = 4 * 2.0**-24 * math.sqrt(terms)
 
-    losses, velocities = [], None
-    for _ in range(steps):
+    losses, moments = [], None
+    for step in range(1, steps + 1):
         loss, gradients, inputs_of_relu = loss_and_gradients(layers, x, y)
         losses.append(loss)
-        if velocities is None:
+        if moments is None:
             first = gradients
             undecided = sum(np.count_nonzero(np.abs(z) < rounding * z.std()) for z in inputs_of_relu)
             tolerance = rounding + math.sqrt(undecided / sum(z.size for z in inputs_of_relu))
-            velocities = [np.zeros_like(g) for g in gradients]
+            moments = [(np.zeros_like(g), np.zeros_like(g)) for g in gradients]
         clip = min(1.0, MAX_NORM / (math.sqrt(sum((g * g).sum() for g in gradients)) + 1e-6))
-        for parameter, g, v in zip(itertools.chain(*layers), gradients, velocities, strict=True):
-            v *= MOMENTUM
-            v += clip * g
-            parameter -= LEARNING_RATE * v
+        for parameter, g, (m, v) in zip(itertools.chain(*layers), gradients, moments, strict=True):
+            parameter -= change(case.optimizer, clip * g, m, v, step)
     return first, losses, tolerance
+
+
+def change(optimizer, g, m, v, step):
+    """What the optimizer subtracts from a parameter; updates its moments, of which SGD needs the first only."""
+    if optimizer == "SGD":
+        m[...] = MOMENTUM * m + g
+        return LEARNING_RATE * m
+    m[...] = BETAS[0] * m + (1 - BETAS[0]) * g
+    v[...] = BETAS[1] * v + (1 - BETAS[1]) * g * g
+    unbiased_m, unbiased_v = m / (1 - BETAS[0] ** step), v / (1 - BETAS[1] ** step)
+    return ADAM_RATE * unbiased_m / (np.sqrt(unbiased_v) + EPSILON)
 
 
 def loss_and_gradients(layers, x, y):

@@ -25,10 +25,10 @@ def test_step_costs_no_more_than_recorded():
 
 def test_compare_checks_times_and_writes(tmp_path):
     done = run("compare.py", "--rounds", "1", "--seconds", "0.001", "--case", "moons", "--case", "digits+",
-               "--peer", "numpy", "--output", str(tmp_path))
+               "--case", "digits-adam", "--peer", "numpy", "--output", str(tmp_path))
     assert done.returncode == 0, done.stderr
     written = json.loads((tmp_path / "compare.json").read_text())
-    for case in ("moons", "digits+"):
+    for case in ("moons", "digits+", "digits-adam"):
         assert set(written["cases"][case]["programs"]) == {"microtensor", "numpy"}
         assert not written["cases"][case]["not_timed"]
     assert written["machine"]["versions"]["numpy"] == np.__version__

@@ -11,6 +11,8 @@ from steps import LEARNING_RATE, MAX_NORM, MOMENTUM, Unsupported
 
 def build(case, x, y, weights):
     """The step, and the gradients."""
+    if case.optimizer != "SGD":
+        raise Unsupported(f"{case.optimizer} is written for the faster programs only")
     if case.batch_norm or case.dropout:
         raise Unsupported("autograd has no layers: neither batch-norm nor dropout")
     parameters = [p for weight in weights for p in (weight.copy(), numpy.zeros(len(weight), numpy.float32))]

@@ -9,7 +9,7 @@ import os
 import jax
 import jax.numpy as jnp
 import numpy as np
-from steps import LEARNING_RATE, MAX_NORM, MOMENTUM
+from steps import ADAM_RATE, BETAS, EPSILON, LEARNING_RATE, MAX_NORM, MOMENTUM
 
 jax.config.update("jax_cpu_enable_async_dispatch", False)
 if os.environ["OMP_NUM_THREADS"] == "1" and hasattr(os, "sched_setaffinity"):
@@ -34,27 +34,53 @@ def cross_entropy(parameters, case, x, y, key):
     return -jnp.take_along_axis(jax.nn.log_softmax(h), y[:, None], 1).mean()
 
 
-def build(case, x, y, weights):
-    """The step, and the gradients."""
+def sgd(parameters, moments, gradients):
+    """SGD with momentum: the new parameters, and the new velocities."""
+    velocities = jax.tree.map(lambda v, g: MOMENTUM * v + g, moments, gradients)
+    return jax.tree.map(lambda p, v: p - LEARNING_RATE * v, parameters, velocities), velocities
+
+
+def adam(parameters, moments, gradients):
+    """Adam: the new parameters, and the new number of steps and moments."""
+    steps, m, v = moments
+    steps += 1
+    m = jax.tree.map(lambda m, g: BETAS[0] * m + (1 - BETAS[0]) * g, m, gradients)
+    v = jax.tree.map(lambda v, g: BETAS[1] * v + (1 - BETAS[1]) * g * g, v, gradients)
+    root = jnp.sqrt(1 - BETAS[1] ** steps)
+    rate = ADAM_RATE * root / (1 - BETAS[0] ** steps)
+    parameters = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + EPSILON * root), parameters, m, v)
+    return parameters, (steps, m, v)
+
+
+def initial(case, weights):
+    """What a step changes: parameters, the optimizer's moments, and the key of random numbers."""
     parameters = []
     for weight in weights:
         bias = jnp.zeros(len(weight))
         norm = [jnp.ones(len(weight)), jnp.zeros(len(weight))] if case.batch_norm and weight is not weights[-1] else []
         parameters.append([jnp.asarray(weight), bias, *norm])
+    zeros = functools.partial(jax.tree.map, jnp.zeros_like, parameters)  # an array each, as all are donated
+    moments = (jnp.zeros(()), zeros(), zeros()) if case.optimizer == "Adam" else zeros()
+    return parameters, moments, jax.random.key(0)
+
+
+def train(case, state, x, y):
+    """One step: the new state, and the loss."""
+    parameters, moments, key = state
+    key, now = jax.random.split(key) if case.dropout else (key, key)
+    loss, gradients = jax.value_and_grad(cross_entropy)(parameters, case, x, y, now)
+    norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradients)))
+    clip = jnp.minimum(1.0, MAX_NORM / (norm + 1e-6))
+    gradients = jax.tree.map(lambda g: clip * g, gradients)
+    parameters, moments = {"SGD": sgd, "Adam": adam}[case.optimizer](parameters, moments, gradients)
+    return (parameters, moments, key), loss
+
+
+def build(case, x, y, weights):
+    """The step, and the gradients."""
     x, y = jnp.asarray(x), jnp.asarray(y, jnp.int32)
-
-    @functools.partial(jax.jit, donate_argnums=0)
-    def update(state, x, y):
-        parameters, velocities, key = state
-        key, now = jax.random.split(key) if case.dropout else (key, key)
-        loss, gradients = jax.value_and_grad(cross_entropy)(parameters, case, x, y, now)
-        norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradients)))
-        clip = jnp.minimum(1.0, MAX_NORM / (norm + 1e-6))
-        velocities = jax.tree.map(lambda v, g: MOMENTUM * v + clip * g, velocities, gradients)
-        parameters = jax.tree.map(lambda p, v: p - LEARNING_RATE * v, parameters, velocities)
-        return (parameters, velocities, key), loss
-
-    state = (parameters, jax.tree.map(jnp.zeros_like, parameters), jax.random.key(0))
+    update = jax.jit(functools.partial(train, case), donate_argnums=0)
+    state = initial(case, weights)
 
     def step():
         nonlocal state

@@ -33,6 +33,8 @@ def log(x):
 
 def build(case, x, y, weights):
     """The step, and the gradients."""
+    if case.optimizer != "SGD":
+        raise Unsupported(f"{case.optimizer} is written for the faster programs only")
     if case.batch_norm or case.dropout:
         raise Unsupported("micrograd has neither batch-norm nor dropout")
     if case.batch * sum(weight.size for weight in weights) > LARGEST:

@@ -2,7 +2,7 @@
 
 import itertools
 
-from steps import LEARNING_RATE, MAX_NORM, MOMENTUM
+from steps import ADAM_RATE, LEARNING_RATE, MAX_NORM, MOMENTUM
 
 from microtensor import nn, optim, tensor
 
@@ -18,7 +18,10 @@ def build(case, x, y, weights):
             layers += [nn.BatchNorm1d(outputs)] * case.batch_norm + [nn.ReLU()]
             layers += [nn.Dropout(case.dropout)] * (case.dropout > 0)
     model = nn.Sequential(*layers)
-    optimizer = optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
+    if case.optimizer == "Adam":
+        optimizer = optim.Adam(model.parameters(), lr=ADAM_RATE)
+    else:
+        optimizer = optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
     criterion = nn.CrossEntropyLoss()
     x, y = tensor(x), tensor(y)
 

@@ -13,6 +13,8 @@ mygrad.turn_memory_guarding_off()
 
 def build(case, x, y, weights):
     """The step, and the gradients."""
+    if case.optimizer != "SGD":
+        raise Unsupported(f"{case.optimizer} is written for the faster programs only")
     if case.batch_norm or case.dropout:
         raise Unsupported("MyGrad has no dropout, and its batch-norm keeps no running statistics")
     parameters = [mygrad.tensor(p) for weight in weights for p in (weight, np.zeros(len(weight), np.float32))]

@@ -1,10 +1,10 @@
 """NumPy by hand: float32 throughout, every array allocated once.
 
-Parameters, gradients and velocities are views into three vectors, so that clipping and SGD take a call each.
+Parameters and gradients are views into a vector each, so that clipping and the optimizer are a few calls on vectors.
 """
 
 import numpy as np
-from steps import LEARNING_RATE, MAX_NORM, MOMENTUM
+from steps import ADAM_RATE, BETAS, EPSILON, LEARNING_RATE, MAX_NORM, MOMENTUM
 
 
 class Layer:
@@ -97,13 +97,54 @@ class Vector:
         return views
 
 
+class SGD:
+    """With momentum, for one vector."""
+
+    def __init__(self, size):
+        self.velocity, self.scratch = np.zeros(size, np.float32), np.empty(size, np.float32)
+
+    def __call__(self, p, g):
+        """Change the parameters."""
+        velocity, scratch = self.velocity, self.scratch
+        np.multiply(velocity, MOMENTUM, out=velocity)
+        np.add(velocity, g, out=velocity)
+        np.multiply(velocity, LEARNING_RATE, out=scratch)
+        np.subtract(p, scratch, out=p)
+
+
+class Adam:
+    """For one vector. The corrections of the biases are numbers, so they cost no pass of their own."""
+
+    def __init__(self, size):
+        self.m, self.v, self.scratch = (np.zeros(size, np.float32) for _ in range(3))
+        self.steps = 0
+
+    def __call__(self, p, g):
+        """Change the parameters; overwrites the gradient."""
+        m, v, scratch = self.m, self.v, self.scratch
+        self.steps += 1
+        root = (1 - BETAS[1] ** self.steps) ** 0.5
+        np.multiply(m, BETAS[0], out=m)
+        np.multiply(g, 1 - BETAS[0], out=scratch)
+        np.add(m, scratch, out=m)
+        np.multiply(v, BETAS[1], out=v)
+        np.multiply(g, g, out=g)
+        np.multiply(g, 1 - BETAS[1], out=g)
+        np.add(v, g, out=v)
+        np.sqrt(v, out=scratch)
+        np.add(scratch, EPSILON * root, out=scratch)
+        np.divide(m, scratch, out=scratch)
+        np.multiply(scratch, ADAM_RATE * root / (1 - BETAS[0] ** self.steps), out=scratch)
+        np.subtract(p, scratch, out=p)
+
+
 def build(case, x, y, weights):
     """The step, and the gradients."""
     size = sum(weight.size + len(weight) for weight in weights)
     if case.batch_norm:
         size += sum(2 * len(weight) for weight in weights[:-1])
     parameters, gradients = Vector(size), Vector(size)
-    velocity, scratch = np.zeros(size, np.float32), np.empty(size, np.float32)
+    update = {"SGD": SGD, "Adam": Adam}[case.optimizer](size)
     layers = [Layer(case, weight, weight is weights[-1], parameters, gradients) for weight in weights]
     backwards = [(layer, layer is layers[0]) for layer in reversed(layers)]
     rows = np.arange(case.batch)
@@ -132,10 +173,7 @@ def build(case, x, y, weights):
         norm = np.dot(g, g) ** 0.5
         if norm > MAX_NORM:
             g *= MAX_NORM / (norm + 1e-6)
-        np.multiply(velocity, MOMENTUM, out=velocity)
-        np.add(velocity, g, out=velocity)
-        np.multiply(velocity, LEARNING_RATE, out=scratch)
-        np.subtract(p, scratch, out=p)
+        update(p, g)
         return loss
 
     def gradients_now():

@@ -1,9 +1,9 @@
-"""PyTorch, eager: its fused SGD, gradients set to None (the default)."""
+"""PyTorch, eager: its fused optimizers, gradients set to None (the default)."""
 
 import itertools
 
 import torch
-from steps import LEARNING_RATE, MAX_NORM, MOMENTUM
+from steps import ADAM_RATE, LEARNING_RATE, MAX_NORM, MOMENTUM
 from torch import nn
 
 
@@ -24,7 +24,10 @@ def parts(case, x, y, weights):
 def build(case, x, y, weights):
     """The step, and the gradients."""
     model, criterion, x, y = parts(case, x, y, weights)
-    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, fused=True)
+    if case.optimizer == "Adam":
+        optimizer = torch.optim.Adam(model.parameters(), lr=ADAM_RATE, fused=True)
+    else:
+        optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, fused=True)
 
     def step():
         optimizer.zero_grad()

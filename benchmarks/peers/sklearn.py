@@ -13,6 +13,8 @@ from steps import LEARNING_RATE, MAX_NORM, MOMENTUM, Unsupported
 
 def build(case, x, y, weights):
     """The step, and the gradients."""
+    if case.optimizer != "SGD":
+        raise Unsupported("scikit-learn's Adam adds epsilon before it corrects the bias, so it computes something else")
     if case.batch_norm or case.dropout:
         raise Unsupported("scikit-learn has neither batch-norm nor dropout")
     classes = np.arange(case.sizes[-1])

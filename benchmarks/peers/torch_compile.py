@@ -3,7 +3,7 @@
 import logging
 
 import torch
-from steps import LEARNING_RATE, MAX_NORM, MOMENTUM
+from steps import ADAM_RATE, LEARNING_RATE, MAX_NORM, MOMENTUM
 
 from peers.pytorch import parts
 
@@ -14,7 +14,10 @@ def build(case, x, y, weights):
     """The step, and the gradients."""
     torch.compiler.reset()
     model, criterion, x, y = parts(case, x, y, weights)
-    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
+    if case.optimizer == "Adam":
+        optimizer = torch.optim.Adam(model.parameters(), lr=ADAM_RATE)
+    else:
+        optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
 
     @torch.compile
     def loss_of(x, y):
