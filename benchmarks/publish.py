@@ -22,6 +22,7 @@ LABELS = {  # name of the program: its label, and the package whose version coun
     "pytorch": ("PyTorch", "torch"),
     "torch_compile": ("torch.compile", "torch"),
     "jax": ("JAX", "jax"),
+    "jax_scan": ("JAX, lax.scan", "jax"),
     "numpy": ("NumPy by hand", "numpy"),
     "sklearn": ("scikit-learn", "scikit-learn"),
     "autograd": ("autograd", "autograd"),

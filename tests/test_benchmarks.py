@@ -49,6 +49,8 @@ def test_check_refuses_a_wrong_program(monkeypatch, tmp_path):
 
     assert disagreement(1) == 0
     assert disagreement(1 + 1e-4) > 1
+    several = iter([losses[:3], [*losses[3:], 0.0]])         # of a program that does several steps in a call
+    assert steps.disagreement(lambda: next(several), gradients, right) == 0
 
 
 def test_operations_of_a_step_are_those_of_its_products(monkeypatch):
