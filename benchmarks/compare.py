@@ -3,10 +3,11 @@
     python benchmarks/compare.py                                    # all cases, all installed peers
     python benchmarks/compare.py --case moons --peer jax --peer numpy --rounds 15
 
-A step is zero_grad, forward, softmax cross-entropy, backward, clip_grad_norm_(1.0), SGD with momentum 0.9 or
-Adam, and the loss read. Each program runs with one thread and with all, in processes that take turns, and counts with the better of
-the two. Before a case is timed, the gradients and the losses of a few steps are compared with plain NumPy in float64;
-a program that differs by more than float32's rounding is not timed. Writes compare.json and compare.png.
+A step is zero_grad, forward, softmax cross-entropy, backward, clip_grad_norm_(1.0), SGD with momentum 0.9 or Adam, and
+the loss read. Each program runs with one thread and with all, and in each of its variants (peers/), in processes that
+take turns, and counts with the best of these. Before a case is timed, the gradients and the losses of a few steps are
+compared with plain NumPy in float64; a program that differs by more than float32's rounding is not timed. Writes
+compare.json and compare.png.
 """
 
 import statistics
@@ -16,7 +17,7 @@ from pathlib import Path
 import harness
 import numpy as np
 from peak import NoCompilerError, fma_peak
-from peers import PEERS
+from peers import PEERS, variants
 from steps import CASES, answers, reference
 
 TARGETS = {  # how many times faster than the peer microtensor sets out to be
@@ -42,6 +43,8 @@ def prepared(runners, name, case):
         named = {f"gradient{number}": g for number, g in enumerate(gradients)}
         np.savez(right, losses=losses, tolerance=tolerance, **named)
         replies = [(runner.name, runner.ask("prepare", case=case, right=right)) for runner in runners]
+        for runner, (_, reply) in zip(runners, replies, strict=True):
+            runner.kernels = reply.get("kernels", [])
     reasons = {}
     for peer, reply in replies:
         if "unsupported" in reply:
@@ -55,13 +58,14 @@ def prepared(runners, name, case):
 
 
 def measure(runners, case, options):
-    """The turns of every program, the better number of threads of each, and its ratio to microtensor."""
+    """The turns of every program, the best number of threads and variant of each, and its ratio to microtensor."""
     runners, reasons = prepared(runners, case, CASES[case])
     if "microtensor" in reasons:
         raise SystemExit(f"{case}: microtensor itself is wrong, so nothing is compared")
     programs = {}
     for runner, turns in harness.in_turn(runners, options.rounds, "time", seconds=options.seconds).items():
-        programs.setdefault(runner.name, {"seconds": {}})["seconds"][str(runner.threads)] = turns
+        program = programs.setdefault(runner.name, {"seconds": {}, "kernels": {}})
+        program["seconds"][runner.form], program["kernels"][runner.form] = turns, runner.kernels
     for program in programs.values():
         program["best"] = min(program["seconds"], key=lambda threads: statistics.median(program["seconds"][threads]))
     ours = best_turns(programs["microtensor"])
@@ -83,15 +87,20 @@ def peaks():
 
 
 def best_turns(program):
-    """The turns with the better number of threads."""
+    """The turns with the best number of threads and variant."""
     return program["seconds"][program["best"]]
 
 
 def lines(measured, with_targets):
-    """A row per program: its time with each number of threads, its ratio, and the target."""
+    """A row per program: its best time with each number of threads, its best form, its ratio, and the target."""
     for name, program in measured["programs"].items():
         ratio = program["ratio"]
-        row = [name, *(harness.microseconds(statistics.median(turns)) for turns in program["seconds"].values())]
+        row = [name]
+        for threads in harness.thread_counts():
+            medians = [statistics.median(turns) for form, turns in program["seconds"].items()
+                       if form.split()[0] == str(threads)]
+            row.append(harness.microseconds(min(medians)))
+        row.append(program["best"])
         row += ["", ""] if name == "microtensor" else [
             f"{ratio['median']:.2f}", f"{ratio['low']:.2f}-{ratio['high']:.2f}"
         ]
@@ -159,11 +168,13 @@ def main():
             names.append(name)
         else:
             print(f"{name}: skipped: {PEERS[name]} is not installed (pip install -e '.[benchmark]')")
-    runners = [harness.Runner(__file__, name, threads) for name in names for threads in harness.thread_counts()]
+    runners = [harness.Runner(__file__, name, threads, environment, variant)
+               for name in names for threads in harness.thread_counts()
+               for variant, environment in variants(name).items()]
     print(f"microseconds per step, median of {options.rounds} turns; ratio: how many times microtensor's time, "
           "round by round: median and quartiles")
     header = [f"{threads} thread{'s' * (threads > 1)}" for threads in harness.thread_counts()]
-    header += ["ratio", "quartiles"] + ["target"] * options.targets
+    header += ["best", "ratio", "quartiles"] + ["target"] * options.targets
     cases = {}
     for case in options.case or CASES:
         cases[case] = measure(runners, case, options)

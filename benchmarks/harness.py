@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -71,10 +72,10 @@ def thread_counts():
 
 
 class Runner:
-    """A child process: the script again, with ``--serve name``, and with more in its environment."""
+    """A child process: the script again, with ``--serve name``, and with more in its environment, a variant."""
 
-    def __init__(self, script, name, threads=1, environment=None):
-        self.name, self.threads = name, threads
+    def __init__(self, script, name, threads=1, environment=None, variant=""):
+        self.name, self.threads, self.form = name, threads, f"{threads} {variant}".strip()
         environment = {**os.environ, **(environment or {})}
         for library in ("OMP", "OPENBLAS", "MKL", "MICROTENSOR"):
             environment[f"{library}_NUM_THREADS"] = str(threads)
@@ -166,6 +167,22 @@ def microseconds(seconds):
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
+def kernels():
+    """The BLAS libraries in this process, each with the kernels that it chose; nothing without threadpoolctl."""
+    if not installed(["threadpoolctl"]):
+        return []
+    import threadpoolctl
+
+    found = [f"{library['internal_api']} {library['version']} {library.get('architecture', '')}".strip()
+             for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+    if "torch" in sys.modules:  # MKL is linked into it, where threadpoolctl cannot see it; it says what it is itself
+        program = "import torch; torch.ones(2, 2) @ torch.ones(2, 2)"
+        done = subprocess.run([sys.executable, "-c", program], env={**os.environ, "MKL_VERBOSE": "1"},
+                              capture_output=True, text=True)
+        found += re.findall(r"^MKL_VERBOSE (oneMKL .*), \w+ [\d.]+GHz", done.stdout, re.MULTILINE)
+    return found
+
+
 # -- the machine ------------------------------------------------------------------------------------------------------
 
 
@@ -194,6 +211,11 @@ def describe(found):
     """The machine in one line."""
     level = f", level {found['microtensor_level']}" if found["microtensor_level"] else ""
     return f"{found['processor']}, {found['cores']} cores{level}; Python {found['versions']['python']}"
+
+
+def processor_flags():
+    """The instruction sets that the system names; nothing where it names none."""
+    return set((_first_line_after("/proc/cpuinfo", "flags") or "").split())
 
 
 def _first_line_after(path, key):

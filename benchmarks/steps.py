@@ -4,13 +4,14 @@ A step is zero_grad, forward, softmax cross-entropy, backward, clip_grad_norm_(1
 Adam (rate 0.001), and the loss read as a Python float. ``peers/`` holds it as an expert in each library would write it.
 """
 
+import functools
 import importlib
 import itertools
 import math
 from typing import NamedTuple
 
 import numpy as np
-from harness import seconds_per_call
+from harness import kernels, seconds_per_call
 
 LEARNING_RATE, MOMENTUM, MAX_NORM = 0.01, 0.9, 1.0
 ADAM_RATE, BETAS, EPSILON = 0.001, (0.9, 0.999), 1e-8
@@ -161,7 +162,7 @@ def disagreement(step, gradients, right):
 
 def answers(peer):
     """What the process of a peer does for each request."""
-    step = None
+    step, blas = None, functools.cache(kernels)
 
     def prepare(case, right):
         """Build the step; first, given a file of the right answers, build one without dropout and check it."""
@@ -175,6 +176,7 @@ def answers(peer):
                     step, gradients = build(still, *data(still, CHECKED_SCALE))
                     reply["disagreement"] = disagreement(step, gradients(), answer)
             step, _ = build(case, *data(case))
+            reply["kernels"] = blas()
             for _ in range(5):
                 step()
         except Unsupported as reason:

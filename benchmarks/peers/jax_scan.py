@@ -1,4 +1,4 @@
-"""JAX with the loop inside: one jitted call does many steps by ``lax.scan``, over a stack of batches, its state donated."""
+"""JAX with the loop inside: a jitted call scans over a stack of batches, its state donated."""
 
 import functools
 import math
