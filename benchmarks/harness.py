@@ -179,7 +179,7 @@ def kernels():
         program = "import torch; torch.ones(2, 2) @ torch.ones(2, 2)"
         done = subprocess.run([sys.executable, "-c", program], env={**os.environ, "MKL_VERBOSE": "1"},
                               capture_output=True, text=True)
-        found += re.findall(r"^MKL_VERBOSE (oneMKL .*), \w+ [\d.]+GHz", done.stdout, re.MULTILINE)
+        found = re.findall(r"^MKL_VERBOSE (oneMKL .*), \w+ [\d.]+GHz", done.stdout, re.MULTILINE)
     return found
 
 

@@ -12,7 +12,7 @@ import statistics
 from pathlib import Path
 
 import harness
-from compare import best_turns
+from compare import STRONGEST, best_turns, strongest
 from steps import CASES
 
 ROOT = Path(__file__).parent.parent
@@ -29,27 +29,69 @@ LABELS = {  # name of the program: its label, and the package whose version coun
     "mygrad": ("MyGrad", "mygrad"),
     "micrograd": ("micrograd", "micrograd"),
 }
-SHORT = ("microtensor", "pytorch", "torch_compile", "jax", "numpy")     # README.md's columns
+
+
+def strongest_table(document):
+    """README.md's: a row per case, and a column per main peer, each in the form that is fastest there."""
+    forms = [form for forms in STRONGEST.values() for form in forms]
+    lines = ["Microseconds per step, and how many times microtensor's that is, each peer in its fastest form "
+             f"({where(document, ['microtensor', *forms])}):", "",
+             "| case | net | batch | microtensor | " + " | ".join(STRONGEST) + " |",
+             "|---" * (4 + len(STRONGEST)) + "|"]
+    for name, measured in document["cases"].items():
+        case, programs = measured["case"], measured["programs"]
+        forms = strongest(programs)
+        cells = [cell("microtensor", programs["microtensor"])]
+        cells += [cell(peer, programs.get(forms.get(peer))) for peer in STRONGEST]
+        lines.append(f"| {name} | {net(case)} | {case['batch']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def where(document, names):
+    """The machine, the day, and the versions of these programs."""
+    machine = document["machine"]
+    packages = dict.fromkeys(LABELS[name][1] for name in names)
+    versions = ", ".join(f"{name} {machine['versions'][name]}" for name in packages if name in machine["versions"])
+    return f"{machine['processor']}, {machine['cores']} cores, {document['date'][:10]}; {versions}"
+
+
+def net(case):
+    """A net's layers; those of many equal ones by their number."""
+    first, *hidden, last = case["sizes"]
+    sizes = [first, f"{len(hidden)} x {hidden[0]}", last] if len(hidden) > 3 else case["sizes"]
+    extras = " with BatchNorm1d, Dropout" * case["batch_norm"] + ", Adam" * (case["optimizer"] == "Adam")
+    return "-".join(map(str, sizes)) + extras
+
+
+def forms_table(document, names):
+    """A row per case: the threads and the variant with which each program was fastest; then the kernels of each."""
+    lines = ["| case | " + " | ".join(LABELS[name][0] for name in names) + " |", "|---" * (1 + len(names)) + "|"]
+    kernels = {}
+    for case, measured in document["cases"].items():
+        programs = measured["programs"]
+        lines.append(f"| {case} | " + " | ".join(programs[n]["best"] if n in programs else "" for n in names) + " |")
+        for name, program in programs.items():
+            if name in ("microtensor", "jax", "jax_scan"):      # their products are their own
+                continue
+            for form in program["kernels"].values():
+                kernels.setdefault(LABELS[name][0], set()).update(form)
+    found = [f"- {label}: {'; '.join(sorted(named))}" for label, named in kernels.items() if named]
+    return "\n".join([*lines, "", "Kernels that ran, as each library names them:", "", *found])
 
 
 def steps_table(document, names):
     """A row per case, in each cell the microseconds and how many times microtensor's that is."""
-    machine = document["machine"]
-    versions = {LABELS[name][1]: machine["versions"][LABELS[name][1]] for name in names}
-    listed = ", ".join(f"{package} {version}" for package, version in versions.items())
     lines = [
         "Microseconds per step, and how many times microtensor's that is "
-        f"({machine['processor']}, {machine['cores']} cores, {document['date'][:10]}; {listed}):",
+        f"({where(document, names)}):",
         "",
         "| net | batch | " + " | ".join(LABELS[name][0] for name in names) + " |",
         "|---" * (2 + len(names)) + "|",
     ]
     for measured in document["cases"].values():
         case = measured["case"]
-        net = "-".join(map(str, case["sizes"])) + (" with BatchNorm1d, Dropout" if case["batch_norm"] else "")
-        net += ", Adam" * (case["optimizer"] == "Adam")
         cells = [cell(name, measured["programs"].get(name)) for name in names]
-        lines.append(f"| {net} | {case['batch']} | " + " | ".join(cells) + " |")
+        lines.append(f"| {net(case)} | {case['batch']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -103,8 +145,9 @@ def main():
     document = json.loads(options.json.read_text())
     measured = [name for name in LABELS if any(name in case["programs"] for case in document["cases"].values())]
     performance = ROOT / "docs" / "performance.md"
-    replace(ROOT / "README.md", "steps", steps_table(document, [name for name in SHORT if name in measured]))
+    replace(ROOT / "README.md", "steps", strongest_table(document))
     replace(performance, "steps", steps_table(document, measured))
+    replace(performance, "forms", forms_table(document, measured))
     replace(performance, "targets", targets_table(document))
     replace(performance, "floors", floors_table(document))
     for source in (options.json, options.json.with_suffix(".png")):
