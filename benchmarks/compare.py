@@ -107,7 +107,7 @@ def lines(measured, with_targets):
 def strongest(programs):
     """The main peers that were measured: of each, the name of its fastest form."""
     measured = {peer: [form for form in forms if form in programs] for peer, forms in STRONGEST.items()}
-    return {peer: min(forms, key=lambda form: programs[form]["ratio"]["median"])
+    return {peer: min(forms, key=lambda form: statistics.median(best_turns(programs[form])))
             for peer, forms in measured.items() if forms}
 
 

@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 
 PACKAGES = (
-    "microtensor", "numpy", "torch", "jax", "jaxlib", "scikit-learn", "autograd", "mygrad", "micrograd", "matplotlib"
+    "microtensor", "numpy", "torch", "jax", "jaxlib", "scikit-learn", "autograd", "mygrad", "micrograd",
+    "onnxruntime", "matplotlib"
 )
 
 END = "<!-- end -->"        # of what a benchmark has written into a page

@@ -100,7 +100,8 @@ def cell(name, program):
     if program is None:
         return ""
     time, ratio = harness.microseconds(statistics.median(best_turns(program))), program["ratio"]["median"]
-    return f"**{time}**" if name == "microtensor" else f"{time} ({ratio:.{1 if ratio < 100 else 0}f}x)"
+    digits = 2 if ratio < 2 else 1 if ratio < 100 else 0
+    return f"**{time}**" if name == "microtensor" else f"{time} ({ratio:.{digits}f}x)"
 
 
 def floors_table(document):

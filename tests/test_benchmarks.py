@@ -35,6 +35,27 @@ def test_compare_checks_times_and_writes(tmp_path):
     assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_inference_checks_times_and_writes(tmp_path):
+    done = run("inference.py", "--rounds", "1", "--seconds", "0.001", "--batch", "64", "--peer", "numpy", "--output",
+               str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / "inference.json").read_text())
+    assert set(written["batches"]["64"]) == {"microtensor", "numpy"}
+    assert written["batches"]["64"]["numpy"]["ratio"]["median"] > 0 and "| microtensor | **" in done.stdout
+
+
+def test_inference_refuses_a_wrong_program(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import inference
+    from steps import Case, data
+
+    x, _, weights = data(Case(inference.SIZES, 64))
+    forward, array_of = inference.numpy(x, weights)
+    y = array_of(forward())
+    assert inference.error(y, x, weights) < 1
+    assert inference.error(y * (1 + 1e-4), x, weights) > 1
+
+
 def test_check_refuses_a_wrong_program(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import steps
