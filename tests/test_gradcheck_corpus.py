@@ -1,4 +1,4 @@
-"""The corpus of wrong gradients is caught and named, and correct variants pass; over 100 seeds with -m thorough."""
+"""The corpus of wrong gradients is caught and named, and correct variants pass; over 25 seeds with -m thorough."""
 
 import sys
 from pathlib import Path
@@ -37,9 +37,9 @@ def test_right_gradient_passes(entry):
 
 @pytest.mark.slow
 @filterwarnings
-@pytest.mark.parametrize("first", [0, *(pytest.param(n, marks=pytest.mark.thorough) for n in range(5, 100, 5))])
+@pytest.mark.parametrize("first", [0, *(pytest.param(n, marks=pytest.mark.thorough) for n in range(5, 25, 5))])
 def test_corpus_is_caught_and_named(first):
-    """Over five seeds, and with -m thorough over a hundred."""
+    """Over five seeds, and with -m thorough over 25; docs/gradcheck.md has a hundred, by its command."""
     caught = named = alarms = 0
     for seed in range(first, first + 5):
         for entry in CORPUS:

@@ -90,7 +90,7 @@ def test_exercise_stub_solution_and_answers_are_graded_as_stated(name):
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", EXERCISES)
 def test_exercise_proves_its_grader(name):
-    proof = verify(EXERCISES[name])
+    proof = verify(EXERCISES[name], seeds=25)           # the command takes a hundred
     assert not proof.failures, "\n".join(proof.failures)
 
 
