@@ -57,15 +57,10 @@ def measure(runners, case, options):
     runners, reasons = prepared(runners, case, CASES[case])
     if "microtensor" in reasons:
         raise SystemExit(f"{case}: microtensor itself is wrong, so nothing is compared")
-    programs = {}
-    for runner, turns in harness.in_turn(runners, options.rounds, "time", seconds=options.seconds).items():
-        program = programs.setdefault(runner.name, {"seconds": {}, "kernels": {}})
-        program["seconds"][runner.form], program["kernels"][runner.form] = turns, runner.kernels
-    for program in programs.values():
-        program["best"] = min(program["seconds"], key=lambda threads: statistics.median(program["seconds"][threads]))
-    ours = best_turns(programs["microtensor"])
+    programs = harness.compared(harness.in_turn(runners, options.rounds, "time", seconds=options.seconds))
+    for runner in runners:
+        programs[runner.name].setdefault("kernels", {})[runner.form] = runner.kernels
     for name, program in programs.items():
-        program["ratio"] = harness.paired(best_turns(program), ours)
         if case in TARGETS and name != "microtensor":
             program["target"], program["reached"] = TARGETS[case], program["ratio"]["median"] >= TARGETS[case]
     return {"case": CASES[case]._asdict(), "programs": programs, "not_timed": reasons}
@@ -78,11 +73,6 @@ def peaks():
     except NoCompilerError as error:
         print(error)
         return {}
-
-
-def best_turns(program):
-    """The turns with the best number of threads and variant."""
-    return program["seconds"][program["best"]]
 
 
 def lines(measured, with_targets):
@@ -107,7 +97,7 @@ def lines(measured, with_targets):
 def strongest(programs):
     """The main peers that were measured: of each, the name of its fastest form."""
     measured = {peer: [form for form in forms if form in programs] for peer, forms in STRONGEST.items()}
-    return {peer: min(forms, key=lambda form: statistics.median(best_turns(programs[form])))
+    return {peer: min(forms, key=lambda form: statistics.median(harness.best_turns(programs[form])))
             for peer, forms in measured.items() if forms}
 
 
@@ -149,12 +139,7 @@ def main():
         harness.serve(answers(options.serve))
         return
 
-    names = ["microtensor"]
-    for name in options.peer or [name for name in PEERS if name != "microtensor"]:
-        if harness.installed([PEERS[name]]):
-            names.append(name)
-        else:
-            print(f"{name}: skipped: {PEERS[name]} is not installed (pip install -e '.[benchmark]')")
+    names = harness.present({name: [module] for name, module in PEERS.items()}, options.peer)
     runners = [harness.Runner(__file__, name, threads, environment, variant)
                for name in names for threads in harness.thread_counts()
                for variant, environment in variants(name).items()]

@@ -59,6 +59,23 @@ def installed(names):
     return [name for name in names if importlib.util.find_spec(name)]
 
 
+def present(needs, names=None):
+    """The programs, by default all, of which the modules that they need are installed; says which are not.
+
+    Args:
+        needs: for each program, the names of modules.
+        names: those that are wanted beside microtensor.
+    """
+    found = []
+    for name in needs if names is None else ["microtensor", *names]:
+        missing = [module for module in needs[name] if not installed([module])]
+        if missing:
+            print(f"{name}: skipped: {missing[0]} is not installed (pip install -e '.[benchmark]')")
+        else:
+            found.append(name)
+    return found
+
+
 def cores():
     """How many processors this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -134,6 +151,23 @@ def in_turn(runners, rounds, do, **arguments):
             time.sleep(PAUSE)
             answers[runner].append(runner.ask(do, **arguments))
     return answers
+
+
+def compared(answers):
+    """Of in_turn's seconds, by program: those of each form, the fastest form, and its ratio to microtensor's."""
+    programs = {}
+    for runner, turns in answers.items():
+        programs.setdefault(runner.name, {"seconds": {}})["seconds"][runner.form] = turns
+    for program in programs.values():
+        program["best"] = min(program["seconds"], key=lambda form: statistics.median(program["seconds"][form]))
+    for program in programs.values():
+        program["ratio"] = paired(best_turns(program), best_turns(programs["microtensor"]))
+    return programs
+
+
+def best_turns(program):
+    """The turns of its fastest form: the number of threads, and the variant."""
+    return program["seconds"][program["best"]]
 
 
 # -- figures in words -------------------------------------------------------------------------------------------------

@@ -218,15 +218,7 @@ def measure(runners, batch, options):
                              "float32's rounding explains")
         else:
             ready.append(runner)
-    programs = {}
-    for runner, turns in harness.in_turn(ready, options.rounds, "time", seconds=options.seconds).items():
-        programs.setdefault(runner.name, {"seconds": {}})["seconds"][runner.form] = turns
-    for program in programs.values():
-        program["best"] = min(program["seconds"], key=lambda form: statistics.median(program["seconds"][form]))
-    ours = programs["microtensor"]
-    for program in programs.values():
-        program["ratio"] = harness.paired(program["seconds"][program["best"]], ours["seconds"][ours["best"]])
-    return programs
+    return harness.compared(harness.in_turn(ready, options.rounds, "time", seconds=options.seconds))
 
 
 def table(document):
@@ -240,7 +232,7 @@ def table(document):
                 cells.append("")
                 continue
             program = programs[name]
-            time = harness.microseconds(statistics.median(program["seconds"][program["best"]]))
+            time = harness.microseconds(statistics.median(harness.best_turns(program)))
             cells.append(f"**{time}**" if name == "microtensor" else f"{time} ({program['ratio']['median']:.2f}x)")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join([f"Microseconds per pass, 64-128-64-10, the better of one and all threads "
@@ -259,13 +251,7 @@ def main():
         harness.serve(answers(options.serve))
         return
 
-    names = ["microtensor"]
-    for name in options.peer or [name for name in NAMES if name != "microtensor"]:
-        missing = [package for package in PROGRAMS[NAMES[name]] if not harness.installed([package])]
-        if missing:
-            print(f"{name}: skipped: {missing[0]} is not installed (pip install -e '.[benchmark]')")
-        else:
-            names.append(name)
+    names = harness.present({program.__name__: needs for program, needs in PROGRAMS.items()}, options.peer)
     runners = [harness.Runner(__file__, name, threads) for name in names for threads in harness.thread_counts()]
     batches = {batch: measure(runners, batch, options) for batch in options.batch or BATCHES}
     for runner in runners:

@@ -12,7 +12,7 @@ import statistics
 from pathlib import Path
 
 import harness
-from compare import STRONGEST, best_turns, strongest
+from compare import STRONGEST, strongest
 from steps import CASES
 
 ROOT = Path(__file__).parent.parent
@@ -99,7 +99,7 @@ def cell(name, program):
     """Microseconds, and the ratio in brackets; empty where the program does not do the case."""
     if program is None:
         return ""
-    time, ratio = harness.microseconds(statistics.median(best_turns(program))), program["ratio"]["median"]
+    time, ratio = harness.microseconds(statistics.median(harness.best_turns(program))), program["ratio"]["median"]
     digits = 2 if ratio < 2 else 1 if ratio < 100 else 0
     return f"**{time}**" if name == "microtensor" else f"{time} ({ratio:.{digits}f}x)"
 
@@ -113,7 +113,7 @@ def floors_table(document):
              "|---|---|---|---|---|---|"]
     for name, measured in document["cases"].items():
         program = measured["programs"]["microtensor"]
-        seconds, operations = statistics.median(best_turns(program)), CASES[name].operations
+        seconds, operations = statistics.median(harness.best_turns(program)), CASES[name].operations
         floor = operations / (peaks[int(program["best"])] * 1e9)
         lines.append(f"| {name} | {program['best']} | {operations / 1e6:.3g} million | {harness.microseconds(floor)} | "
                      f"{harness.microseconds(seconds)} | {floor / seconds:.0%} |")
