@@ -14,6 +14,7 @@ import statistics
 
 import harness
 import numpy as np
+from peers.layers import sequential
 from steps import Case, data
 
 SIZES, BATCHES = (64, 128, 64, 10), (1, 64, 1024)
@@ -26,7 +27,7 @@ def microtensor(x, weights):
     """nn.Sequential under no_grad."""
     import microtensor as mt
 
-    net = mt.nn.Sequential(*layers_of(mt.nn, mt.tensor, weights))
+    net = sequential(Case(SIZES, len(x)), weights, mt.nn, mt.tensor)
     x = mt.tensor(x)
 
     @mt.no_grad()
@@ -36,20 +37,11 @@ def microtensor(x, weights):
     return forward, mt.Tensor.numpy
 
 
-def layers_of(nn, tensor, weights):
-    """Linear layers with these weights, of PyTorch or microtensor, and ReLU between them; the biases are zero."""
-    for number, weight in enumerate(weights):
-        layer = nn.Linear(weight.shape[1], weight.shape[0])
-        layer.weight.data = tensor(weight)
-        layer.bias.data.zero_()
-        yield from [nn.ReLU(), layer] if number else [layer]
-
-
 def torch_net(x, weights):
     """The net in use, and its input."""
     import torch
 
-    return torch.nn.Sequential(*layers_of(torch.nn, torch.tensor, weights)).eval(), torch.tensor(x)
+    return sequential(Case(SIZES, len(x)), weights, torch.nn, torch.tensor).eval(), torch.tensor(x)
 
 
 def pytorch(x, weights):

@@ -1,23 +1,14 @@
 """microtensor."""
 
-import itertools
-
 from steps import ADAM_RATE, LEARNING_RATE, MAX_NORM, MOMENTUM
 
 from microtensor import nn, optim, tensor
+from peers.layers import sequential
 
 
 def build(case, x, y, weights):
     """The step, and the gradients."""
-    layers = []
-    for weight, (inputs, outputs) in zip(weights, itertools.pairwise(case.sizes), strict=True):
-        layers.append(nn.Linear(inputs, outputs))
-        layers[-1].weight.data = tensor(weight)
-        layers[-1].bias.data.zero_()
-        if weight is not weights[-1]:
-            layers += [nn.BatchNorm1d(outputs)] * case.batch_norm + [nn.ReLU()]
-            layers += [nn.Dropout(case.dropout)] * (case.dropout > 0)
-    model = nn.Sequential(*layers)
+    model = sequential(case, weights, nn, tensor)
     if case.optimizer == "Adam":
         optimizer = optim.Adam(model.parameters(), lr=ADAM_RATE)
     else:

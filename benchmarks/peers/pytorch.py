@@ -1,33 +1,29 @@
 """PyTorch, eager: its fused optimizers, gradients set to None (the default)."""
 
-import itertools
-
 import torch
 from steps import ADAM_RATE, LEARNING_RATE, MAX_NORM, MOMENTUM
 from torch import nn
 
+from peers.layers import sequential
+
 
 def parts(case, x, y, weights):
     """Model, loss function, inputs and labels."""
-    layers = []
-    for weight, (inputs, outputs) in zip(weights, itertools.pairwise(case.sizes), strict=True):
-        layers.append(nn.Linear(inputs, outputs))
-        layers[-1].weight.data = torch.tensor(weight)
-        layers[-1].bias.data.zero_()
-        if weight is not weights[-1]:
-            layers += [nn.BatchNorm1d(outputs)] * case.batch_norm + [nn.ReLU()]
-            layers += [nn.Dropout(case.dropout)] * (case.dropout > 0)
-    model = nn.Sequential(*layers)
+    model = sequential(case, weights, nn, torch.tensor)
     return model, nn.CrossEntropyLoss(), torch.tensor(x), torch.tensor(y)
+
+
+def optimizer_of(case, model, **options):
+    """The optimizer of the case."""
+    if case.optimizer == "Adam":
+        return torch.optim.Adam(model.parameters(), lr=ADAM_RATE, **options)
+    return torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, **options)
 
 
 def build(case, x, y, weights):
     """The step, and the gradients."""
     model, criterion, x, y = parts(case, x, y, weights)
-    if case.optimizer == "Adam":
-        optimizer = torch.optim.Adam(model.parameters(), lr=ADAM_RATE, fused=True)
-    else:
-        optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, fused=True)
+    optimizer = optimizer_of(case, model, fused=True)
 
     def step():
         optimizer.zero_grad()

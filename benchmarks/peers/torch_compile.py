@@ -3,9 +3,9 @@
 import logging
 
 import torch
-from steps import ADAM_RATE, LEARNING_RATE, MAX_NORM, MOMENTUM
+from steps import MAX_NORM
 
-from peers.pytorch import parts
+from peers.pytorch import optimizer_of, parts
 
 logging.getLogger("torch").setLevel(logging.ERROR)
 
@@ -14,10 +14,7 @@ def build(case, x, y, weights):
     """The step, and the gradients."""
     torch.compiler.reset()
     model, criterion, x, y = parts(case, x, y, weights)
-    if case.optimizer == "Adam":
-        optimizer = torch.optim.Adam(model.parameters(), lr=ADAM_RATE)
-    else:
-        optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
+    optimizer = optimizer_of(case, model)
 
     @torch.compile
     def loss_of(x, y):
