@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 BEGIN = "<!-- written by benchmarks/publish.py: {} -->"
 LABELS = {  # name of the program: its label, and the package whose version counts
     "microtensor": ("microtensor", "microtensor"),
+    "microtensor_capture": ("microtensor, captured", "microtensor"),
     "pytorch": ("PyTorch", "torch"),
     "torch_compile": ("torch.compile", "torch"),
     "jax": ("JAX", "jax"),

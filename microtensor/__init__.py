@@ -62,6 +62,11 @@ bool = _np.dtype(_np.bool_)
 
 # What is imported when it is asked for, as most programs need not wait for it: by module, each with what help(mt) says.
 _LATER = {
+    "capturing": {
+        "capturing": "Captured functions: a step that is recorded once, and run again without Python.",
+        "capture": "A function of fixed tensors that runs once as it is written, and then as the same loops on the "
+                   "same memory.",
+    },
     "fitting": {
         "fitting": "Training: fit runs the loop, evaluate measures, and callbacks are called after every epoch.",
         "fit": "Train a model, and say after each epoch how well it does.",
@@ -126,7 +131,7 @@ def _contents():
     yield f"    {', '.join(name for name, value in names.items() if isinstance(value, _np.dtype))}"
 
 
-_ROOMS = ("nn", "optim", "autograd", "gradcheck", "data", "datasets", "fitting", "metrics", "ops", "random",
-          "tables")
+_ROOMS = ("nn", "optim", "autograd", "gradcheck", "capturing", "data", "datasets", "fitting", "metrics", "ops",
+          "random", "tables")
 if __doc__:         # python -OO takes all docstrings away
     __doc__ = "\n".join([__doc__, *_contents()])

@@ -23,12 +23,14 @@ cdef class Tensor:
     cdef Version version            # counts in-place writes; made when first asked for, shared by views
     cdef Py_ssize_t replaced        # the number of replacements when .data last changed its shape or dtype
     cdef Py_ssize_t met             # the last search for parameters that found it: see nn/_call.pyx
+    cdef unsigned char made         # inside a captured function: LOOSE or BY_OP, see tape.pxi
     cdef Tensor arrived             # what a pass that is under way has sent to this leaf so far: see Engine.arrived_at
     cdef object __weakref__
 
     cdef Version get_version(self)
     cdef int check_new(self) except -1
     cdef int before_write(self) except -1
+    cdef int check_writable(self) except -1
     cdef int set_gradient(self, Tensor gradient) except -1
 
 
@@ -55,6 +57,7 @@ cdef class Op:
     cdef Py_ssize_t writes          # what the three versions added up to when the arrays were saved
     cdef Py_ssize_t recorded        # the number of replacements at forward: see Engine.check_leaf
     cdef unsigned char saved, freed     # truth values, in bytes: a long graph is as fast as its ops are small
+    cdef unsigned char taped            # a tape keeps it, to run it again
     # -- while the engine runs
     cdef unsigned char owned        # g may be written into
     cdef int pending                # gradients still to come
@@ -93,8 +96,12 @@ cdef class Engine:
     cdef size_t ops_run
     cdef list leaves                # those that were sent a gradient
     cdef dict sums                  # what they were sent, by id, if another pass may use their `arrived`; None if not
+    cdef list sent                  # inside a captured function: where the gradients of an op went, in order
+    cdef list plan                  # when a tape runs an op again: where they go
+    cdef Py_ssize_t place           # in plan
 
     cdef int run(self, list roots, list gradients, bint retain_graph) except -1
+    cdef int begin_at(self, object root, object gradient) except -1
     cdef void leave(self, Engine later) noexcept
     cdef int forget_gradients(self, list roots) except -1
     cdef list count_gradients(self, Py_ssize_t pass_id, list roots)
@@ -107,6 +114,10 @@ cdef class Engine:
     cdef int give(self, Op op, Py_ssize_t i, ndarray dx) except -1
     cdef int lend(self, Op op, Py_ssize_t i, ndarray dx) except -1
     cdef int deliver(self, object edge, object dx, bint owned) except -1
+    cdef int send(self, object edge, ndarray dx, bint owned) except -1
+    cdef int send_again(self, ndarray dx) except -1
+    cdef int tape_backward(self, Op op, ndarray seed) except -1
+    cdef int let_go(self, Op op) except -1
     cdef int deliver_to_leaf(self, Tensor leaf, object dx, bint owned) except -1
     cdef Tensor arrived_at(self, Tensor leaf)
     cdef int add_to_leaves(self) except -1
@@ -123,6 +134,15 @@ cdef struct Operators:
     ndarray (*sum_to)(ndarray array, tuple shape)
 
 cdef Operators operators
+
+cdef class Action:
+    cdef int again(self) except -1
+
+cdef int refuse_in_capture(str what) except -1
+cdef Action call_again(object function, tuple arguments)
+cdef int give_result(Action call, Tensor result) except -1
+cdef bint is_taping() noexcept
+cdef int check_made(Tensor x, str name) except -1
 
 cdef bint is_float(ndarray array) noexcept
 cdef bint is_single(ndarray array) noexcept

@@ -180,6 +180,11 @@ cdef int add_into(ndarray total, ndarray x) except -1:
 include "tensor.pxi"
 
 
+# -- captured functions: what a tape is stands in a file of its own ---------------------------------------------
+
+include "tape.pxi"
+
+
 # -- ops ------------------------------------------------------------------------------------------------------
 
 cdef object ops = None      # the module microtensor.ops, once it has loaded
@@ -244,6 +249,8 @@ cdef Tensor record(Op op, Tensor a, Tensor b=None, Tensor c=None):
         else:
             op.edges = (_edge(a), _edge(b), _edge(c))
         op.save(a, b, y)
+    if taping:
+        tape.forward(op, y, [a, b, c])
     return y
 
 
@@ -255,6 +262,8 @@ cdef Tensor record_all(Op op, list inputs):
     if recording and any([(<Tensor>x).needs_gradient for x in inputs]):
         op.edges = tuple([_edge(<Tensor>x) for x in inputs])
         op.save(None, None, y)
+    if taping:
+        tape.forward(op, y, inputs)
     return y
 
 
@@ -348,19 +357,19 @@ cdef class Op:
         if reads & INPUT:
             self.version_a = a.get_version() if a.array is self.a else raise_replaced(self, a)
             self.writes += self.version_a.writes
-        else:
+        elif not taping:
             self.a = None
         if reads & OTHER:
             self.version_b = b.get_version() if b.array is self.b else raise_replaced(self, b)
             self.writes += self.version_b.writes
-        else:
+        elif not taping:
             self.b = None
         if reads & OUTPUT:
             self.version_y = y.get_version()
             self.writes += self.version_y.writes
-        else:
+        elif not taping:
             self.y = None
-        if not reads & CONTEXT:
+        if not reads & CONTEXT and not taping:
             self.context = None
         return 0
 
@@ -387,7 +396,7 @@ cdef class Op:
         return 0
 
     cdef void free_saved(self) noexcept:
-        if self.saved:
+        if self.saved and not self.taped:
             self.a = self.b = self.y = None
             self.version_a = self.version_b = self.version_y = None
             self.context = None
@@ -529,7 +538,7 @@ cdef class Engine:
         try:
             start = self.count_gradients(pass_id, roots)
             for root, gradient in zip(roots, gradients):
-                self.deliver(root, gradient, False)
+                self.begin_at(root, gradient)
             # A root that lies behind another one is ready later.
             self.run_in_order([root for root in start if (<Op>root).pending == 0], retain_graph)
             self.add_to_leaves()
@@ -548,6 +557,16 @@ cdef class Engine:
             else:
                 self.leave(_running)
         return 0
+
+    cdef int begin_at(self, object root, object gradient) except -1:
+        """Send a root the gradient that the pass begins with."""
+        if taping and (self.create_graph or self.captured is not None):
+            refuse_in_capture("grad, or backward with create_graph=True,")
+        if not taping:
+            return self.deliver(root, gradient, False)
+        self.sent = []
+        self.send(root, gradient, False)
+        return self.tape_backward(None, gradient)
 
     cdef void leave(self, Engine later) noexcept:
         """Take this pass out from under those that began later."""
@@ -637,7 +656,7 @@ cdef class Engine:
                     if observer is not None:
                         call_observer(op, True, [])
                     op.give_gradients(self)
-                op.g = op.da = op.db = None
+                self.let_go(op)
             if not retain_graph:
                 op.free_saved()
             following = None
@@ -657,7 +676,7 @@ cdef class Engine:
         """Send dx to where input i came from. The array is the engine's from now on."""
         if op.input_shapes is not None and op.edges[i] is not None:
             dx = operators.sum_to(dx, op.input_shapes[i])
-        return self.deliver(op.edges[i], dx, True)
+        return self.send(op.edges[i], dx, True)
 
     cdef int lend(self, Op op, Py_ssize_t i, ndarray dx) except -1:
         """Send dx, which others hold too (it is g itself, or a view of it), so the engine may not write into it."""
@@ -665,8 +684,8 @@ cdef class Engine:
         if op.input_shapes is not None and op.edges[i] is not None:
             summed = operators.sum_to(dx, op.input_shapes[i])
             if summed is not dx:
-                return self.deliver(op.edges[i], summed, True)
-        return self.deliver(op.edges[i], dx, False)
+                return self.send(op.edges[i], summed, True)
+        return self.send(op.edges[i], dx, False)
 
     cdef inline int look_for_signals(self) except -1:
         """Let Ctrl-C end a long pass."""
@@ -742,6 +761,55 @@ cdef class Engine:
             self.sums[identity(leaf)] = arrived
         return 0
 
+    cdef int send(self, object edge, ndarray dx, bint owned) except -1:
+        """deliver; inside a captured function in a way that a tape can repeat, and for a tape again."""
+        if edge is None:
+            return 0
+        if self.plan is not None:
+            return self.send_again(dx)
+        if not taping:
+            return self.deliver(edge, dx, owned)
+        if not owned or not cnp.PyArray_ISCARRAY(dx):
+            dx = copy_of(dx)                    # so that the first that is sent somewhere is what will be there
+        self.deliver(edge, dx, True)
+        cdef Tensor arrived
+        cdef ndarray there = None               # nothing, in a leaf that was frozen
+        if isinstance(edge, Op):
+            there = (<Op>edge).g
+        else:
+            arrived = self.arrived_at(<Tensor>edge)
+            if arrived is not None:
+                there, arrived.made = arrived.array, BY_OP
+        self.sent.append(None if there is None else (there, there is not dx))
+        return 0
+
+    cdef int send_again(self, ndarray dx) except -1:
+        """When a tape runs an op again: to where the same gradient went the first time."""
+        cdef ndarray there
+        place = self.plan[self.place]
+        self.place += 1
+        if place is None:
+            return 0
+        there, added = place
+        return add_into(there, dx) if added else copy_over(there, dx)
+
+    cdef int tape_backward(self, Op op, ndarray seed) except -1:
+        """Let the tape run the op again, or begin again with a seed, and send what was sent to where it went."""
+        cdef Backward action = Backward.__new__(Backward)
+        action.op, action.seed, action.engine = op, seed, Engine.__new__(Engine)
+        action.engine.plan = self.sent
+        tape.actions.append(action)
+        self.sent = []
+        return 0
+
+    cdef int let_go(self, Op op) except -1:
+        """After an op's turn: forget what its run needed, unless a tape keeps it."""
+        if not op.taped:
+            op.g = op.da = op.db = None
+        elif op.g is not None:
+            self.tape_backward(op, None)
+        return 0
+
     cdef inline Tensor arrived_at(self, Tensor leaf):
         """What this pass has sent to the leaf so far."""
         return leaf.arrived if self.sums is None else self.sums.get(identity(leaf))
@@ -770,6 +838,11 @@ cdef class Engine:
                     totals = totals or {}
                     totals[i] = gradient, self.total(gradient, self.arrived_at(leaf))
                     changed = True
+        cdef Arrived action
+        if taping:
+            action = Arrived.__new__(Arrived)
+            action.leaves = [(leaf, self.arrived_at(leaf), leaf.gradient) for leaf in self.leaves]
+            tape.actions.append(action)
         for i in range(n):
             leaf = <Tensor>self.leaves[i]
             gradient = leaf.gradient
@@ -821,6 +894,9 @@ cdef inline int _meet(Op op, Py_ssize_t pass_id) except -1:
         raise RuntimeError(f"backward through {op.name} while another pass goes through it, of another thread or "
                            "of the code around this call: a graph is for one pass at a time; begin at a detach() of "
                            "what the other pass computes with")
+    if op.taped and (not taping or op.g is not None):
+        raise RuntimeError(f"backward through {op.name}, which belongs to a captured function: it runs inside that "
+                           "function, once for each forward")
     if op.freed and op.pass_id in _interrupted:
         raise RuntimeError(f"backward through {op.name}, whose last backward was interrupted by an exception "
                            "after it had freed saved arrays: compute the forward again")

@@ -12,7 +12,8 @@ from libc.string cimport memset
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    Tensor, Version, alike, count_write, empty, empty_like, holding, is_float, is_single, wrap,
+    Action, Tensor, Version, alike, call_again, count_write, empty, empty_like, give_result, holding, is_taping,
+    is_float, is_single, view_of, wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.simd cimport real
@@ -192,13 +193,19 @@ cdef int check_writeable(str name, ndarray array) except -1:
 
 def zero_grad(list parameters not None, bint set_to_none=True):
     """Forget the gradient of every parameter, or set it to 0."""
-    cdef Tensor parameter
+    cdef Tensor parameter, gradient
+    if is_taping():
+        call_again(zero_grad, (parameters, set_to_none))
     for item in parameters:
         parameter = checked("zero_grad", item)
-        if set_to_none or parameter.gradient is None:
+        gradient = parameter.gradient
+        if set_to_none or gradient is None:
             parameter.gradient = None
         else:
-            parameter.gradient = parameter.grad.detach().zero_()
+            check_writeable("zero_grad", gradient.array)
+            cnp.PyArray_FILLWBYTE(gradient.array, 0)
+            count_write(gradient.get_version())
+            parameter.gradient = view_of(gradient, gradient.array)      # a leaf, whatever it was before
 
 
 def gradients(list parameters not None):
@@ -355,6 +362,8 @@ def sgd_step(list groups not None, dict state not None):
     Raises:
         ValueError: if a parameter, its gradient and its velocity differ in shape or dtype; nothing is changed then.
     """
+    if is_taping():
+        call_again(sgd_step, (groups, state))
     cdef Step step = step_of("SGD", state)
     cdef bint keeps
     for group in groups:
@@ -423,11 +432,15 @@ def adam_step(list groups not None, dict state not None):
     Raises:
         ValueError: if a parameter, its gradient and its state differ in shape or dtype; nothing is changed then.
     """
+    if is_taping():
+        call_again(adam_step, (groups, state))
     return adam_or_adamw_step("Adam", groups, state, False)
 
 
 def adamw_step(list groups not None, dict state not None):
     """As ``adam_step``, but weight decay is taken off the parameter, and not added to the gradient."""
+    if is_taping():
+        call_again(adamw_step, (groups, state))
     return adam_or_adamw_step("AdamW", groups, state, True)
 
 
@@ -501,6 +514,8 @@ def rmsprop_step(list groups not None, dict state not None):
     Raises:
         ValueError: if a parameter, its gradient and its state differ in shape or dtype; nothing is changed then.
     """
+    if is_taping():
+        call_again(rmsprop_step, (groups, state))
     cdef Step step = step_of("RMSprop", state)
     for group in groups:
         step.begin(&RMSPROP_LOOPS).options = [
@@ -619,6 +634,8 @@ def clip_norm_(list tensors not None, double max_norm, double norm_type=2, bint 
 
     Formula: norm = (sum |x|^q)^(1/q), taken in double;  x = x min(1, max_norm / (norm + 1e-6))
     """
+    cdef Action again = call_again(clip_norm_, (tensors, max_norm, norm_type, error_if_nonfinite)) \
+        if is_taping() else None
     cdef Update update = update_of("clip_norm_", tensors)
     cdef ndarray norm = empty(0, NULL, cnp.PyArray_TYPE((<Tensor>tensors[0]).array))
     cdef double total = total_norm(update, norm_type), factor = max_norm / (total + 1e-6)
@@ -628,11 +645,16 @@ def clip_norm_(list tensors not None, double max_norm, double norm_type=2, bint 
     if not factor >= 1:         # a nan factor is applied: better gradients that are all nan than some
         update.loops, update.options[0] = &SCALE_LOOPS, factor
         update.write()
-    return holding(norm, total)
+    cdef Tensor before = holding(norm, total)
+    if again is not None:
+        give_result(again, before)
+    return before
 
 
 def clamp_(list tensors not None, double limit):
     """Limit every element of every float tensor to [-limit, limit], in place."""
+    if is_taping():
+        call_again(clamp_, (tensors, limit))
     cdef Update update = update_of("clamp_", tensors)
     update.loops, update.options[0] = &CLAMP_LOOPS, limit
     update.write()
@@ -642,7 +664,9 @@ def increment_(Tensor counter not None):
     """Add 1 to a 0-d int64 tensor, in place."""
     if cnp.PyArray_TYPE(counter.array) != cnp.NPY_INT64 or cnp.PyArray_NDIM(counter.array) != 0:
         raise TypeError(f"increment_ takes a 0-d int64 tensor, got {counter.shape} {counter.dtype}")
-    counter.before_write()
+    counter.check_writable()
+    if is_taping():
+        call_again(increment_, (counter,))
     cdef Version version = counter.get_version()
     (<long long*>cnp.PyArray_DATA(counter.array))[0] += 1
     count_write(version)

@@ -32,6 +32,8 @@ cdef Tensor wrap(ndarray array):
         check_dtype(array.dtype)
     cdef Tensor tensor = Tensor.__new__(Tensor)
     tensor.array = array
+    if taping:
+        tensor.made = LOOSE
     return tensor
 
 
@@ -43,7 +45,7 @@ cdef tuple shape_of(Tensor x):
 cdef Tensor view_of(Tensor base, ndarray array):
     """A tensor around a view of base's memory: a write to one counts for both."""
     cdef Tensor tensor = wrap(array)
-    tensor.version = base.get_version()
+    tensor.version, tensor.made = base.get_version(), base.made
     return tensor
 
 
@@ -141,18 +143,26 @@ cdef Tensor holding(ndarray one, double value):
 
 
 cdef Tensor operand(object value, Tensor like):
-    """A tensor made of the other side of an operator, or None if it cannot be one.
+    """A tensor made of the other side of an operator, or None if it cannot be one."""
+    if isinstance(value, Tensor):
+        return value
+    cdef Tensor made = operand_of(value, like)
+    if taping and made is not None and not isinstance(value, ndarray):
+        made.made = BY_OP                       # a number is a constant
+    return made
+
+
+cdef Tensor operand_of(object value, Tensor like):
+    """operand, of what is no tensor.
 
     A Python number takes the tensor's dtype, unless it is of a higher kind (bool < integer < float).
     """
     cdef bint to_float = is_float(like.array)
-    if isinstance(value, Tensor):
-        return value
     if isinstance(value, float):
         return holding(empty(0, NULL, cnp.PyArray_TYPE(like.array) if to_float else cnp.NPY_FLOAT32), value)
     if isinstance(value, np.generic):
         number = value.item()
-        return None if isinstance(number, np.generic) else operand(number, like)        # a longdouble stays one
+        return None if isinstance(number, np.generic) else operand_of(number, like)     # a longdouble stays one
     if isinstance(value, int) and to_float:
         return holding(empty(0, NULL, cnp.PyArray_TYPE(like.array)), value)
     cdef object dtype = like.array.dtype
@@ -279,6 +289,10 @@ cdef class Tensor:
 
         The write itself ends with count_write, which adds 1 to the version: whoever saved the memory will notice.
         """
+        refuse_in_capture("an in-place write")
+        return self.check_writable()
+
+    cdef int check_writable(self) except -1:
         if recording and self.needs_gradient:
             raise RuntimeError(
                 f"in-place write to {'a leaf' if self.op is None else 'a computed'} tensor of shape {self.shape} that "
@@ -371,6 +385,9 @@ cdef class Tensor:
             if value.shape != self.shape or value.dtype != self.dtype:
                 raise RuntimeError(f"grad must have its tensor's shape and dtype {self.shape} {self.dtype}, "
                                    f"got {value.shape} {value.dtype}")
+            refuse_in_capture("an assignment to .grad")
+        elif taping:
+            call_again(Tensor.zero_grad, (self,))
         self.set_gradient(value)
 
     cdef int set_gradient(self, Tensor gradient) except -1:
@@ -386,7 +403,7 @@ cdef class Tensor:
 
     def zero_grad(self):
         """Forget the gradient: ``x.grad = None``."""
-        self.gradient = None
+        self.grad = None
 
     def backward(self, gradient=None, retain_graph=None, bint create_graph=False):
         """Add dL/dx to ``x.grad`` of every leaf x that L, this tensor, was computed from.
@@ -419,6 +436,7 @@ cdef class Tensor:
 
     @data.setter
     def data(self, Tensor value not None):
+        refuse_in_capture("an assignment to .data")
         cdef ndarray array = value.array            # once: a subclass's properties, for the messages, may run code
         cdef Version version = value.get_version()
         cdef bint same = alike(self.array, array)
@@ -444,6 +462,7 @@ cdef class Tensor:
         Raises:
             RuntimeError: if the tensor requires a gradient, which a write to the array would not be part of.
         """
+        refuse_in_capture("numpy()")
         if self.needs_gradient:
             raise RuntimeError("numpy() of a tensor that requires a gradient: use x.detach().numpy()")
         return lent(self.array)
@@ -458,12 +477,14 @@ cdef class Tensor:
         Raises:
             ValueError: if there is not exactly one element.
         """
+        refuse_in_capture("item()")
         if cnp.PyArray_SIZE(self.array) != 1:
             raise ValueError(f"item() needs a tensor of one element, got shape {self.shape}")
         return (<object>self.array).item()
 
     def tolist(self):
         """The elements as nested lists of Python numbers."""
+        refuse_in_capture("tolist()")
         return (<object>self.array).tolist()
 
     def __float__(self):

@@ -11,6 +11,7 @@ from harness import processor_flags
 
 PEERS = {  # name on the command line: what must be installed
     "microtensor": "microtensor",
+    "microtensor_capture": "microtensor",
     "pytorch": "torch",
     "torch_compile": "torch",
     "jax": "jax",

@@ -6,15 +6,20 @@ from microtensor import nn, optim, tensor
 from peers.layers import sequential
 
 
-def build(case, x, y, weights):
-    """The step, and the gradients."""
+def parts(case, x, y, weights):
+    """Model, optimizer, loss function, inputs and labels."""
     model = sequential(case, weights, nn, tensor)
     if case.optimizer == "Adam":
         optimizer = optim.Adam(model.parameters(), lr=ADAM_RATE)
     else:
         optimizer = optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
     criterion = nn.CrossEntropyLoss()
-    x, y = tensor(x), tensor(y)
+    return model, optimizer, criterion, tensor(x), tensor(y)
+
+
+def build(case, x, y, weights):
+    """The step, and the gradients."""
+    model, optimizer, criterion, x, y = parts(case, x, y, weights)
 
     def step():
         optimizer.zero_grad()

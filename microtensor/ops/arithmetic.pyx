@@ -15,8 +15,8 @@ from numpy cimport ndarray
 
 from microtensor.kernels cimport simd
 from microtensor.core cimport (
-    CONTEXT, INPUT, NOTHING, OTHER, OUTPUT, Engine, Op, Tensor, as_tensor, empty_like, is_float, is_single, lent,
-    operand, operators, record, wrap,
+    CONTEXT, INPUT, NOTHING, OTHER, OUTPUT, Engine, Op, Tensor, as_tensor, check_made, empty_like, is_taping,
+    is_float, is_single, lent, operand, operators, record, wrap,
 )
 from microtensor.kernels.broadcast cimport Cursor, Plan, make_plan, next_run, start_at
 from microtensor.kernels.simd cimport real
@@ -895,7 +895,8 @@ cdef class Where(Op):
         return CONTEXT
 
     cdef int save(self, Tensor a, Tensor b, Tensor y) except -1:
-        self.context = (<ndarray>self.context).copy()   # backward's own: the condition may be written into
+        if not is_taping():               # where it is read again forward
+            self.context = (<ndarray>self.context).copy()   # backward's own: the condition may be written into
         return Op.save(self, a, b, y)
 
     cdef int allocate_gradients(self) except -1:
@@ -954,7 +955,9 @@ def where(condition, input, other):
     tensor([1., 0.])
     """
     cdef Tensor x, y
-    cdef ndarray c = as_tensor(condition, "condition").array        # once: a number may be an object that runs code
+    cdef Tensor given = as_tensor(condition, "condition")
+    check_made(given, "where")
+    cdef ndarray c = given.array                # once: a number may be an object that runs code
     if c.dtype.kind != "b":
         raise TypeError(f"where needs a bool condition, got {c.dtype}: compare it with something first")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):

@@ -15,8 +15,8 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    INPUT, OTHER, OUTPUT, Engine, Op, Tensor, as_tensor, contiguous, empty, empty_like, is_float, is_single, lent,
-    record,
+    INPUT, OTHER, OUTPUT, Engine, Op, Tensor, as_tensor, contiguous, empty, empty_like, is_taping, is_float,
+    is_single, lent, record,
 )
 from microtensor.kernels.broadcast cimport MAX_DIMS, Cursor, Plan, make_plan, next_run, start_at
 from microtensor.kernels.lines cimport (
@@ -461,14 +461,16 @@ cdef class WithBias(Op):
 
     cdef int save(self, Tensor a, Tensor b, Tensor y) except -1:
         Op.save(self, a, b, y)
-        self.bias = None
+        if not is_taping():
+            self.bias = None
         return 0
 
     cdef int give_gradients(self, Engine engine) except -1:
         Op.give_gradients(self, engine)
         if self.dbias is not None:
             engine.give(self, 2, self.dbias)
-            self.dbias = None
+            if not self.taped:
+                self.dbias = None
         return 0
 
     def results(self, bint backward=False):

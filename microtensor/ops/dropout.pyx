@@ -8,7 +8,9 @@ cimport cython
 cimport numpy as cnp
 from numpy cimport ndarray
 
-from microtensor.core cimport Op, Tensor, as_tensor, contiguous, empty_like, is_single, lent, record, wrap
+from microtensor.core cimport (
+    Op, Tensor, as_tensor, call_again, contiguous, empty_like, is_taping, is_single, lent, record, wrap,
+)
 from microtensor.kernels.simd cimport real, sqrt
 from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, UNIT, parallel_for
 from microtensor.ops.base cimport as_float
@@ -75,6 +77,10 @@ cdef class Dropout(Op):
 
     cdef double p
     cdef uint64_t key
+
+    def draw(self, generator):
+        """Take other elements from now on."""
+        self.key = generator.bits()
 
     cdef void mask(self, ndarray x, ndarray y):
         """y = x m: forward on x, backward on g."""
@@ -150,7 +156,10 @@ def dropout(input, double p=0.5, bint training=True, generator=None):
         return x
     cdef Dropout op = Dropout.__new__(Dropout)
     op.p = p
-    op.key = (generator or default_generator()).bits()
+    generator = generator or default_generator()
+    op.draw(generator)
+    if is_taping():
+        call_again(op.draw, (generator,))
     return op.apply(as_float(x))
 
 

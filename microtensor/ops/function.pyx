@@ -15,7 +15,8 @@ from cpython.weakref cimport PyWeakref_NewRef
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    Engine, Op, Tensor, Version, _in_graph, lent, raise_replaced, record_all, view_of, wrap, writes_of,
+    Engine, Op, Tensor, Version, _in_graph, lent, raise_replaced, record_all, refuse_in_capture, view_of, wrap,
+    writes_of,
 )
 
 import numpy as np
@@ -350,6 +351,7 @@ def call(function, ctx, tuple arguments not None):
                            for kind, x in zip(node.outputs, raw, strict=True)]
     node.made = [(<Tensor>x).array for x in tensors]
     node.y = node.made[0]
+    refuse_in_capture(f"{node.name}, a Function written in Python,")
     record_all(node, inputs)
     node.made = None
     if node.edges is None or not any(node.differentiable):

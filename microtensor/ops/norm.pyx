@@ -5,8 +5,8 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    CONTEXT, INPUT, OTHER, Tensor, Version, as_tensor, contiguous, count_write, empty, empty_like, is_float, is_single,
-    record, wrap,
+    CONTEXT, INPUT, OTHER, Tensor, Version, as_tensor, call_again, contiguous, count_write, empty, empty_like,
+    is_taping, is_float, is_single, record, wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.lines cimport (
@@ -260,6 +260,17 @@ cdef class BatchNorm(WithBias):
         self.run_forward()
         return record(self, x, weight, bias)
 
+    def move_running(self, ndarray means, Version version_of_means, ndarray variances, Version version_of_variances,
+                     double unbiased, double momentum):
+        """Move the running statistics that are given towards the batch's; unbiased is n / (n - 1)."""
+        cdef const double* mean = <const double*>cnp.PyArray_DATA(<ndarray>self.context)
+        if means is not None:
+            move_towards(means, mean, 1, momentum)
+            count_write(version_of_means)
+        if variances is not None:
+            move_towards(variances, mean + cnp.PyArray_DIM(<ndarray>self.context, 1), unbiased, momentum)
+            count_write(version_of_variances)
+
     cdef void run_channels(self, BatchNormJob* job, ndarray x, ndarray w):
         """Run a job, forward or backward, on all channels."""
         cdef ndarray statistics = <ndarray>self.context
@@ -418,20 +429,17 @@ def batch_norm(input, Tensor running_mean, Tensor running_var, Tensor weight=Non
                          f"{(<object>a).shape}: use a larger batch, or eval()")
     for running in (running_mean, running_var):
         if running is not None:
-            (<Tensor>running).before_write()
+            (<Tensor>running).check_writable()
     cdef BatchNorm op = BatchNorm.__new__(BatchNorm)
     op.eps = eps
     cdef Py_ssize_t shape[2]
     shape[0], shape[1] = 3, channels
     cdef ndarray statistics = empty(2, shape, cnp.NPY_FLOAT64)
-    cdef const double* mean = <const double*>cnp.PyArray_DATA(statistics)
     y = op.apply(x, weight, bias, a, w, b, statistics)
-    if running_mean is not None:
-        move_towards(means, mean, 1, momentum)
-        count_write(version_of_means)
-    if running_var is not None:
-        move_towards(variances, mean + channels, n / (n - 1.), momentum)
-        count_write(version_of_variances)
+    moved = means, version_of_means, variances, version_of_variances, n / (n - 1.) if channels else 1.0, momentum
+    op.move_running(*moved)
+    if is_taping():
+        call_again(op.move_running, moved)
     return y
 
 

@@ -10,7 +10,7 @@ from numpy cimport ndarray
 
 from microtensor.core cimport (
     Engine, Op, Tensor, as_tensor, contiguous, either, is_float, lent, operators, picks_once, raise_replaced, record,
-    record_all, shape_of, wrap,
+    record_all, refuse_in_capture, shape_of, wrap,
 )
 from microtensor.ops.base cimport normal_dim
 
@@ -401,6 +401,8 @@ def index(input, key):
 cdef Tensor _index(Tensor x, object key):
     cdef Index op = Index.__new__(Index)
     op.a, op.key, op.shape = x.array, key, shape_of(x)
+    if not picks_once(key):
+        refuse_in_capture("an index by an array")
     try:
         op.run_forward()
     except IndexError as error:

@@ -10,8 +10,8 @@ from libc.string cimport memcpy
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    CONTEXT, INPUT, Op, Tensor, as_tensor, contiguous, either, empty, empty_like, is_float, is_single, lent,
-    record, set_number, wrap,
+    CONTEXT, INPUT, Op, Tensor, as_tensor, call_again, contiguous, either, empty, empty_like, is_taping, is_float,
+    is_single, lent, record, set_number, wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.lines cimport MAX_HEIGHT, Block, height_in_cache, rows_at
@@ -369,6 +369,12 @@ cdef class CrossEntropy(Op):
         self.run_forward()
         return record(self, x)
 
+    def take_target(self, Tensor target, Tensor weight):
+        """Copy the target and the weights, which may have changed."""
+        cdef ndarray w = None if weight is None else weight.array
+        self.target = class_indices("cross_entropy", self.a, target.array, w, self.ignore_index)
+        self.weight = None if w is None else np.array(w, order="C")
+
     cdef void describe(self, CrossEntropyJob* job):
         """Set what forward and backward have in common."""
         cdef ndarray x = self.a
@@ -582,6 +588,8 @@ def cross_entropy(input, target, Tensor weight=None, long long ignore_index=-100
     cdef CrossEntropy op
     if label_smoothing == 0 and cnp.PyArray_NDIM(a) <= 2:
         op = CrossEntropy.__new__(CrossEntropy)
+        if is_taping():
+            call_again(op.take_target, (t, weight))
         return op.apply(x, a, indices, weights, ignore_index, reduction)
     raise_out_of_range("cross_entropy", indices, ignore_index, x.shape, x.shape[min(x.ndim - 1, 1)])
     q = wanted(x, indices, weights, ignore_index, label_smoothing)

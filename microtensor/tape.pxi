@@ -1,0 +1,232 @@
+# Tape: what a captured function did, action by action, to be done again without Python. Included by core.pyx.
+#
+# Every op keeps the arrays that it computed with, and each run reads and writes the same ones, so that an action has
+# little to do but loops:
+#
+#     Forward     op.run_forward(); an output that is made as it runs is copied to where the first one is
+#     Backward    op.run_backward(), and each gradient to where it went the first time
+#     Arrived     the gradients of the leaves, at the end of a pass
+#     Call        a function of those that change more than an op's arrays, such as an optimiser's step
+
+cdef extern from *:
+    """
+    #if defined(_MSC_VER)
+    static __declspec(thread) int taping = 0;
+    #else
+    static __thread int taping = 0;
+    #endif
+    """
+    bint taping                 # whether this thread is inside a captured function that runs for the first time
+
+cdef enum:                      # a tensor made inside a captured function: Tensor.made
+    LOOSE = 1                   # by no op, so that it would not be made again
+    BY_OP = 2
+
+cdef Tape tape = None           # what is recorded: one at a time
+
+
+cdef class Action:
+    """Something that a captured function did."""
+
+    cdef int again(self) except -1:
+        """Do it once more, on the same arrays."""
+        raise NotImplementedError
+
+
+cdef int copy_over(ndarray target, ndarray array) except -1:
+    """target = array, unless it is the same memory."""
+    if cnp.PyArray_DATA(array) != cnp.PyArray_DATA(target):
+        cnp.PyArray_CopyInto(target, array)
+    return 0
+
+
+@cython.final
+cdef class Forward(Action):
+    """An op's run forward."""
+
+    cdef Op op
+    cdef ndarray y              # its output
+    cdef Version version
+
+    cdef int again(self) except -1:
+        cdef Op op = self.op
+        op.run_forward()
+        if op.y is not self.y:
+            copy_over(self.y, op.y)
+            op.y = self.y
+        count_write(self.version)
+        return 0
+
+
+@cython.final
+cdef class Backward(Action):
+    """An op's run backward, and what it sent; without an op, a gradient that a pass began with."""
+
+    cdef Op op
+    cdef ndarray seed
+    cdef Engine engine          # its plan: where each gradient went, in order, as (array, whether added) or None
+
+    cdef int again(self) except -1:
+        self.engine.place = 0
+        if self.op is None:
+            return self.engine.send_again(self.seed)
+        self.op.run_backward()
+        return self.op.give_gradients(self.engine)
+
+
+@cython.final
+cdef class Arrived(Action):
+    """The gradients of the leaves, which a pass ends with."""
+
+    cdef list leaves            # (leaf, what arrived, the gradient that it was added into or None)
+
+    cdef int again(self) except -1:
+        cdef Tensor leaf, arrived, gradient
+        for leaf, arrived, gradient in self.leaves:
+            if (leaf.gradient is None) != (gradient is None) \
+                    or gradient is not None and leaf.gradient.array is not gradient.array:
+                raise RuntimeError(
+                    f"a captured function ran backward to a leaf of shape {leaf.shape} "
+                    + ("without a gradient, and now it has one: call zero_grad inside it, or before each call"
+                       if gradient is None else
+                       "with a gradient, and now it has another or none: zero_grad(set_to_none=False) keeps it"))
+        for leaf, arrived, gradient in self.leaves:
+            if gradient is None:
+                count_write(arrived.get_version())
+                leaf.gradient = arrived
+            else:
+                count_write(leaf.gradient.get_version())
+                add_into(gradient.array, arrived.array)
+        return 0
+
+
+@cython.final
+cdef class Call(Action):
+    """A function that is called again."""
+
+    cdef object function
+    cdef tuple arguments
+    cdef Tensor result          # that of the first time, which gets the numbers of the next
+
+    cdef int again(self) except -1:
+        result = self.function(*self.arguments)
+        if self.result is not None:
+            cnp.PyArray_CopyInto(self.result.array, (<Tensor?>result).array)
+            count_write(self.result.get_version())
+        return 0
+
+
+@cython.final
+cdef class Tape:
+    """The actions of a function, in order.
+
+    Attributes:
+        result: what the function returned.
+    """
+
+    cdef list actions
+    cdef list inputs            # (tensor, its array), of what ops computed with and no op had made
+    cdef bint running
+    cdef readonly object result
+
+    def __init__(self, function):
+        """Run the function and record it."""
+        global tape, taping
+        if taping or tape is not None:
+            raise RuntimeError("a function is captured while another one is: capture one function that calls both")
+        if observer is not None:
+            raise RuntimeError("a function cannot be captured while runs of ops are observed, as with observe()")
+        self.actions, self.inputs = [], []
+        tape, taping = self, True
+        try:
+            self.result = function()
+            check_result(self.result)
+        finally:
+            tape, taping = None, False
+
+    def again(self):
+        """Do everything once more.
+
+        Raises:
+            RuntimeError: if the data of a tensor was replaced, or if it is running already.
+        """
+        cdef Action action
+        cdef Tensor x
+        if observer is not None:
+            raise RuntimeError("a captured function cannot run again while runs of ops are observed")
+        if self.running:
+            raise RuntimeError("a captured function is running already, in another thread or around this call")
+        for x, array in self.inputs:
+            if x.array is not array:
+                raise RuntimeError(f"the data of a tensor of shape {x.shape} was replaced since the function was "
+                                   "captured: write into it with copy_(), or capture the function again")
+        self.running = True
+        try:
+            for action in self.actions:
+                action.again()
+        finally:
+            self.running = False
+
+    cdef int forward(self, Op op, Tensor y, list inputs) except -1:
+        """Record an op's run, once its output is linked to it."""
+        cdef Tensor x
+        for x in inputs:
+            if x is not None and x.made != BY_OP:
+                check_made(x, op.name)
+                self.inputs.append((x, x.array))
+        cdef Forward action = Forward.__new__(Forward)
+        action.op, action.y, action.version = op, op.y, y.get_version()
+        op.taped, y.made = True, BY_OP
+        self.actions.append(action)
+        return 0
+
+
+cdef int check_result(object result) except -1:
+    """Raise where a captured function returns what would not be made again."""
+    if isinstance(result, Tensor):
+        if (<Tensor>result).made == LOOSE:
+            raise RuntimeError(f"a captured function returns a tensor of shape {(<Tensor>result).shape} that no op "
+                               "made, as comparisons and argmax do: it would be the same each time; compute it outside, "
+                               "from what the function returns")
+    elif isinstance(result, dict):
+        check_result(list(result.values()))
+    elif isinstance(result, (list, tuple)):
+        for part in result:
+            check_result(part)
+    return 0
+
+
+cdef int check_made(Tensor x, str name) except -1:
+    """Raise where an op computes with what would not be made again."""
+    if taping and x.made == LOOSE:
+        raise RuntimeError(f"{name} computes with a tensor of shape {x.shape} that was made inside a captured "
+                           "function, but by no op, as comparisons, argmax and mt.tensor do: it would be the same each "
+                           "time; make it before")
+    return 0
+
+
+cdef int refuse_in_capture(str what) except -1:
+    """Raise inside a captured function for something that would happen once only."""
+    if taping:
+        raise RuntimeError(f"{what} inside a captured function would happen the first time only: do it outside, on "
+                           "what the function returns")
+    return 0
+
+
+cdef bint is_taping() noexcept:
+    """Whether this thread is inside a captured function that runs for the first time."""
+    return taping
+
+
+cdef Action call_again(object function, tuple arguments):
+    """Inside a captured function: let the tape call a function, too, each time."""
+    cdef Call call = Call.__new__(Call)
+    call.function, call.arguments = function, arguments
+    tape.actions.append(call)
+    return call
+
+
+cdef int give_result(Action call, Tensor result) except -1:
+    """What such a function gave the first time, which gets the numbers of the next times."""
+    (<Call>call).result, result.made = result, BY_OP
+    return 0
