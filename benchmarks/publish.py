@@ -37,12 +37,12 @@ def strongest_table(document):
     forms = [form for forms in STRONGEST.values() for form in forms]
     lines = ["Microseconds per step, and how many times microtensor's that is, each peer in its fastest form "
              f"({where(document, ['microtensor', *forms])}):", "",
-             "| case | net | batch | microtensor | " + " | ".join(STRONGEST) + " |",
-             "|---" * (4 + len(STRONGEST)) + "|"]
+             "| case | net | batch | microtensor | captured | " + " | ".join(STRONGEST) + " |",
+             "|---" * (5 + len(STRONGEST)) + "|"]
     for name, measured in document["cases"].items():
         case, programs = measured["case"], measured["programs"]
         forms = strongest(programs)
-        cells = [cell("microtensor", programs["microtensor"])]
+        cells = [cell(name, programs.get(name)) for name in ("microtensor", "microtensor_capture")]
         cells += [cell(peer, programs.get(forms.get(peer))) for peer in STRONGEST]
         lines.append(f"| {name} | {net(case)} | {case['batch']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -72,7 +72,7 @@ def forms_table(document, names):
         programs = measured["programs"]
         lines.append(f"| {case} | " + " | ".join(programs[n]["best"] if n in programs else "" for n in names) + " |")
         for name, program in programs.items():
-            if name in ("microtensor", "jax", "jax_scan"):      # their products are their own
+            if name in ("microtensor", "microtensor_capture", "jax", "jax_scan"):      # their products are their own
                 continue
             for form in program["kernels"].values():
                 kernels.setdefault(LABELS[name][0], set()).update(form)

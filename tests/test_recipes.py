@@ -1,5 +1,6 @@
 """Recipes: every block of docs/recipes.md runs as it stands, and does what a formula says that is written here."""
 
+import copy
 import re
 import struct
 import threading
@@ -223,6 +224,28 @@ def test_summary_counts_parameters(recipe, capsys):
     assert [row[2].rsplit(maxsplit=1) for row in rows[:-1]] == [
         ["(5, 32)", "2,080"], ["(5, 32)", "64"], ["(5, 32)", "0"], ["(5, 10)", "330"]]       # 65 * 32, 2 * 32, 33 * 10
     assert rows[-1] == ["2,474"]
+
+
+@of("A step without Python")
+def test_captured_step_trains_as_the_function(recipe):
+    eager = copy.deepcopy((recipe.net, recipe.optimizer))
+    batches = [(recipe.x[64 * i:64 * (i + 1)], recipe.y[64 * i:64 * (i + 1)]) for i in range(4)]
+    losses = []
+    for x, y in batches:
+        recipe.own_x.copy_(x)
+        recipe.own_y.copy_(y)
+        losses.append(recipe.step().item())
+    trained = arrays(recipe.net)
+    net, optimizer = eager
+    for (x, y), loss in zip(batches, losses, strict=True):
+        optimizer.zero_grad()
+        found = nn.functional.cross_entropy(net(x), y)
+        found.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        assert found.item() == loss
+    for found, expected in zip(arrays(net), trained, strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 @of("Prefetching")

@@ -8,7 +8,8 @@ from peers.microtensor import parts
 
 def build(case, x, y, weights):
     """The step, and the gradients."""
-    model, optimizer, criterion, own_x, own_y = parts(case, x, y, weights)
+    model, optimizer, criterion, batch_x, batch_y = parts(case, x, y, weights)
+    own_x, own_y = batch_x.clone(), batch_y.clone()
 
     @capture
     def train():
@@ -20,8 +21,8 @@ def build(case, x, y, weights):
         return loss
 
     def step():
-        own_x.copy_(x)
-        own_y.copy_(y)
+        own_x.copy_(batch_x)
+        own_y.copy_(batch_y)
         return train().item()
 
     def gradients():
