@@ -203,7 +203,7 @@ def zero_grad(list parameters not None, bint set_to_none=True):
             parameter.gradient = None
         else:
             check_writeable("zero_grad", gradient.array)
-            cnp.PyArray_FILLWBYTE(gradient.array, 0)
+            cnp.PyArray_FillWithScalar(gradient.array, 0)
             count_write(gradient.get_version())
             parameter.gradient = view_of(gradient, gradient.array)      # a leaf, whatever it was before
 

@@ -127,6 +127,15 @@ def test_closure_is_called_once_with_gradients_on(rng):
     assert optimizer.step() is None
 
 
+def test_zero_grad_zeroes_gradients_that_are_not_contiguous():
+    """And nothing beside them."""
+    numbers, backwards = np.ones(9, np.float32), np.ones(5, np.float32)
+    x, y = mt.ones(3, requires_grad=True), mt.ones(2, requires_grad=True)
+    x.grad, y.grad = mt.from_numpy(numbers[::4]), mt.from_numpy(backwards[2:0:-1])
+    mt.optim.SGD([x, y]).zero_grad(set_to_none=False)
+    assert numbers.tolist() == [0, 1, 1, 1, 0, 1, 1, 1, 0] and backwards.tolist() == [1, 0, 0, 1, 1]
+
+
 def test_zero_grad_forgets_or_zeroes(rng):
     params = make(rng)
     optimizer = SGD(params)
