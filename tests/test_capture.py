@@ -315,3 +315,14 @@ def test_captured_function_is_not_observed():
 def test_capture_takes_a_function():
     with pytest.raises(TypeError, match="capture takes a function without arguments, not a Tensor"):
         mt.capture(mt.ones(2))
+
+
+def test_loaded_state_of_an_optimizer_is_that_of_the_captured_step(seed):
+    eager, captured = (Training("plain", "momentum") for _ in range(2))
+    again = mt.capture(captured.step)
+    for training, step in ((eager, eager.step), (captured, again)):
+        training.train(step, seed)
+        state = training.optimizer.state_dict()
+        training.optimizer.load_state_dict({**state, "state": {
+            number: {name: x * 2 for name, x in kept.items()} for number, kept in state["state"].items()}})
+    assert captured.train(again, seed) == eager.train(eager.step, seed)

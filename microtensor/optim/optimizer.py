@@ -154,7 +154,8 @@ class Optimizer:
 
         for saved, group in zip(saved_groups, self.param_groups, strict=True):
             group.update({**self.defaults, **saved, "params": group["params"]})
-        self.state = state
+        self.state.clear()                      # and not another dict, as a captured step computes with this one
+        self.state.update(state)
 
     def __repr__(self):
         lines = [f"{type(self).__name__} ("]
