@@ -326,3 +326,14 @@ def test_loaded_state_of_an_optimizer_is_that_of_the_captured_step(seed):
         training.optimizer.load_state_dict({**state, "state": {
             number: {name: x * 2 for name, x in kept.items()} for number, kept in state["state"].items()}})
     assert captured.train(again, seed) == eager.train(eager.step, seed)
+
+
+def test_dropout_draws_from_the_default_generator_of_the_call():
+    x = mt.ones(64)
+    again = mt.capture(lambda: mt.dropout(x, 0.5))
+    with mt.random.fork_rng(3):
+        again()
+    mt.manual_seed(1)
+    mine = again().tolist()
+    mt.manual_seed(1)
+    assert mine == mt.dropout(x, 0.5).tolist()

@@ -80,7 +80,7 @@ cdef class Dropout(Op):
 
     def draw(self, generator):
         """Take other elements from now on."""
-        self.key = generator.bits()
+        self.key = (generator or default_generator()).bits()
 
     cdef void mask(self, ndarray x, ndarray y):
         """y = x m: forward on x, backward on g."""
@@ -156,7 +156,6 @@ def dropout(input, double p=0.5, bint training=True, generator=None):
         return x
     cdef Dropout op = Dropout.__new__(Dropout)
     op.p = p
-    generator = generator or default_generator()
     op.draw(generator)
     if is_taping():
         call_again(op.draw, (generator,))
