@@ -36,6 +36,10 @@ class capture:    # noqa: N801  (a function to its users)
             raise TypeError(f"capture takes a function without arguments, not a {type(function).__name__}")
         self.function, self.tape = function, None
 
+    def __getstate__(self):
+        """Of a copy or a pickle: the function, which is captured again at its first call."""
+        return {"function": self.function, "tape": None}
+
     def __call__(self):
         """What the function returns."""
         if self.tape is None:

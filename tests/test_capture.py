@@ -1,5 +1,6 @@
 """Captured functions: run again they give the bits that the function gives, and refuse what would not happen again."""
 
+import copy
 import threading
 
 import numpy as np
@@ -337,3 +338,11 @@ def test_dropout_draws_from_the_default_generator_of_the_call():
     mine = again().tolist()
     mt.manual_seed(1)
     assert mine == mt.dropout(x, 0.5).tolist()
+
+
+def test_copy_of_a_captured_function_is_captured_anew():
+    x = mt.ones(2)
+    again = mt.capture(lambda: x * 2)
+    again()
+    for other in (copy.copy(again), copy.deepcopy(again)):
+        assert other().tolist() == [2.0, 2.0] and other.tape is not again.tape
