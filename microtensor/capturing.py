@@ -16,8 +16,9 @@ class capture:    # noqa: N801  (a function to its users)
 
     Raises:
         RuntimeError: at the first call, for what would not happen again and whose result would be used: item(), a
-            comparison, an index by an array, a Function written in Python, create_graph; at a later one, if the data of
-            a tensor was replaced, or a gradient is there or gone where it was not at the first.
+            comparison, an index by an array, a Function written in Python, create_graph; at a later one, if the data
+            or requires_grad of a tensor, the training mode of a module or the grad mode was changed, or a gradient is
+            there or gone where it was not at the first.
 
     >>> import microtensor as mt
     >>> x = mt.tensor([1.0, 2.0])

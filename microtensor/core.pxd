@@ -23,7 +23,7 @@ cdef class Tensor:
     cdef Version version            # counts in-place writes; made when first asked for, shared by views
     cdef Py_ssize_t replaced        # the number of replacements when .data last changed its shape or dtype
     cdef Py_ssize_t met             # the last search for parameters that found it: see nn/_call.pyx
-    cdef unsigned char made         # inside a captured function: LOOSE or BY_OP, see tape.pxi
+    cdef int made                   # in which captured function, and how: see tape.pxi
     cdef Tensor arrived             # what a pass that is under way has sent to this leaf so far: see Engine.arrived_at
     cdef object __weakref__
 
@@ -99,6 +99,7 @@ cdef class Engine:
     cdef list sent                  # inside a captured function: where the gradients of an op went, in order
     cdef list plan                  # when a tape runs an op again: where they go
     cdef Py_ssize_t place           # in plan
+    cdef Py_ssize_t began           # inside a captured function: how many actions there were before the pass
 
     cdef int run(self, list roots, list gradients, bint retain_graph) except -1
     cdef int begin_at(self, object root, object gradient) except -1
@@ -138,11 +139,14 @@ cdef Operators operators
 cdef class Action:
     cdef int again(self) except -1
 
-cdef int refuse_in_capture(str what) except -1
+cpdef int refuse_in_capture(str what) except -1
 cdef Action call_again(object function, tuple arguments)
 cdef int give_result(Action call, Tensor result) except -1
 cdef bint is_taping() noexcept
-cdef int check_made(Tensor x, str name) except -1
+cdef int take_in(Tensor x, str name) except -1
+cdef Tensor constant(Tensor x)
+cdef int note_gradient(Tensor leaf) except -1
+cdef int note_mode(object module) except -1
 
 cdef bint is_float(ndarray array) noexcept
 cdef bint is_single(ndarray array) noexcept

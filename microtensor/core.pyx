@@ -512,7 +512,7 @@ cdef class Engine:
             if cnp.PyArray_SIZE(output.array) != 1:
                 raise RuntimeError(f"backward from a tensor of shape {output.shape} needs a gradient of that shape: "
                                    "reduce it to a scalar first (.sum() or .mean()), or pass gradient=")
-            given = holding(empty_like(output.array), 1)
+            given = constant(holding(empty_like(output.array), 1))
         elif isinstance(gradient, Tensor):
             given = gradient
             self.seeds = self.seeds or []
@@ -523,7 +523,10 @@ cdef class Engine:
         if not alike(given.array, output.array):
             raise RuntimeError(f"gradient must have the output's shape and dtype {output.shape} {output.dtype}, "
                                f"got {given.shape} {given.dtype}")
-        return given if self.create_graph else contiguous(given.array)
+        take_in(given, "backward")
+        if self.create_graph:
+            return given
+        return given.array if taping else contiguous(given.array)       # a tape begins with what is in it each time
 
     cdef int run(self, list roots, list gradients, bint retain_graph) except -1:
         """Send a gradient to each root (an Op or a leaf), and on to all leaves behind them."""
@@ -564,6 +567,8 @@ cdef class Engine:
             refuse_in_capture("grad, or backward with create_graph=True,")
         if not taping:
             return self.deliver(root, gradient, False)
+        if self.sent is None:
+            self.began = len(tape.actions)
         self.sent = []
         self.send(root, gradient, False)
         return self.tape_backward(None, gradient)
@@ -779,7 +784,7 @@ cdef class Engine:
         else:
             arrived = self.arrived_at(<Tensor>edge)
             if arrived is not None:
-                there, arrived.made = arrived.array, BY_OP
+                there, arrived.made = arrived.array, taping
         self.sent.append(None if there is None else (there, there is not dx))
         return 0
 
@@ -843,6 +848,8 @@ cdef class Engine:
             action = Arrived.__new__(Arrived)
             action.leaves = [(leaf, self.arrived_at(leaf), leaf.gradient) for leaf in self.leaves]
             tape.actions.append(action)
+            tape.actions[self.began:self.began] = [found_at(leaf) for leaf in self.leaves]     # before anything changes
+            tape.inputs += [input_of(arrived) for _, arrived, _ in action.leaves]
         for i in range(n):
             leaf = <Tensor>self.leaves[i]
             gradient = leaf.gradient
@@ -894,6 +901,9 @@ cdef inline int _meet(Op op, Py_ssize_t pass_id) except -1:
         raise RuntimeError(f"backward through {op.name} while another pass goes through it, of another thread or "
                            "of the code around this call: a graph is for one pass at a time; begin at a detach() of "
                            "what the other pass computes with")
+    if taping and not op.taped:
+        raise RuntimeError(f"backward inside a captured function through {op.name}, which was computed outside: "
+                           "compute it inside, or begin at a detach() of it")
     if op.taped and (not taping or op.g is not None):
         raise RuntimeError(f"backward through {op.name}, which belongs to a captured function: it runs inside that "
                            "function, once for each forward")

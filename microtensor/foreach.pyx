@@ -13,7 +13,7 @@ from numpy cimport ndarray
 
 from microtensor.core cimport (
     Action, Tensor, Version, alike, call_again, count_write, empty, empty_like, give_result, holding, is_taping,
-    is_float, is_single, view_of, wrap,
+    is_float, is_single, note_gradient, view_of, wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.simd cimport real
@@ -214,6 +214,7 @@ def gradients(list parameters not None):
     cdef Tensor parameter
     for item in parameters:
         parameter = checked("clipping", item)
+        note_gradient(parameter)
         if parameter.gradient is not None:
             result.append(parameter.gradient)
     return result

@@ -32,8 +32,6 @@ cdef Tensor wrap(ndarray array):
         check_dtype(array.dtype)
     cdef Tensor tensor = Tensor.__new__(Tensor)
     tensor.array = array
-    if taping:
-        tensor.made = LOOSE
     return tensor
 
 
@@ -45,6 +43,8 @@ cdef tuple shape_of(Tensor x):
 cdef Tensor view_of(Tensor base, ndarray array):
     """A tensor around a view of base's memory: a write to one counts for both."""
     cdef Tensor tensor = wrap(array)
+    if taping and base.made != -taping:
+        take_in(base, "a view")               # so that it is noticed if the data of the base is replaced
     tensor.version, tensor.made = base.get_version(), base.made
     return tensor
 
@@ -147,9 +147,7 @@ cdef Tensor operand(object value, Tensor like):
     if isinstance(value, Tensor):
         return value
     cdef Tensor made = operand_of(value, like)
-    if taping and made is not None and not isinstance(value, ndarray):
-        made.made = BY_OP                       # a number is a constant
-    return made
+    return made if made is None or isinstance(value, ndarray) else constant(made)
 
 
 cdef Tensor operand_of(object value, Tensor like):
@@ -263,6 +261,7 @@ cdef class Tensor:
 
     def __cinit__(self):
         self.array = NO_NUMBERS            # until __init__, which a subclass may forget to call
+        self.made = -taping
 
     def __init__(self, data=(), *, bint requires_grad=False):
         global _replacements
@@ -375,6 +374,7 @@ cdef class Tensor:
     @property
     def grad(self):
         """dL/dx as a Tensor of the same shape and dtype, accumulated by ``backward``; None before."""
+        note_gradient(self)
         return self.gradient
 
     @grad.setter
@@ -536,7 +536,7 @@ cdef class Tensor:
 
     def __copy__(self):
         cdef Tensor tensor = _rebuild(type(self), self.array, self.needs_gradient)
-        tensor.version, tensor.op = self.get_version(), self.op
+        tensor.version, tensor.op, tensor.made = self.get_version(), self.op, self.made
         tensor.set_gradient(self.gradient)
         return tensor
 

@@ -188,6 +188,11 @@ class Double(mt.autograd.Function):
     (lambda: X * np.ones(3, np.float32), "Mul computes with"),
     (lambda: X * mt.randn(3), "Mul computes with"),
     (lambda: X * X.max(0)[1], "computes with"),
+    (lambda: X * mt.Tensor([1.0, 2.0, 3.0]), "Mul computes with"),
+    (lambda: X * copy.deepcopy(X), "Mul computes with"),
+    (lambda: mt.cross_entropy(X, X.argmax()), "cross_entropy computes with"),
+    (lambda: (W * 2).backward(mt.randn(3)), "backward computes with"),
+    (lambda: optim.lr_scheduler.StepLR(optim.SGD([W]), 1), "a step of a schedule"),
     (lambda: X.argmax(), "returns a tensor of shape () that no op made"),
     (lambda: {"right": [X > 0]}, "returns a tensor of shape (3,) that no op made"),
     (lambda: Double.apply(X), "Double"),
@@ -318,6 +323,163 @@ def test_capture_takes_a_function():
         mt.capture(mt.ones(2))
 
 
+# -- what has changed between two calls --------------------------------------------------------------------------------
+
+def weighted(*tensors):
+    """A step that forgets the gradients and takes those of the sum of the product."""
+    def step():
+        for x in tensors:
+            x.grad = None
+        product = tensors[0]
+        for x in tensors[1:]:
+            product = product * x
+        product.sum().backward()
+
+    return step
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_changed_requires_grad_is_refused(before):
+    w, v = mt.ones(2, requires_grad=before), mt.ones(2, requires_grad=True)
+    again = mt.capture(weighted(w, v))
+    again()
+    w.requires_grad_(not before)
+    with pytest.raises(RuntimeError, match=r"requires_grad of a tensor of shape \(2,\) was changed .* set it back"):
+        again()
+    w.requires_grad_(before)
+    again()
+
+
+def test_changed_training_mode_is_refused():
+    net, x = nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5)), mt.ones(4, 2)
+    again = mt.capture(lambda: net(x))
+    again()
+    net[1].eval()
+    with pytest.raises(RuntimeError, match=r"a Dropout was captured with training=True.*call train\(\) or eval\(\)"):
+        again()
+    net.train()
+    again()
+
+
+def test_changed_grad_mode_is_refused():
+    w = mt.ones(2, requires_grad=True)
+    again = mt.capture(lambda: w * w)
+    with mt.no_grad():
+        again()
+    with pytest.raises(RuntimeError, match=r"captured with gradients off, .* call it in the same grad mode"):
+        again()
+
+
+def test_replaced_data_is_refused_wherever_it_is_read():
+    x, chosen = mt.tensor([[1.0, 2.0], [3.0, 5.0]]), mt.tensor([True, False])
+    target, weight = mt.tensor([0, 1]), mt.ones(2)
+    norm, w, seed = nn.BatchNorm1d(2), mt.ones(2, requires_grad=True), mt.ones(2)
+
+    def backward():
+        w.grad = None
+        (w * 2).backward(seed)
+
+    functions = {
+        (x,): lambda: x.detach() * 2, (chosen,): lambda: mt.where(chosen, x, 0.0), (seed,): backward,
+        (target, weight): lambda: mt.cross_entropy(x, target, weight),
+        (norm.running_mean, norm.running_var): lambda: norm(x),
+    }
+    for tensors, function in functions.items():
+        for tensor in tensors:
+            again = mt.capture(function)
+            again()
+            before = tensor.data
+            tensor.data = tensor.clone()
+            with pytest.raises(RuntimeError, match=r"data of a tensor of shape .* was replaced since the function was"):
+                again()
+            tensor.data = before
+    again = mt.capture(lambda: x * 2)
+    y = again()
+    y.data = mt.zeros(2, 2)
+    with pytest.raises(RuntimeError, match="was replaced since the function was"):
+        again()
+    again = mt.capture(backward)
+    again()
+    w.grad.data = mt.zeros(2)
+    with pytest.raises(RuntimeError, match="was replaced since the function was"):
+        again()
+
+
+def test_result_of_another_captured_function_is_an_input():
+    x = mt.ones(2)
+    first = mt.capture(lambda: x * 2)
+    y = first()
+    second = mt.capture(lambda: y + 1)
+    second()
+    x.fill_(4.0)
+    first()
+    assert second().tolist() == [9.0, 9.0]
+    y.data = mt.zeros(2)
+    with pytest.raises(RuntimeError, match="was replaced since the function was"):
+        second()
+    w = mt.ones(2, requires_grad=True)
+    y = mt.capture(lambda: w * w)()
+    with pytest.raises(RuntimeError, match=r"belongs to another captured function.*detach"):
+        mt.capture(lambda: y.sum().backward())()
+
+
+def test_captured_function_in_another_is_refused():
+    x = mt.ones(2)
+    inner = mt.capture(lambda: x * 2)
+    inner()
+    with pytest.raises(RuntimeError, match=r"called inside another one.*capture one function that calls both"):
+        mt.capture(lambda: inner() + 1)()
+    assert inner().tolist() == [2.0, 2.0]
+
+
+def test_backward_through_what_was_computed_outside_is_refused():
+    w = mt.ones(2, requires_grad=True)
+    h = w * w
+    with pytest.raises(RuntimeError, match=r"through Mul, which was computed outside: compute it inside, or .* detach"):
+        mt.capture(lambda: (h * 3).sum().backward(retain_graph=True))()
+    assert w.grad is None
+
+
+def test_gradient_of_backward_is_read_at_each_call():
+    """Also where it is not contiguous."""
+    w, g = mt.ones(2, requires_grad=True), mt.zeros(2, 3)
+
+    def step():
+        w.grad = None
+        (w * 2).backward(g[:, 1])
+
+    again = mt.capture(step)
+    for value in (1.0, 5.0):
+        g.fill_(value)
+        again()
+        assert w.grad.tolist() == [2 * value, 2 * value]
+
+
+def test_gradient_that_was_read_has_to_be_there():
+    """Clipping and the user's own code read it when they are captured."""
+    w = mt.ones(2, requires_grad=True)
+    for read in (lambda: w.grad * 2, lambda: nn.utils.clip_grad_norm_([w], 0.5)):
+        w.grad = mt.ones(2)
+        again = mt.capture(read)
+        again()
+        w.grad.fill_(3.0)
+        assert again().tolist() in ([6.0, 6.0], pytest.approx(18 ** 0.5))
+        w.grad = mt.ones(2)
+        with pytest.raises(RuntimeError, match="with a gradient, and now it has another or none"):
+            again()
+        assert w.grad.tolist() == [1.0, 1.0]
+
+
+def test_refused_gradient_is_unchanged():
+    w = mt.ones(2, requires_grad=True)
+    again = mt.capture(lambda: (w * w).sum().backward())
+    again()
+    w.grad.fill_(9.0)
+    with pytest.raises(RuntimeError, match="without a gradient, and now it has one"):
+        again()
+    assert w.grad.tolist() == [9.0, 9.0]
+
+
 def test_loaded_state_of_an_optimizer_is_that_of_the_captured_step(seed):
     eager, captured = (Training("plain", "momentum") for _ in range(2))
     again = mt.capture(captured.step)
@@ -340,9 +502,70 @@ def test_dropout_draws_from_the_default_generator_of_the_call():
     assert mine == mt.dropout(x, 0.5).tolist()
 
 
+# -- what only looks as if it would not be made again ------------------------------------------------------------------
+
+def test_norms_without_parameters_are_captured(rng):
+    x, positive = mt.zeros(5, 3), mt.tensor(3.0)
+    norm = nn.BatchNorm1d(3, affine=False)
+    again = mt.capture(lambda: (norm(x), mt.layer_norm(x, 3), mt.nn.functional.binary_cross_entropy_with_logits(
+        x, x.sigmoid(), pos_weight=positive)))
+    own = nn.BatchNorm1d(3, affine=False)
+    for _ in range(3):
+        x.copy_(rng.standard_normal((5, 3)))
+        wanted = own(x), mt.layer_norm(x, 3), mt.nn.functional.binary_cross_entropy_with_logits(
+            x, x.sigmoid(), pos_weight=positive)
+        assert bits(again()) == bits(wanted)
+
+
+def test_tensor_of_an_earlier_attempt_was_made_before():
+    x, kept = mt.ones(2), {}
+
+    def function():
+        if not kept:
+            kept["factor"] = mt.ones(2)
+        return x * kept["factor"]
+
+    again = mt.capture(function)
+    with pytest.raises(RuntimeError, match="make it before"):
+        again()
+    assert again().tolist() == [1.0, 1.0]
+
+
 def test_copy_of_a_captured_function_is_captured_anew():
     x = mt.ones(2)
     again = mt.capture(lambda: x * 2)
     again()
     for other in (copy.copy(again), copy.deepcopy(again)):
         assert other().tolist() == [2.0, 2.0] and other.tape is not again.tape
+
+
+def test_result_that_holds_itself_is_an_error():
+    """And no overflow of the stack."""
+    result = []
+    result.append(result)
+    with pytest.raises(RecursionError, match="in what a captured function returns"):
+        mt.capture(lambda: result)()
+    assert (X * 2).sum().item() == 4.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_captured_op_reads_inputs_that_are_not_contiguous(dtype, seed):
+    """At each call, and not a copy of them."""
+    for name, number in CASES:
+        drawn = [samples_of(OPS[name], seed + i)[number] for i in range(2)]
+        if name in REFUSED or not drawn[0].inputs:
+            continue
+        own = []
+        for values in drawn[0].inputs:
+            wide = np.zeros((*np.shape(values), 2), dtype)
+            wide[..., 0] = values
+            own.append(mt.from_numpy(wide[..., 0]).requires_grad_())
+        again = mt.capture(step_of(drawn[0], own))
+        for sample in drawn:
+            with mt.no_grad():
+                for mine, values in zip(own, sample.inputs, strict=True):
+                    mine.copy_(values.astype(dtype))
+            mine = bits(again())
+            assert mine == bits(step_of(drawn[0], own)()), (name, number)
+            for x in own:
+                x.grad = None

@@ -3,7 +3,7 @@
 from cpython.dict cimport PyDict_Next
 from cpython.object cimport PyObject
 
-from microtensor.core cimport Py_EnterRecursiveCall, Py_LeaveRecursiveCall, Tensor
+from microtensor.core cimport Py_EnterRecursiveCall, Py_LeaveRecursiveCall, Tensor, note_mode
 
 import collections
 
@@ -22,6 +22,7 @@ cdef class ModuleBase:
 
     def __call__(self, *args, **kwargs):
         """``forward(*args, **kwargs)``; an error names the layer it comes from: ``Linear 'net.2': ...``."""
+        note_mode(self)
         try:
             if kwargs or len(args) != 1:
                 return self.forward(*args, **kwargs)

@@ -15,8 +15,8 @@ from numpy cimport ndarray
 
 from microtensor.kernels cimport simd
 from microtensor.core cimport (
-    CONTEXT, INPUT, NOTHING, OTHER, OUTPUT, Engine, Op, Tensor, as_tensor, check_made, empty_like, is_taping,
-    is_float, is_single, lent, operand, operators, record, wrap,
+    CONTEXT, INPUT, NOTHING, OTHER, OUTPUT, Engine, Op, Tensor, as_tensor, empty_like, is_taping, is_float,
+    is_single, lent, operand, operators, record, take_in, wrap,
 )
 from microtensor.kernels.broadcast cimport Cursor, Plan, make_plan, next_run, start_at
 from microtensor.kernels.simd cimport real
@@ -956,7 +956,7 @@ def where(condition, input, other):
     """
     cdef Tensor x, y
     cdef Tensor given = as_tensor(condition, "condition")
-    check_made(given, "where")
+    take_in(given, "where")
     cdef ndarray c = given.array                # once: a number may be an object that runs code
     if c.dtype.kind != "b":
         raise TypeError(f"where needs a bool condition, got {c.dtype}: compare it with something first")

@@ -7,7 +7,7 @@ mistake. The losses on class indices are in softmax.pyx.
 cimport cython
 cimport numpy as cnp
 
-from microtensor.core cimport Tensor, as_tensor, broadcasts_to, is_float, lent, wrap
+from microtensor.core cimport Tensor, as_tensor, broadcasts_to, constant, is_float, lent, wrap
 from microtensor.kernels cimport simd
 from microtensor.kernels.simd cimport real
 from microtensor.ops.base cimport Binary, BinaryLoops, binary
@@ -350,8 +350,8 @@ def binary_cross_entropy_with_logits(input, target, Tensor weight=None, reductio
     check_pair("binary_cross_entropy_with_logits", x, t)
     if pos_weight is None:
         return reduced(logits_loss(x, t), weight, reduction)
-    of_ones = logits_loss(x, wrap(np.ones_like(lent(t.array))))
-    of_zeros = logits_loss(x, wrap(np.zeros_like(lent(t.array))))
+    of_ones = logits_loss(x, constant(wrap(np.ones_like(lent(t.array)))))
+    of_zeros = logits_loss(x, constant(wrap(np.zeros_like(lent(t.array)))))
     of_ones = fitting("pos_weight", pos_weight, of_ones) * of_ones
     return reduced(t * of_ones + (1 - t) * of_zeros, weight, reduction)
 

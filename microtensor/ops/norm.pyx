@@ -5,8 +5,8 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    CONTEXT, INPUT, OTHER, Tensor, Version, as_tensor, call_again, contiguous, count_write, empty, empty_like,
-    is_taping, is_float, is_single, record, wrap,
+    CONTEXT, INPUT, OTHER, Tensor, Version, as_tensor, call_again, constant, contiguous, count_write, empty,
+    empty_like, is_taping, is_float, is_single, record, take_in, wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.lines cimport (
@@ -407,9 +407,9 @@ def batch_norm(input, Tensor running_mean, Tensor running_var, Tensor weight=Non
         raise TypeError(f"batch_norm: expected a float input, got {a.dtype}")
     channels = cnp.PyArray_DIM(a, 1)
     if weight is None:
-        weight = wrap(np.ones(channels, a.dtype))
+        weight = constant(wrap(np.ones(channels, a.dtype)))
     if bias is None:
-        bias = wrap(np.zeros(channels, a.dtype))
+        bias = constant(wrap(np.zeros(channels, a.dtype)))
     cdef ndarray means = parameter_of("batch_norm", "running_mean", running_mean, a, 1, 2)
     cdef Version version_of_means = None if means is None else (<Tensor>running_mean).get_version()
     cdef ndarray variances = parameter_of("batch_norm", "running_var", running_var, a, 1, 2)
@@ -430,6 +430,7 @@ def batch_norm(input, Tensor running_mean, Tensor running_var, Tensor weight=Non
     for running in (running_mean, running_var):
         if running is not None:
             (<Tensor>running).check_writable()
+            take_in(running, "batch_norm")
     cdef BatchNorm op = BatchNorm.__new__(BatchNorm)
     op.eps = eps
     cdef Py_ssize_t shape[2]
@@ -689,9 +690,9 @@ def layer_norm(input, normalized_shape, Tensor weight=None, Tensor bias=None, do
         raise TypeError(f"layer_norm: expected a float input, got {a.dtype}")
     cdef int first = ndim - <int>len(row)
     if weight is None:
-        weight = wrap(np.ones(row, a.dtype))
+        weight = constant(wrap(np.ones(row, a.dtype)))
     if bias is None:
-        bias = wrap(np.zeros(row, a.dtype))
+        bias = constant(wrap(np.zeros(row, a.dtype)))
     cdef ndarray w = parameter_of("layer_norm", "weight", weight, a, first, ndim)
     cdef ndarray b = parameter_of("layer_norm", "bias", bias, a, first, ndim)
     cdef LayerNorm op = LayerNorm.__new__(LayerNorm)

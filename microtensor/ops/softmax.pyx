@@ -11,7 +11,7 @@ from numpy cimport ndarray
 
 from microtensor.core cimport (
     CONTEXT, INPUT, Op, Tensor, as_tensor, call_again, contiguous, either, empty, empty_like, is_taping, is_float,
-    is_single, lent, record, set_number, wrap,
+    is_single, lent, record, set_number, take_in, wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.lines cimport MAX_HEIGHT, Block, height_in_cache, rows_at
@@ -589,6 +589,8 @@ def cross_entropy(input, target, Tensor weight=None, long long ignore_index=-100
     if label_smoothing == 0 and cnp.PyArray_NDIM(a) <= 2:
         op = CrossEntropy.__new__(CrossEntropy)
         if is_taping():
+            take_in(t, "cross_entropy")
+            take_in(weight, "cross_entropy")
             call_again(op.take_target, (t, weight))
         return op.apply(x, a, indices, weights, ignore_index, reduction)
     raise_out_of_range("cross_entropy", indices, ignore_index, x.shape, x.shape[min(x.ndim - 1, 1)])

@@ -13,6 +13,7 @@ import copy
 import math
 
 from microtensor._arguments import checked_count, checked_number
+from microtensor.core import refuse_in_capture
 
 
 class LRScheduler:
@@ -79,6 +80,7 @@ class LRScheduler:
         return loaded
 
     def _go_to(self, epoch):
+        refuse_in_capture("a step of a schedule")
         groups, new = self.optimizer.param_groups, self.options_at(self.base_lrs, epoch)
         if len(new) != len(groups):
             raise ValueError(f"{type(self).__name__} is for {len(new)} groups, the optimiser has {len(groups)}: "
