@@ -243,6 +243,9 @@ cdef int check_result(object result) except -1:
                 check_result(part)
         finally:
             Py_LeaveRecursiveCall()
+    elif hasattr(result, "__next__"):
+        raise RuntimeError(f"a captured function returns a {type(result).__name__}, which could be gone through only "
+                           "once: return its parts in a list")
     return 0
 
 

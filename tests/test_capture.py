@@ -195,6 +195,7 @@ class Double(mt.autograd.Function):
     (lambda: optim.lr_scheduler.StepLR(optim.SGD([W]), 1), "a step of a schedule"),
     (lambda: X.argmax(), "returns a tensor of shape () that no op made"),
     (lambda: {"right": [X > 0]}, "returns a tensor of shape (3,) that no op made"),
+    (lambda: (x * 2 for x in (X,)), "returns a generator"),
     (lambda: Double.apply(X), "Double"),
     (lambda: mt.grad((W * W).sum(), W), "grad, or backward with create_graph=True,"),
     (lambda: mt.capture(lambda: X * X)(), "captured while another one is"),
