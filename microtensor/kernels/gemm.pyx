@@ -8,9 +8,9 @@ How gemm gets fast: everything that is loaded is used many times before it has t
 
     registers   a tile of C, 12 x 2 vectors with AVX-512: its sums stay there while p runs, and each element of A or B
                 that is loaded is used for a whole row or column of the tile (tile.h)
-    L1          the tile's rows of A, 12 x DEPTH, used again for every tile to the right
-    L2          a block of B, DEPTH x BLOCK_BYTES, used again for every tile below
-    beyond      A, read once per block of B, and C, read and written once per DEPTH
+    L1          the tile's rows of A, 12 x DEPTH_BYTES, used again for every tile to the right
+    L2          a block of B, DEPTH_BYTES x block_columns, used again for every tile below
+    beyond      A, read once per block of B, and C, read and written once per block of A's columns
 
 The tile reads A and B where they lie, except where they are packed, that is copied into the order in which the tile
 reads them: A only where that pays (``far_apart``); B there too, and always if its columns are not adjacent. This is the
@@ -26,6 +26,9 @@ import numpy as np
 cdef extern from *:
     """
     #include <stdlib.h>
+    #if defined(__linux__)
+    #include <unistd.h>
+    #endif
 
     #define real float
     #define SIZE 4
@@ -37,6 +40,15 @@ cdef extern from *:
     #include "tile.h"
     #undef real
     #undef SIZE
+
+    /* The second-level cache of a core; 512 KiB where the system does not say. */
+    static Py_ssize_t l2_bytes(void) {
+        long bytes = 0;
+    #if defined(_SC_LEVEL2_CACHE_SIZE)
+        bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    #endif
+        return bytes >= (128 << 10) && bytes <= (4 << 20) ? bytes : 512 << 10;
+    }
 
     /* Each thread's packed block: allocated once, aligned to the vectors, kept for the next product, freed with the
        thread. */
@@ -63,6 +75,7 @@ cdef extern from *:
     """
     const int TILE_ROWS, PADDED_ROWS
     const int float_tile_columns, double_tile_columns
+    Py_ssize_t l2_bytes()
     char* get_workspace(size_t bytes) noexcept nogil
     void float_tile(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const float* a, Py_ssize_t a_row,
                     Py_ssize_t a_column, const float* b, Py_ssize_t b_row, const float* start, Py_ssize_t start_row,
@@ -80,11 +93,15 @@ cdef extern from *:
                      Py_ssize_t y_row) noexcept nogil
 
 cdef enum:
-    DEPTH = 256             # a tile's rows of A: 6 KiB of float with AVX2, 12 with AVX-512, twice that of double, in L1
-    BLOCK_BYTES = 2048      # B's block, DEPTH x BLOCK_BYTES: 512 KiB, in L2
-    A_FAR = 512             # bytes from one column of A to the next, or from one row of B: see far_apart
+    DEPTH_BYTES = 1536      # of a row of A or a column of B at once: a tile's rows are 9 KiB with AVX2, 18 with AVX-512
+    PANEL = 4               # tiles whose rows of A are packed together where its columns are contiguous, ...
+    STRIP = 8               # ... this many columns at a time, whose lines stay in L1 until the last tile took its part
+    A_FAR = 512             # bytes from one row or column of A to the next, or from one row of B: see far_apart
     B_FAR = 4096
     REUSE = 8               # tiles that must use what is packed, so that copying it is a small part of the work
+
+# B's block takes three quarters of L2; A and C pass through the rest.
+cdef Py_ssize_t block_columns = max(3 * l2_bytes() // 4 // DEPTH_BYTES // 32 * 32, 64)
 
 
 # -- the definition --------------------------------------------------------------------------------------------
@@ -122,7 +139,8 @@ cdef inline const real* start_at(const real* start, Py_ssize_t start_row, Py_ssi
 cdef inline bint far_apart(Py_ssize_t step, Py_ssize_t bytes, Py_ssize_t tiles) noexcept nogil:
     """Whether to pack what the tile would read with a step of that many bytes, for that number of tiles.
 
-    Lines that far apart lie in few of L1's sets, which then holds few of them: A's are to stay there. B's come from L2,
+    Lines that far apart lie in few of L1's sets, which then holds few of them: A's are to stay there, and its rows may
+    be as far apart as its columns. B's come from L2,
     which bears more, up to where each row is in a page of its own: there prefetching ends, and every row costs an entry
     of the table of pages.
     """
@@ -138,17 +156,41 @@ cdef inline void tile(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, con
         double_tile(rows, columns, depth, a, a_row, a_column, b, b_row, start, start_row, c, c_row)
 
 
-cdef void pack_rows(const real* a, Matrix step, Py_ssize_t rows, Py_ssize_t depth, real* packed) noexcept nogil:
-    """A tile's rows of A, (rows, depth), column after column, PADDED_ROWS from one to the next."""
+cdef void pack_rows(const real* a, Matrix step, Py_ssize_t rows, Py_ssize_t depth, real* packed, Py_ssize_t packed_row,
+                    Py_ssize_t packed_column) noexcept nogil:
+    """A tile's rows of A, (rows, depth), or some of their columns: in A's order, or else column after column."""
     cdef Py_ssize_t i, p
-    if step.row != 1:
+    if step.column == 1:
+        if real is float:
+            float_copy(rows, depth, a, step.row, packed, packed_row)
+        else:
+            double_copy(rows, depth, a, step.row, packed, packed_row)
+    elif step.row == 1:
+        if real is float:
+            float_copy(depth, rows, a, step.column, packed, packed_column)
+        else:
+            double_copy(depth, rows, a, step.column, packed, packed_column)
+    else:
         for p in range(depth):
             for i in range(rows):
-                packed[p * PADDED_ROWS + i] = a[i * step.row + p * step.column]
-    elif real is float:
-        float_copy(depth, rows, a, step.column, packed, PADDED_ROWS)
-    else:
-        double_copy(depth, rows, a, step.column, packed, PADDED_ROWS)
+                packed[i + p * packed_column] = a[i * step.row + p * step.column]
+
+
+cdef Py_ssize_t pack_panel(const real* a, Matrix step, Py_ssize_t rows, Py_ssize_t depth, real* packed,
+                           Py_ssize_t packed_row, Py_ssize_t packed_column, Py_ssize_t tile_size) noexcept nogil:
+    """The rows of A of the next tile, or of a few where they lie beside each other; returns how many rows these are."""
+    cdef Py_ssize_t tiles = 1 if step.column == 1 else PANEL, strip = depth if step.column == 1 else STRIP
+    cdef Py_ssize_t i = 0, p = 0, number, height
+    while p < depth:
+        strip = min(strip, depth - p)
+        i = 0
+        for number in range(tiles):
+            height = next_part(rows - i, TILE_ROWS)
+            pack_rows(a + i * step.row + p * step.column, step, height, strip,
+                      packed + number * tile_size + p * packed_column, packed_row, packed_column)
+            i += height
+        p += strip
+    return i
 
 
 cdef void pack_columns(const real* b, Matrix step, Py_ssize_t depth, Py_ssize_t columns, real* packed,
@@ -175,36 +217,45 @@ cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matri
                        Py_ssize_t c_row) noexcept nogil:
     """One thread's product: the blocks of B one after the other, and for each the tiles of C row by row."""
     cdef Py_ssize_t tile_columns = float_tile_columns if sizeof(real) == sizeof(float) else double_tile_columns
-    cdef Py_ssize_t block_columns = BLOCK_BYTES // sizeof(real)
-    cdef Py_ssize_t i, j, p, first, last, depth, height, width
-    cdef bint packs_a = a.column != 1 and far_apart(a.column * sizeof(real), A_FAR, n // tile_columns)
+    cdef Py_ssize_t most = DEPTH_BYTES // sizeof(real)      # columns of A, or rows of B, at once
+    cdef Py_ssize_t tile_size = PADDED_ROWS * most
+    cdef Py_ssize_t i, j, p, first, last, depth, height, width, packed_rows
+    cdef bint packs_a = far_apart(max(a.row, a.column) * sizeof(real), A_FAR, n // tile_columns)
     cdef bint packs_b = b.column != 1 or far_apart(b.row * sizeof(real), B_FAR, m // TILE_ROWS)
     cdef real* packed_a = NULL
     cdef real* packed_b = NULL
     cdef real* packed
     cdef const real* rows                   # where the tile finds A, (height, depth), ...
     cdef const real* columns                # ... and B, (depth, width)
-    cdef Py_ssize_t rows_row = 1 if packs_a else a.row, rows_column = PADDED_ROWS if packs_a else a.column
+    cdef Py_ssize_t rows_row = a.row, rows_column = a.column
+    if packs_a and a.column == 1:
+        rows_row = most + 16                # not a power of two: see far_apart
+    elif packs_a:
+        rows_row, rows_column = 1, PADDED_ROWS
     cdef Py_ssize_t columns_step = tile_columns if packs_b else b.row
     if packs_a or packs_b:
-        packed_a = <real*>get_workspace(DEPTH * (PADDED_ROWS * sizeof(double) + BLOCK_BYTES))
+        packed_a = <real*>get_workspace((PANEL * PADDED_ROWS + block_columns) * DEPTH_BYTES)
         if packed_a == NULL:                # no memory for the copies: the definition needs none
             naive_gemm(m, n, k, a, b, start, c, c_row)
             return
-        packed_b = packed_a + DEPTH * PADDED_ROWS
+        packed_b = packed_a + PANEL * tile_size
     p = 0
     while p < k:
-        depth = next_part(k - p, DEPTH)
+        depth = next_part(k - p, most)
         first = 0
         while first < n:
             last = min(first + block_columns, n)
-            i = 0
+            i = packed_rows = 0
             while i < m:
                 height = next_part(m - i, TILE_ROWS)
-                rows = <const real*>a.data + i * a.row + p * a.column
-                if packs_a:
-                    pack_rows(rows, a, height, depth, packed_a)
+                if not packs_a:
+                    rows = <const real*>a.data + i * a.row + p * a.column
+                elif i < packed_rows:
+                    rows += tile_size
+                else:
                     rows = packed_a
+                    packed_rows += pack_panel(<const real*>a.data + i * a.row + p * a.column, a, m - i, depth,
+                                              packed_a, rows_row, rows_column, tile_size)
                 j = first
                 while j < last:
                     width = min(tile_columns, last - j)
