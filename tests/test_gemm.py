@@ -13,9 +13,9 @@ import microtensor as mt
 from microtensor import _isa_path
 from microtensor.kernels import gemm
 
-# Around every edge: of tiles (rows 6, 12, columns 4 to 32), of eight tiles (48, 96 rows), of blocks (256 deep), of
-# steps that are far (64 or 128 elements).
-EDGES = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
+# Around every edge: of tiles (rows 6, 12, columns 4 to 32), of four and eight tiles (24, 48, 96 rows), of blocks (192 or
+# 384 deep), of steps that are far (64 or 128 elements).
+EDGES = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
 SIZES = sorted({0, 1, 2, 3, 5, 7, 31, 97, 131, 193, 300} | {edge + shift for edge in EDGES for shift in (-1, 0, 1)})
 
 
@@ -100,9 +100,10 @@ def test_product_over_random_shapes_and_layouts(dtype, threads, rng):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("layout_a", LAYOUTS)
 @pytest.mark.parametrize("layout_b", LAYOUTS)
-@pytest.mark.parametrize("shape", [(5, 7, 3), (13, 257, 17), (145, 31, 49), (1, 300, 70), (70, 300, 1), (2, 1, 3000)])
+@pytest.mark.parametrize("shape", [(5, 7, 3), (13, 257, 17), (145, 31, 49), (1, 300, 70), (70, 300, 1), (2, 1, 3000),
+                                   (101, 397, 1100)])
 def test_product_of_every_pair_of_layouts(dtype, layout_a, layout_b, shape, rng):
-    """Few tiles and many, one row or one column, and more columns than a block of B."""
+    """Few tiles and many, one row or one column, and more columns than a block of B, also where all is packed."""
     a, b = random_matrices(rng, *shape, dtype)
     assert_product(gemm.product(layout_a(a), layout_b(b)), a, b)
 
