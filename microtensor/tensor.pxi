@@ -45,7 +45,8 @@ cdef Tensor view_of(Tensor base, ndarray array):
     cdef Tensor tensor = wrap(array)
     if taping and base.made != -taping:
         take_in(base, "a view")               # so that it is noticed if the data of the base is replaced
-    tensor.version, tensor.made = base.get_version(), base.made
+    tensor.version = base.get_version()
+    tensor.made = base.made
     return tensor
 
 

@@ -147,7 +147,7 @@ QUESTIONS = {
         Value, ("core.pyx", "cdef int check_saved", "if self.freed:"),
         "Mul keeps x, and the first pass frees what ops keep (free_saved) as soon as they have run"),
     "sum_twice": (
-        Value, ("core.pyx", "cdef void free_saved", "if self.saved:"),
+        Value, ("core.pyx", "cdef void free_saved", "if self.saved"),
         "Add keeps nothing, so nothing is freed that a second pass could miss; each pass adds 1 + 1"),
     "retained": (
         Value, ("core.pyx", "cdef list count_gradients", "op.check_saved()"),
