@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate, train_test_spl
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import compute_sample_weight
+from sklearn.utils import compute_sample_weight, estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from microtensor.sklearn import MLPClassifier, MLPRegressor
@@ -76,11 +77,14 @@ def assert_same(a, b):
 
 
 @parametrize_with_checks([MLPClassifier(max_iter=50), MLPRegressor(max_iter=50)])
-def test_checks_of_scikit_learn_pass(estimator, check):
+def test_checks_of_scikit_learn_pass(estimator, check, monkeypatch):
     if check.func.__name__.startswith("check_sample_weight_equivalence"):
-        # It compares to 1e-7. A weighted sum and one over repeated rows are rounded differently in float32, by about
-        # that much in a few epochs. scikit-learn gives its own MLPs other parameters for this check, too.
+        # It compares to 1e-7, which is less than the distance of two float32. A weighted sum and one over repeated rows
+        # are rounded differently, and what a net gives is a sum of 10 and then of 100 products: eps for each of them. A
+        # few epochs only, as each adds its own; without the weights, 5 change the outputs by a tenth.
         estimator = clone(estimator).set_params(max_iter=5)
+        close = partial(estimator_checks.assert_allclose_dense_sparse, rtol=110 * np.finfo(np.float32).eps)
+        monkeypatch.setattr(estimator_checks, "assert_allclose_dense_sparse", close)
     check(estimator)
 
 
