@@ -13,8 +13,8 @@ import microtensor as mt
 from microtensor import _isa_path
 from microtensor.kernels import gemm
 
-# Around every edge: of tiles (rows 6, 12, columns 4 to 32), of four and eight tiles (24, 48, 96 rows), of blocks (192 or
-# 384 deep), of steps that are far (64 or 128 elements).
+# Around every edge: of tiles (rows 6, 12, columns 4 to 32), of four and eight tiles (24, 48, 96 rows), of blocks (192
+# or 384 deep), of steps that are far (64 or 128 elements).
 EDGES = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
 SIZES = sorted({0, 1, 2, 3, 5, 7, 31, 97, 131, 193, 300} | {edge + shift for edge in EDGES for shift in (-1, 0, 1)})
 
