@@ -156,20 +156,30 @@ cdef inline void tile(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, con
         double_tile(rows, columns, depth, a, a_row, a_column, b, b_row, start, start_row, c, c_row)
 
 
+cdef inline void copy(Py_ssize_t rows, Py_ssize_t columns, const real* x, Py_ssize_t x_row, real* y,
+                      Py_ssize_t y_row) noexcept nogil:
+    if real is float:
+        float_copy(rows, columns, x, x_row, y, y_row)
+    else:
+        double_copy(rows, columns, x, x_row, y, y_row)
+
+
+cdef inline void transpose(Py_ssize_t rows, Py_ssize_t columns, const real* x, Py_ssize_t x_row, real* y,
+                           Py_ssize_t y_row) noexcept nogil:
+    if real is float:
+        float_transpose(rows, columns, x, x_row, y, y_row)
+    else:
+        double_transpose(rows, columns, x, x_row, y, y_row)
+
+
 cdef void pack_rows(const real* a, Matrix step, Py_ssize_t rows, Py_ssize_t depth, real* packed, Py_ssize_t packed_row,
                     Py_ssize_t packed_column) noexcept nogil:
     """A tile's rows of A, (rows, depth), or some of their columns: in A's order, or else column after column."""
     cdef Py_ssize_t i, p
     if step.column == 1:
-        if real is float:
-            float_copy(rows, depth, a, step.row, packed, packed_row)
-        else:
-            double_copy(rows, depth, a, step.row, packed, packed_row)
+        copy(rows, depth, a, step.row, packed, packed_row)
     elif step.row == 1:
-        if real is float:
-            float_copy(depth, rows, a, step.column, packed, packed_column)
-        else:
-            double_copy(depth, rows, a, step.column, packed, packed_column)
+        copy(depth, rows, a, step.column, packed, packed_column)
     else:
         for p in range(depth):
             for i in range(rows):
@@ -198,15 +208,9 @@ cdef void pack_columns(const real* b, Matrix step, Py_ssize_t depth, Py_ssize_t 
     """A tile's columns of B, (depth, columns), row after row."""
     cdef Py_ssize_t j, p
     if step.column == 1:
-        if real is float:
-            float_copy(depth, columns, b, step.row, packed, packed_row)
-        else:
-            double_copy(depth, columns, b, step.row, packed, packed_row)
+        copy(depth, columns, b, step.row, packed, packed_row)
     elif step.row == 1:
-        if real is float:
-            float_transpose(columns, depth, b, step.column, packed, packed_row)
-        else:
-            double_transpose(columns, depth, b, step.column, packed, packed_row)
+        transpose(columns, depth, b, step.column, packed, packed_row)
     else:
         for p in range(depth):
             for j in range(columns):
