@@ -233,7 +233,7 @@ cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matri
     cdef const real* columns                # ... and B, (depth, width)
     cdef Py_ssize_t rows_row = a.row, rows_column = a.column
     if packs_a and a.column == 1:
-        rows_row = most + 16                # not a power of two: see far_apart
+        rows_row = most + 16                # an odd multiple of 16: no two rows begin in one of L1's sets
     elif packs_a:
         rows_row, rows_column = 1, PADDED_ROWS
     cdef Py_ssize_t columns_step = tile_columns if packs_b else b.row
