@@ -175,5 +175,6 @@ cdef tuple shape_of(Tensor x)
 cdef ndarray empty(int ndim, Py_ssize_t* shape, int typenum)
 cdef ndarray empty_like(ndarray array)
 cdef ndarray contiguous(ndarray array)
+cdef ndarray copy_of(ndarray array)
 cdef int add_into(ndarray total, ndarray x) except -1
 cdef bint picks_once(object key)

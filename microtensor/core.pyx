@@ -140,7 +140,9 @@ cdef ndarray contiguous(ndarray array):
 
 
 cdef ndarray copy_of(ndarray array):
-    """A C-contiguous copy."""
+    """A C-contiguous copy; of floats, where vectors are aligned."""
+    if not is_float(array):
+        return np.array(array, order="C")
     cdef ndarray y = empty_like(array)
     cnp.PyArray_CopyInto(y, array)
     return y

@@ -4,7 +4,7 @@ import operator
 
 import numpy as np
 
-from microtensor.core import Tensor, check_dtype, check_range, check_unmasked, float32, from_numpy
+from microtensor.core import Tensor, check_dtype, check_range, check_unmasked, copied_in, float32
 from microtensor.random import default_generator
 
 
@@ -28,10 +28,10 @@ def tensor(data, *, dtype=None, requires_grad=False):
             [3, 4]])
     """
     if isinstance(data, Tensor):
-        array = np.array(data.detach().numpy(), dtype, order="C")
+        array = np.asarray(data.detach().numpy(), dtype)
     elif isinstance(data, (np.ndarray, np.generic)):
         check_unmasked(data)
-        array = np.array(data, dtype, order="C")
+        array = np.asarray(data, dtype)
     else:
         if isinstance(data, (list, tuple)):
             data = _without_tensors(data)
@@ -45,8 +45,7 @@ def tensor(data, *, dtype=None, requires_grad=False):
                                 "pass a dtype that holds them, such as dtype=mt.float64")
         if dtype is None and array.dtype == np.float64 and not _holds_double(data):
             array = array.astype(np.float32)
-    check_dtype(array.dtype)
-    return from_numpy(array).requires_grad_(requires_grad)
+    return _made(array, requires_grad)
 
 
 def _without_tensors(data):
@@ -108,8 +107,9 @@ def _check_numbers(dtype, *numbers):
 
 
 def _made(array, requires_grad):
+    """A tensor of the array's numbers, in memory that begins at a cache line: NumPy's begins wherever 16 divides it."""
     check_dtype(array.dtype)
-    return from_numpy(array).requires_grad_(requires_grad)
+    return copied_in(array).requires_grad_(requires_grad)
 
 
 def empty(*size, dtype=None, requires_grad=False):

@@ -175,9 +175,9 @@ cdef Tensor operand_of(object value, Tensor like):
     return copied_in(value) if isinstance(value, ndarray) else None
 
 
-cdef Tensor copied_in(ndarray array):
+cpdef Tensor copied_in(ndarray array):
     """A tensor with a copy of the array: a graph may keep it, and the caller write into the array."""
-    return wrap(np.array(plain(array), order="C"))
+    return wrap(copy_of(plain(array)))
 
 
 cdef Tensor taken(object value, str name):

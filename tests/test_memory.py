@@ -23,9 +23,19 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
-@pytest.mark.parametrize("n", [128, 1000, 4096, 100003])
-def test_new_array_begins_at_a_cache_line(n):
-    assert address(-mt.ones(n)) % 64 == 0
+MAKERS = {
+    "negative": lambda n: -mt.ones(n), "tensor of an array": lambda n: mt.tensor(np.ones(n)),
+    "tensor of a list": lambda n: mt.tensor([0.5] * n), "tensor of a tensor": lambda n: mt.tensor(mt.ones(n)),
+    "zeros": mt.zeros, "empty": mt.empty, "rand": mt.rand, "randn": mt.randn, "full": lambda n: mt.full((n,), 2.0),
+    "clone": lambda n: mt.from_numpy(np.ones(n)).clone(), "operand": lambda n: mt.ops.transpose(np.ones((1, n)), 0, 1),
+    "weight": lambda n: mt.nn.Linear(n, 2).weight,
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=list(MAKERS))
+@pytest.mark.parametrize("n", [1, 128, 1000, 4096, 100003])
+def test_new_array_begins_at_a_cache_line(make, n):
+    assert address(make(n)) % 64 == 0
 
 
 def test_memory_of_a_dead_array_goes_to_the_next_of_its_size():

@@ -9,8 +9,8 @@ cimport numpy as cnp
 from numpy cimport ndarray
 
 from microtensor.core cimport (
-    Engine, Op, Tensor, as_tensor, contiguous, either, is_float, lent, operators, picks_once, raise_replaced, record,
-    record_all, refuse_in_capture, shape_of, wrap,
+    Engine, Op, Tensor, as_tensor, contiguous, copy_of, either, is_float, lent, operators, picks_once, raise_replaced,
+    record, record_all, refuse_in_capture, shape_of, wrap,
 )
 from microtensor.ops.base cimport normal_dim
 
@@ -627,7 +627,7 @@ cdef class Clone(Op):
     """A copy."""
 
     cdef int run_forward(self) except -1:
-        self.y = cnp.PyArray_NewCopy(self.a, cnp.NPY_CORDER)
+        self.y = copy_of(self.a)
         return 0
 
     cdef int give_gradients(self, Engine engine) except -1:
