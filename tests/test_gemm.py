@@ -13,9 +13,9 @@ import microtensor as mt
 from microtensor import _isa_path
 from microtensor.kernels import gemm
 
-# Around every edge: of tiles (rows 6, 12, columns 4 to 32), of four and eight tiles (24, 48, 96 rows), of blocks (192
-# or 384 deep), of steps that are far (64 or 128 elements).
-EDGES = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
+# Around every edge: of tiles (rows 6, 12, columns 4 to 32), of four, five, eight and 32 tiles (24, 30, 48, 60, 96, 192,
+# 384 rows), of blocks (192 or 384 deep), of steps that are far (64 or 128 elements).
+EDGES = (4, 6, 8, 12, 16, 24, 30, 32, 48, 60, 64, 96, 128, 192, 256, 384)
 SIZES = sorted({0, 1, 2, 3, 5, 7, 31, 97, 131, 193, 300} | {edge + shift for edge in EDGES for shift in (-1, 0, 1)})
 
 
@@ -47,12 +47,21 @@ def padded_rows(x):
     return wide[:, : x.shape[1]]
 
 
+def split_vectors(x):
+    """Contiguous, and 16 bytes beside a cache line, as NumPy's memory often is: vectors lie across two of them."""
+    memory = np.empty(x.nbytes + 128, np.uint8)
+    begin = -memory.ctypes.data % 64 + 16
+    beside = memory[begin : begin + x.nbytes].view(x.dtype).reshape(x.shape)
+    beside[...] = x
+    return beside
+
+
 def broadcast_rows(x):
     """Row 0 everywhere, with a stride of 0."""
     return np.broadcast_to(x[:1], x.shape)
 
 
-LAYOUTS = (contiguous, transposed, sliced, reversed_, padded_rows)
+LAYOUTS = (contiguous, transposed, sliced, reversed_, padded_rows, split_vectors)
 
 
 @pytest.fixture(params=[1, 2, 3])

@@ -13,9 +13,10 @@ How gemm gets fast: everything that is loaded is used many times before it has t
     beyond      A, read once per block of B, and C, read and written once per block of A's columns
 
 The tile reads A and B where they lie, except where they are packed, that is copied into the order in which the tile
-reads them: A only where that pays (``far_apart``); B there too, and always if its columns are not adjacent. This is the
-scheme of Goto and van de Geijn (Anatomy of High-Performance Matrix Multiplication, 2008) with A and B in each other's
-place, as rows of C are contiguous here, and without packing what needs none.
+reads them: A where its lines would push each other out of L1 (``packs_a``), B where vectors of it lie across two
+lines or many tiles use it, and always if its columns are not adjacent (``packs_b``). This is the scheme of Goto
+and van de Geijn (Anatomy of High-Performance Matrix Multiplication, 2008) with A and B in each other's place, as rows
+of C are contiguous here, and without packing what needs none.
 """
 
 from microtensor.kernels.simd cimport real
@@ -96,9 +97,11 @@ cdef enum:
     DEPTH_BYTES = 1536      # of a row of A or a column of B at once: a tile's rows are 9 KiB with AVX2, 18 with AVX-512
     PANEL = 4               # tiles whose rows of A are packed together where its columns are contiguous, ...
     STRIP = 8               # ... this many columns at a time, whose lines stay in L1 until the last tile took its part
-    A_FAR = 512             # bytes from one row or column of A to the next, or from one row of B: see far_apart
+    A_FAR = 512             # bytes from one row or column of A to the next, or from one row of B: see packs_a, packs_b
     B_FAR = 4096
-    REUSE = 8               # tiles that must use what is packed, so that copying it is a small part of the work
+    A_REUSE = 8             # tiles that must use what is packed, so that copying it costs less than it saves: A, ...
+    B_REUSE = 5             # ... B where the tile would be slow to read it, ...
+    B_ORDER = 32            # ... and B where it only gets into order
 
 # B's block takes three quarters of L2; A and C pass through the rest.
 cdef Py_ssize_t block_columns = max(3 * l2_bytes() // 4 // DEPTH_BYTES // 32 * 32, 64)
@@ -136,15 +139,23 @@ cdef inline const real* start_at(const real* start, Py_ssize_t start_row, Py_ssi
     return start + i * start_row + j
 
 
-cdef inline bint far_apart(Py_ssize_t step, Py_ssize_t bytes, Py_ssize_t tiles) noexcept nogil:
-    """Whether to pack what the tile would read with a step of that many bytes, for that number of tiles.
+cdef inline bint packs_a(Matrix a, Py_ssize_t size, Py_ssize_t tiles) noexcept nogil:
+    """Whether to pack A, of elements of that many bytes, when that many tiles use each part of it.
 
-    Lines that far apart lie in few of L1's sets, which then holds few of them: A's are to stay there, and its rows may
-    be as far apart as its columns. B's come from L2,
-    which bears more, up to where each row is in a page of its own: there prefetching ends, and every row costs an entry
-    of the table of pages.
+    Lines far apart lie in few of L1's sets, which then holds few of them, and A's are to stay there.
     """
-    return step >= bytes and tiles >= REUSE
+    return max(a.row, a.column) * size >= A_FAR and tiles >= A_REUSE
+
+
+cdef inline bint packs_b(Matrix b, Py_ssize_t size, Py_ssize_t vector, Py_ssize_t tiles) noexcept nogil:
+    """Whether to pack B, of vectors of that many bytes; it must be where its columns are not adjacent.
+
+    A vector across two cache lines is two loads. Where each row is in a page of its own, prefetching ends, and every
+    row costs an entry of the table of pages.
+    """
+    cdef size_t row = b.row * size
+    cdef bint slow = (<size_t>b.data | row) % <size_t>vector != 0 or row >= <size_t>B_FAR
+    return b.column != 1 or tiles >= (B_REUSE if slow else B_ORDER)
 
 
 cdef inline void tile(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const real* a, Py_ssize_t a_row,
@@ -224,20 +235,20 @@ cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matri
     cdef Py_ssize_t most = DEPTH_BYTES // sizeof(real)      # columns of A, or rows of B, at once
     cdef Py_ssize_t tile_size = PADDED_ROWS * most
     cdef Py_ssize_t i, j, p, first, last, depth, height, width, packed_rows
-    cdef bint packs_a = far_apart(max(a.row, a.column) * sizeof(real), A_FAR, n // tile_columns)
-    cdef bint packs_b = b.column != 1 or far_apart(b.row * sizeof(real), B_FAR, m // TILE_ROWS)
+    cdef bint copies_a = packs_a(a, sizeof(real), n // tile_columns)
+    cdef bint copies_b = packs_b(b, sizeof(real), tile_columns // 2 * sizeof(real), m // TILE_ROWS)
     cdef real* packed_a = NULL
     cdef real* packed_b = NULL
     cdef real* packed
     cdef const real* rows                   # where the tile finds A, (height, depth), ...
     cdef const real* columns                # ... and B, (depth, width)
     cdef Py_ssize_t rows_row = a.row, rows_column = a.column
-    if packs_a and a.column == 1:
+    if copies_a and a.column == 1:
         rows_row = most + 16                # an odd multiple of 16: no two rows begin in one of L1's sets
-    elif packs_a:
+    elif copies_a:
         rows_row, rows_column = 1, PADDED_ROWS
-    cdef Py_ssize_t columns_step = tile_columns if packs_b else b.row
-    if packs_a or packs_b:
+    cdef Py_ssize_t columns_step = tile_columns if copies_b else b.row
+    if copies_a or copies_b:
         packed_a = <real*>get_workspace((PANEL * PADDED_ROWS + block_columns) * DEPTH_BYTES)
         if packed_a == NULL:                # no memory for the copies: the definition needs none
             naive_gemm(m, n, k, a, b, start, c, c_row)
@@ -252,7 +263,7 @@ cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matri
             i = packed_rows = 0
             while i < m:
                 height = next_part(m - i, TILE_ROWS)
-                if not packs_a:
+                if not copies_a:
                     rows = <const real*>a.data + i * a.row + p * a.column
                 elif i < packed_rows:
                     rows += tile_size
@@ -264,7 +275,7 @@ cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matri
                 while j < last:
                     width = min(tile_columns, last - j)
                     columns = <const real*>b.data + p * b.row + j * b.column
-                    if packs_b:
+                    if copies_b:
                         packed = packed_b + (j - first) * depth
                         if i == 0:          # packed when first needed, and in L1 when first used
                             pack_columns(columns, b, depth, width, packed, tile_columns)
