@@ -46,6 +46,22 @@ def test_broadcast_error_names_the_op_and_both_shapes():
         mt.ones(2, 3) + mt.ones(4)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("length", [1, 2, 3, 10, 85, 86, 127, 128, 129, 255, 256, 257, 600])
+def test_broadcast_over_rows_of_every_length(length, dtype, rng):
+    """Short rows are gathered together, around 256 elements at a time, and what is repeated once."""
+    for _ in range(20):
+        outer, rows = rng.integers(1, 4), rng.integers(1, 2 + 600 // length)
+        whole = rng.standard_normal((outer, rows, length + 1)).astype(dtype)
+        a = [whole[..., :length], whole[:, ::-1, 1:], whole[:, :, :length].copy().T.copy().T][rng.integers(3)]
+        b = whole[:, :, :length].copy()[tuple(rng.choice([slice(None), slice(1)], 3))]
+        y = mt.from_numpy(a) - mt.from_numpy(b)
+        np.testing.assert_array_equal(y.numpy(), a - b)
+        condition = b[..., ::-1] > 0
+        np.testing.assert_array_equal(mt.where(mt.from_numpy(condition), mt.from_numpy(a), mt.from_numpy(b)).numpy(),
+                                      np.where(condition, a, b))
+
+
 def test_where_takes_arrays_beside_numbers():
     mask, doubles = mt.tensor([True, False]), np.array([0.1, 0.2])
     for y in (mt.where(mask, doubles, 1.0), mt.where(mask, doubles, 1), mt.where(~mask, 1.0, doubles)):

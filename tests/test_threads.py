@@ -120,6 +120,9 @@ SHAPES = {
     "row": ((601, 499), (499,)),
     "column": ((601, 499), (601, 1)),
     "outer": ((7, 1, 211), (203, 1)),
+    "short row": ((27_011, 11), (11,)),
+    "short column": ((27_011, 11), (27_011, 1)),
+    "short outer": ((2311, 1, 13), (10, 1)),
     "transposed": ((499, 601), (499, 601)),         # the second is the transpose of what is stored
 }
 

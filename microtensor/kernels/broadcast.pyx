@@ -2,8 +2,8 @@
 
 A loop sees runs: n consecutive elements of each array. A Cursor goes from one run to the next. Broadcasting is a stride
 of 0: the same element again. Dimensions that every array steps through evenly are merged first; the innermost one is
-the run. Where an array is not contiguous along the run, its elements are gathered into a small buffer, so that loops
-never see strides.
+the run, or a few of its rows where they are short. Where an array is not contiguous along the run, its elements are
+gathered into a small buffer, so that loops never see strides; what is repeated is gathered once.
 """
 
 cimport numpy as cnp
@@ -49,12 +49,17 @@ cdef int make_plan(Plan* plan, tuple arrays, ndarray whole) except -1:
         plan.ndim = 1
         for k in range(plan.count):
             plan.strides[k][0] = cnp.PyArray_ITEMSIZE(<ndarray>arrays[k])
+    size = plan.shape[plan.ndim - 1]
+    plan.rows = 1
+    if plan.ndim > 1 and 0 < size <= BUFFER // 2:
+        plan.rows = min(BUFFER // size, plan.shape[plan.ndim - 2])
     plan.any_gathered = False
     for k in range(plan.count):
         array = <ndarray>arrays[k]
         plan.data[k] = <char*>cnp.PyArray_DATA(array)
         plan.itemsize[k] = cnp.PyArray_ITEMSIZE(array)
-        plan.gathered[k] = plan.strides[k][plan.ndim - 1] != plan.itemsize[k] or not cnp.PyArray_ISALIGNED(array)
+        plan.gathered[k] = plan.strides[k][plan.ndim - 1] != plan.itemsize[k] or not cnp.PyArray_ISALIGNED(array) \
+            or plan.rows > 1 and plan.strides[k][plan.ndim - 2] != size * plan.itemsize[k]
         plan.any_gathered = plan.any_gathered or plan.gathered[k]
     return 0
 
