@@ -35,6 +35,40 @@ def test_square_is_the_product_with_itself(rng):
     np.testing.assert_array_equal(x.square().numpy(), x.numpy() ** 2)
 
 
+SPECIAL = [0.0, -0.0, 1, -1, 2, -3, 0.5, -1.5, np.inf, -np.inf, np.nan, 1e38, -1e38, 1e-38, -1e-40, 2**24 - 1,
+           1 - 2**24, 2**24 + 2, 2.0**104, 1.5 * 2.0**105, 2**23 - 0.5, 0.5 - 2**23]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pow_of_special_numbers_is_the_one_of_c(dtype):
+    a, b = (x.ravel() for x in np.meshgrid(np.array(SPECIAL, dtype), np.array(SPECIAL, dtype)))
+    with np.errstate(all="ignore"):
+        expected = np.power(a.astype(np.float64), b.astype(np.float64)).astype(dtype)
+    y = mt.pow(mt.from_numpy(a), mt.from_numpy(b)).numpy()
+    # of numbers, doubles are within an ulp; floats are rounded from them, so at most to the other neighbour
+    np.testing.assert_allclose(y, expected, rtol=2 * np.finfo(dtype).eps, atol=np.nextafter(dtype(0), dtype(1)))
+    np.testing.assert_array_equal(np.signbit(y[~np.isnan(y)]), np.signbit(expected[~np.isnan(y)]))
+
+
+@pytest.mark.parametrize("number", SPECIAL)
+def test_pow_by_a_number_is_pow_by_as_many_numbers(number):
+    """But for square roots of -inf and -0, which are those of sqrt."""
+    a = np.array([x for x in SPECIAL if number not in (0.5, -0.5) or x > 0], np.float32)
+    by_number, by_array = mt.pow(mt.from_numpy(a), number), mt.pow(mt.from_numpy(a), np.full_like(a, number))
+    eps = np.finfo(np.float32).eps
+    np.testing.assert_allclose(by_number.numpy(), by_array.numpy(), rtol=3 * eps, atol=2e-45)
+
+
+def test_pow_of_floats_is_rounded_once(rng):
+    """Over all of the range: half an ulp, and what doubles add to it."""
+    a = np.exp(rng.uniform(-80, 80, 100_000)).astype(np.float32)
+    b = (rng.uniform(-80, 80, 100_000) / np.log(a.astype(np.float64))).astype(np.float32)
+    true = a.astype(np.float64) ** b.astype(np.float64)
+    inside = (true > np.finfo(np.float32).tiny) & (true < np.finfo(np.float32).max)
+    ulp = np.spacing(true[inside].astype(np.float32)).astype(np.float64)
+    assert (np.abs(mt.pow(mt.from_numpy(a), mt.from_numpy(b)).numpy()[inside] - true[inside]) / ulp).max() < 0.5001
+
+
 def test_std_gradient_is_zero_where_all_are_equal():
     x = mt.tensor([1.0, 1.0], requires_grad=True)
     x.std().backward(mt.tensor(0.7))

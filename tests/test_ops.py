@@ -298,8 +298,8 @@ def test_nan_that_comes_to_a_kink_of_abs_stays_nan(create_graph):
     np.testing.assert_array_equal(dx.detach().numpy(), [np.nan, 0.7])
 
 
-def test_pow_asks_every_exponent_whether_it_is_2(rng):
-    """One that is not 2, first, last or in the middle, among others and before memory that holds a 2."""
+def test_pow_takes_the_exponent_of_each_element(rng):
+    """One that is another, first, last or in the middle, among others and before memory that holds them."""
     g, a = rng.standard_normal(5), rng.uniform(1, 2, 5)
     for place in range(5):
         b = np.where(np.arange(6) == place, 3.0, 2.0)[:5]

@@ -8,9 +8,9 @@ bare 1: to C that is a double, and would make a float loop compute in doubles at
 Errors in ulp against the true value, the largest of ten million arguments over the whole domain, held to by
 tests/test_simd.py:
 
-             exp    expm1   log    log1p   tanh   sigmoid   normal_cdf
-    float    0.94   1.52    0.86   1.40    1.91   1.91      4.57
-    double   0.89   1.56    0.84   1.31    1.72   1.89      4.80
+             exp    expm1   log    log1p   tanh   sigmoid   normal_cdf   power
+    float    0.94   1.52    0.86   1.40    1.91   1.91      4.57         0.50
+    double   0.89   1.56    0.84   1.31    1.72   1.89      4.80         libm's
 """
 
 cdef extern from *:
@@ -45,7 +45,6 @@ cdef extern from "<math.h>" nogil:
     double _fabs_double "fabs"(double x)
     float _copysign "copysignf"(float x, float y)
     double _copysign_double "copysign"(double x, double y)
-    float _pow "powf"(float x, float y)
     double _pow_double "pow"(double x, double y)
     float INFINITY
     float NAN
@@ -76,13 +75,6 @@ cdef inline real copysign(real x, real y) noexcept nogil:
         return _copysign(x, y)
     else:
         return _copysign_double(x, y)
-
-
-cdef inline real power(real x, real y) noexcept nogil:
-    if real is float:
-        return _pow(x, y)
-    else:
-        return _pow_double(x, y)
 
 
 # -- e^x = 2^n e^r,  n = round(x / ln 2),  r = x - n ln 2 in [-0.347, 0.347] ------------------------------------
@@ -332,3 +324,35 @@ cdef inline real log1p(real x) noexcept nogil:
     y = x if u == <real>1 else y
     y = -<real>INFINITY if u == 0 else y
     return <real>NAN if u < 0 else y
+
+
+# -- x^y = e^(y ln |x|), with a sign where y is odd ----------------------------------------------------------------
+#
+# The exponential multiplies the rounding of y ln |x|, a number up to 104 in float, by that number. So floats are
+# computed in doubles, whose rounding is 2^29 times finer: what is left is the last rounding. For doubles it is libm's
+# function. Special cases are C's (C99, F.9.4.4).
+
+cdef inline double fraction(double y) noexcept nogil:
+    """The distance from y, a float or half of one, to the nearest integer: 0 from 2^24 on."""
+    cdef double size = fabs(y)
+    size = size if size < 16777216.0 else 16777216.0
+    return fabs((size + 6755399441055744.0) - 6755399441055744.0 - size)
+
+
+cdef inline real power(real x, real y) noexcept nogil:
+    """x^y: nan for x < 0 where y is no integer; 1 for y = 0 and for x = 1, also of nan."""
+    cdef double base, size, exponent, invalid, p
+    if real is float:
+        base, exponent = x, y
+        size = fabs(base)
+        exponent = copysign(1e300, exponent) if fabs(exponent) == INFINITY else exponent        # inf ln 1 would be nan
+        p = exp(exponent * log(size))
+        p = 1. if exponent == 0 else p
+        p = 1. if base == 1 else p
+        p = copysign(p, base) if fraction(0.5 * exponent) == 0.5 else p         # y is odd
+        invalid = fraction(exponent) if base < 0 else 0.
+        invalid = invalid if size < INFINITY else 0.
+        p = <double>NAN if invalid > 0 else p
+        return <float>p
+    else:
+        return _pow_double(x, y)

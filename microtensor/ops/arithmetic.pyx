@@ -11,6 +11,7 @@ the family (base.pyx) has broadcast them and the engine sums da and db back to t
 
 cimport cython
 cimport numpy as cnp
+from libc.string cimport memcpy
 from numpy cimport ndarray
 
 from microtensor.kernels cimport simd
@@ -373,33 +374,17 @@ def div(input, other):
 # d/db = a^b ln a;   at a = 0 and b >= 0 it is 0, the limit from a > 0 (for b > 0; by convention at b = 0)
 # da = g b a^(b-1),  db = g y ln a
 
-cdef inline bint all_squares(const real* b, Py_ssize_t n) noexcept nogil:
-    """Whether every exponent is 2, the commonest: without pow, the loop is vectorised."""
-    cdef Py_ssize_t i, others = 0
-    for i in range(n):
-        others += b[i] != 2
-    return others == 0
-
-
 cdef void pow_forward(const real* a, const real* b, real* y, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
-    if all_squares(b, n):
-        for i in range(n):
-            y[i] = a[i] * a[i]
-    else:
-        for i in range(n):
-            y[i] = a[i] * a[i] if b[i] == 2 else simd.power(a[i], b[i])
+    for i in range(n):
+        y[i] = simd.power(a[i], b[i])
 
 
 cdef void pow_backward_a(const real* a, const real* b, const real* y, const real* g, real* da,
                          Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
-    if all_squares(b, n):
-        for i in range(n):
-            da[i] = g[i] * (a[i] + a[i])
-    else:
-        for i in range(n):
-            da[i] = 0 if b[i] == 0 else g[i] * b[i] * (a[i] if b[i] == 2 else simd.power(a[i], b[i] - <real>1))
+    for i in range(n):
+        da[i] = 0 if b[i] == 0 else g[i] * b[i] * simd.power(a[i], b[i] - <real>1)
 
 
 cdef void pow_backward_b(const real* a, const real* b, const real* y, const real* g, real* db,
@@ -411,6 +396,53 @@ cdef void pow_backward_b(const real* a, const real* b, const real* y, const real
 
 cdef BinaryLoops POW_LOOPS = binary(
     pow_forward[float], pow_forward[double], pow_backward_a[float], pow_backward_a[double],
+    pow_backward_b[float], pow_backward_b[double])
+
+
+# One exponent for all: those that are written most need neither logarithm nor exponential. As in PyTorch, a^(1/2) is
+# the square root, also of -inf and -0.
+
+cdef void powers(const real* a, real b, real* y, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    if b == 1:
+        memcpy(y, a, n * sizeof(real))
+    elif b == 2:
+        for i in range(n):
+            y[i] = a[i] * a[i]
+    elif b == 3:
+        for i in range(n):
+            y[i] = a[i] * a[i] * a[i]
+    elif b == -1:
+        for i in range(n):
+            y[i] = <real>1 / a[i]
+    elif b == -2:
+        for i in range(n):
+            y[i] = <real>1 / (a[i] * a[i])
+    elif b == 0.5:
+        for i in range(n):
+            y[i] = simd.sqrt(a[i])
+    elif b == -0.5:
+        for i in range(n):
+            y[i] = <real>1 / simd.sqrt(a[i])
+    else:
+        for i in range(n):
+            y[i] = simd.power(a[i], b)
+
+
+cdef void pow_number_forward(const real* a, const real* b, real* y, Py_ssize_t n) noexcept nogil:
+    powers(a, b[0], y, n)
+
+
+cdef void pow_number_backward(const real* a, const real* b, const real* y, const real* g, real* da,
+                              Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    powers(a, b[0] - <real>1, da, n)
+    for i in range(n):
+        da[i] = 0 if b[0] == 0 else g[i] * b[0] * da[i]
+
+
+cdef BinaryLoops POW_NUMBER_LOOPS = binary(
+    pow_number_forward[float], pow_number_forward[double], pow_number_backward[float], pow_number_backward[double],
     pow_backward_b[float], pow_backward_b[double])
 
 
@@ -438,13 +470,15 @@ cdef class Pow(Binary):
                                   lambda a, b, y, f: (b * f.power(a, b - 1), y * f.log(a)), draw.positive, draw)
         yield Sample(lambda a: pow(a, 3.0), [draw(3, 5)], lambda a: a ** 3)
         yield Sample(lambda a: pow(a, 2), [draw(3, 5)], np.square)
+        for b in -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.5:
+            yield Sample(lambda a, b=b: pow(a, b), [draw.positive(3, 5)], lambda a, b=b: a ** b, zero_gradient=b == 0)
 
 
 cdef Tensor _pow(Tensor a, Tensor b):
     if not is_float(a.array) and not is_float(b.array):
         return of_integers(np.power, a, b)
     cdef Pow op = Pow.__new__(Pow)
-    return op.apply(&POW_LOOPS, a, b)
+    return op.apply(&POW_NUMBER_LOOPS if cnp.PyArray_NDIM(b.array) == 0 else &POW_LOOPS, a, b)
 
 
 def pow(input, exponent):

@@ -19,8 +19,8 @@ ENTRIES = {"allocate_gradients", "run_backward", "give_gradients", "reads", "rul
 UPDATE = "Update"                           # the class of foreach.pyx, which no gradient flows through
 # How much is done at a time and how memory is gone through: the same for forward, and swept by its own tests.
 WALKS = {
-    "make_plan", "start_at", "next_run", "gather", "gather_rows", "make_lines", "elements_at", "count_elements", "run_reduce",
-    "next_part", "packs_a", "packs_b", "rows_of_threads",
+    "make_plan", "start_at", "next_run", "gather", "gather_rows", "make_lines", "elements_at", "count_elements",
+    "run_reduce", "next_part", "packs_a", "packs_b", "rows_of_threads",
 }  # fmt: skip
 # Forward code that backward runs too: dropout's loop on g, and the sums over what was broadcast.
 SHARED = {"dropout_forward", "sum_forward", "reduce_forward", "reduce_tiles"}
