@@ -444,3 +444,20 @@ def test_logsumexp_gradient_of_nothing_but_minus_infinity_is_zero_by_kernel_and_
     for create_graph in (False, True):
         dx, = mt.grad(mt.logsumexp(x, 1), x, g, create_graph=create_graph)
         assert dx.detach().tolist() == [[0.0] * 3] * 2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 10, 31, 32, 33])
+def test_largest_of_short_rows(length, dtype, rng):
+    """32 short rows are taken at a time: with ties, nan and -inf among them, and rows that are left over."""
+    for rows in (1, 31, 32, 33, 64, 100):
+        x = rng.integers(-3, 4, (rows, length)).astype(dtype)
+        x[rng.random(x.shape) < 0.05] = np.nan
+        x[rng.random(x.shape) < 0.2] = -np.inf
+        for array in (x, np.repeat(x, 2, axis=1)[:, ::2], x[::-1]):
+            values, indices = mt.max(mt.from_numpy(array), 1)
+            np.testing.assert_array_equal(values.numpy(), array.max(1))
+            np.testing.assert_array_equal(indices.numpy(), array.argmax(1))
+            np.testing.assert_array_equal(mt.amax(mt.from_numpy(array), 1).numpy(), array.max(1))
+            np.testing.assert_array_equal(mt.argmax(mt.from_numpy(array), 1).numpy(), array.argmax(1))
+            np.testing.assert_array_equal(mt.argmin(mt.from_numpy(array), 1).numpy(), array.argmin(1))

@@ -23,6 +23,9 @@ cdef extern from *:
     #if defined(__GNUC__)
     #undef CYTHON_INLINE
     #define CYTHON_INLINE __inline__ __attribute__((__unused__, __always_inline__))
+    #define prefetch(address) __builtin_prefetch(address)
+    #else
+    #define prefetch(address)
     #endif
 
     /* The same bits, read as another type. Unsigned, as that may wrap around, and shifts right in any vector unit. */
@@ -31,6 +34,7 @@ cdef extern from *:
     static CYTHON_INLINE float   bits_to_float(uint32_t b) { float x;  memcpy(&x, &b, 4); return x; }
     static CYTHON_INLINE double  bits_to_double(uint64_t b) { double x; memcpy(&x, &b, 8); return x; }
     """
+    void prefetch(const void* address) noexcept nogil       # ask for its cache line, without waiting for it
     ctypedef unsigned int uint32_t
     ctypedef unsigned long long uint64_t
     uint32_t float_to_bits(float x) noexcept nogil

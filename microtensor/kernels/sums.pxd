@@ -11,6 +11,7 @@ from microtensor.kernels.simd cimport real
 cdef enum:
     CHAINS = 32
     FEW = 8
+    AHEAD = 2048                # bytes that a sum asks for ahead: the prefetcher alone does not keep memory busy
 
 
 cdef inline double sum_terms(const real* x, double centre, bint squares, Py_ssize_t n) noexcept nogil:
@@ -25,6 +26,8 @@ cdef inline double sum_terms(const real* x, double centre, bint squares, Py_ssiz
         for j in range(CHAINS):
             chains[j] = 0
         while i + CHAINS <= n:
+            for j in range(CHAINS * <int>sizeof(real) // 64):
+                simd.prefetch(<const char*>(x + i) + 64 * j + AHEAD)
             for j in range(CHAINS):
                 d = x[i + j] - centre if squares else x[i + j]
                 chains[j] += d * d if squares else d
@@ -126,3 +129,32 @@ cdef inline real max_run(const real* x, Py_ssize_t n) noexcept nogil:
         m = larger(m, x[i])
         i += 1
     return m
+
+
+cdef inline void turn_rows(const real* x, Py_ssize_t length, Py_ssize_t step, real* columns) noexcept nogil:
+    """CHAINS short rows, a step apart, as columns: each becomes a lane of vectors."""
+    cdef Py_ssize_t j, l
+    for j in range(CHAINS):
+        for l in range(length):
+            columns[l * CHAINS + j] = x[j * step + l]
+
+
+cdef inline void max_of_rows(const real* x, Py_ssize_t rows, Py_ssize_t length, Py_ssize_t step,
+                             real* m) noexcept nogil:
+    """max_run of each row, a step apart."""
+    cdef real columns[CHAINS * CHAINS]
+    cdef real lanes[CHAINS]
+    cdef Py_ssize_t row = 0, j, l
+    while length <= CHAINS and row + CHAINS <= rows:
+        turn_rows(x + row * step, length, step, columns)
+        for j in range(CHAINS):
+            lanes[j] = -<real>simd.INFINITY
+        for l in range(length):
+            for j in range(CHAINS):
+                lanes[j] = larger(lanes[j], columns[l * CHAINS + j])
+        for j in range(CHAINS):
+            m[row + j] = lanes[j]
+        row += CHAINS
+    while row < rows:
+        m[row] = max_run(x + row * step, length)
+        row += 1

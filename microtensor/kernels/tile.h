@@ -41,11 +41,6 @@
   #endif
 
   #define PREFETCHED_ROWS 8     /* of B, ahead of the multiply-adds: a hundred cycles, where L2 takes 14 */
-  #if defined(__GNUC__)
-    #define PREFETCH(address) __builtin_prefetch(address)
-  #else
-    #define PREFETCH(address)
-  #endif
   #define JOIN_(a, b) a##_##b
   #define JOIN(a, b) JOIN_(a, b)
   #define NAME(name) JOIN(real, name)
@@ -143,13 +138,13 @@ ALWAYS_INLINE void NAME(tile_of)(const int rows, const int vectors, const int la
     UNROLL for (int i = 0; i < rows; i++)
         UNROLL for (int v = 0; v < vectors; v++) {
             sum[i][v] = zeros;
-            if (start) PREFETCH(start + i * start_row + v * LANES);
+            if (start) prefetch(start + i * start_row + v * LANES);
         }
     for (Py_ssize_t p = 0; p < depth; p++) {
         vector b0 = NAME(load)(b, vectors == 1 ? last : LANES), b1 = zeros;
         if (vectors == 2) b1 = NAME(load)(b + LANES, last);
-        if (rows > 6) PREFETCH(b + PREFETCHED_ROWS * b_row);
-        if (rows > 6 && vectors == 2) PREFETCH(b + PREFETCHED_ROWS * b_row + LANES);
+        if (rows > 6) prefetch(b + PREFETCHED_ROWS * b_row);
+        if (rows > 6 && vectors == 2) prefetch(b + PREFETCHED_ROWS * b_row + LANES);
         UNROLL for (int i = 0; i < rows; i++) {
             real a_i = (i < 4 ? a : i < 8 ? a4 : a8)[i % 4 * a_row];
             sum[i][0] += a_i * b0;

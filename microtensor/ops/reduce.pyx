@@ -26,7 +26,9 @@ from microtensor.kernels.lines cimport (
     blocks_per_thread, make_lines, reduce_forward, spread,
 )
 from microtensor.kernels.simd cimport real
-from microtensor.kernels.sums cimport add_rows, larger, max_run, sum_run, sum_squares_run
+from microtensor.kernels.sums cimport (
+    CHAINS, add_rows, larger, max_of_rows, max_run, sum_run, sum_squares_run, turn_rows,
+)
 from microtensor.kernels.threads cimport ELEMENTS_PER_THREAD, SUMS_PER_THREAD, parallel_for
 from microtensor.ops.base cimport Reduction, dims_of, normal_dim
 
@@ -339,8 +341,10 @@ def std(input, dim=None, double correction=1, bint keepdim=False, *, axis=None, 
 
 cdef void largest_rows(const real* x, const Block* block, const double* centre, double* result) noexcept nogil:
     cdef Py_ssize_t j
+    cdef real m[TILE]
+    max_of_rows(x, block.lines, block.length, block.line_step, m)
     for j in range(block.lines):
-        result[j] = larger(result[j], max_run(x + j * block.line_step, block.length))
+        result[j] = larger(result[j], m[j])
 
 
 cdef void largest_columns(const real* x, const Block* block, const double* centre, double* result) noexcept nogil:
@@ -532,12 +536,20 @@ cdef void max_columns(const real* x, const Block* block, real* y, long long* ind
 
 
 cdef void max_forward(const real* x, const Block* block, real* y, long long* index) noexcept nogil:
-    cdef Py_ssize_t j
+    cdef Py_ssize_t j = 0
+    cdef real columns[CHAINS * CHAINS]
+    cdef Block turned
     if block.columns:
         max_columns(x, block, y, index)
         return
-    for j in range(block.lines):
+    turned.lines, turned.length, turned.step = CHAINS, block.length, CHAINS
+    while block.length <= CHAINS and j + CHAINS <= block.lines:
+        turn_rows(x + j * block.line_step, block.length, block.line_step, columns)
+        max_columns(columns, &turned, y + j, index + j)
+        j += CHAINS
+    while j < block.lines:
         index[j] = where_largest(x + j * block.line_step, block.length, y + j)
+        j += 1
 
 
 cdef void max_backward(const long long* index, const real* g, real* dx, const Block* block) noexcept nogil:

@@ -16,7 +16,7 @@ from microtensor.core cimport (
 from microtensor.kernels cimport simd
 from microtensor.kernels.lines cimport MAX_HEIGHT, Block, height_in_cache, rows_at
 from microtensor.kernels.simd cimport real
-from microtensor.kernels.sums cimport larger, max_run, sum_run
+from microtensor.kernels.sums cimport larger, max_of_rows, sum_run
 from microtensor.kernels.threads cimport EXPONENTIALS_PER_THREAD, MAX_PARTS, parallel_for, parts_of
 from microtensor.ops.base cimport AlongDim, AlongDimLoops
 from microtensor.ops.loss cimport check_pair, check_reduction, reduced
@@ -33,8 +33,8 @@ cdef void exponentials(const real* x, real* e, const Block* block, real* m, doub
     """e = e^(x - m), with each line's largest x in m and its sum of e in s."""
     cdef Py_ssize_t l, r, i, length = block.length
     if not block.columns:
+        max_of_rows(x, block.lines, length, length, m)
         for r in range(block.lines):
-            m[r] = max_run(x + r * length, length)
             for l in range(length):
                 e[r * length + l] = x[r * length + l] - m[r]
         for i in range(block.lines * length):       # one vector loop over all rows
