@@ -10,7 +10,8 @@ import os
 
 # GNU OpenMP reads this when it is loaded, with the first compiled module. Left alone, a thread that waits for another
 # spins for milliseconds; where other programs keep a core busy, that made two threads ten times slower than one. So
-# many turns are some tens of microseconds: longer than the ends of two threads are apart, shorter than a time slice.
+# many turns are a tenth of a millisecond to one, by processor: longer than a step waits between its parallel loops,
+# shorter than a time slice.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 

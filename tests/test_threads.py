@@ -101,6 +101,28 @@ def test_set_num_threads_refuses_less_than_one(number):
     assert mt.get_num_threads() == before
 
 
+MISSING = """
+import os
+import microtensor as mt
+allowed, x = os.sched_getaffinity(0), mt.ones(512, 512)
+for _ in range(20):
+    x @ x
+print(os.sched_getaffinity(0) == allowed)
+for thread in os.listdir("/proc/self/task"):
+    print(len(allowed - os.sched_getaffinity(int(thread))))
+"""
+
+
+@openmp
+@pytest.mark.skipif(not sys.platform.startswith("linux") or len(os.sched_getaffinity(0)) < 2,
+                    reason="needs Linux and two processors")
+@pytest.mark.parametrize(("bind", "apart"), [(None, 1), ("false", 0)])
+def test_team_is_kept_off_the_processor_of_its_caller(bind, apart):
+    """Of two threads the other one may run everywhere but there; whoever does not want that says so."""
+    same, *missing = run(MISSING, MICROTENSOR_NUM_THREADS="2", OMP_PROC_BIND=bind).split()
+    assert same == "True" and missing.count("1") == apart and set(missing) <= {"0", "1"}
+
+
 # -- results --------------------------------------------------------------------------------------------------
 
 UNARY = {

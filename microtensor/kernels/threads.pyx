@@ -6,6 +6,8 @@ Work in two phases is two calls. Elementwise results do not depend on the number
 are reproducible for a fixed number.
 
 The number starts as MICROTENSOR_NUM_THREADS, else OMP_NUM_THREADS, else the processors this process may run on.
+On Linux the others of a team may not run where the thread that calls them does: a thread is often woken on the
+processor of its waker, and would wait there until that waits for it. OMP_PROC_BIND=false leaves them where they are.
 Built without OpenMP, everything runs on one thread. A forked child runs on one thread too: the parent's team is
 not there any more, and waiting for it would hang.
 """
@@ -28,23 +30,60 @@ cdef extern from *:
     #else
     #define COMPILER "unknown"
     #endif
+
+    /* Where a thread runs, and where else it may: keep_apart is called by each of a team with its caller's place, and
+       does something when the caller has moved. */
+    #if MICROTENSOR_OPENMP && defined(__linux__)
+    #include <sched.h>
+    typedef struct { int processor; cpu_set_t others; } Place;
+    static __thread Place place = {-1};
+    static __thread int apart_from = -1;
+
+    static const Place *current_place(void) {
+        int processor = sched_getcpu();
+        if (processor != place.processor) {
+            if (processor < 0 || sched_getaffinity(0, sizeof place.others, &place.others)) CPU_ZERO(&place.others);
+            else CPU_CLR(processor, &place.others);
+            place.processor = processor;
+        }
+        return &place;
+    }
+
+    static void keep_apart(const Place *caller) {
+        if (!caller || caller == &place || caller->processor == apart_from) return;
+        apart_from = caller->processor;
+        if (CPU_COUNT(&caller->others)) sched_setaffinity(0, sizeof caller->others, &caller->others);
+    }
+    #else
+    typedef struct { int processor; } Place;
+    #define current_place() NULL
+    #define keep_apart(caller)
+    #endif
     """
     bint MICROTENSOR_OPENMP
     const char* COMPILER
+    ctypedef struct Place:
+        pass
+    const Place* current_place() noexcept nogil
+    void keep_apart(const Place* caller) noexcept nogil
 
 
 cdef Py_ssize_t num_threads = 1
 cdef bint _forked = False
+cdef bint _keeps_apart = os.environ.get("OMP_PROC_BIND", "").strip().lower() != "false"
 
 
 cdef void run_parts(Part part, void* job, Py_ssize_t n, Py_ssize_t unit, Py_ssize_t work_per_thread) noexcept nogil:
     """parallel_for, for work that is worth releasing the GIL."""
     cdef Py_ssize_t number, parts = parts_of(n, work_per_thread)
+    cdef const Place* caller
     with nogil:                                     # does nothing where the GIL is not held (Cython 3.2)
         if parts == 1:                              # starting a team costs time even for one thread
             run_part(part, job, 0, 1, n, unit)
         else:
+            caller = current_place() if _keeps_apart else NULL
             for number in prange(parts, num_threads=<int>parts, schedule="static"):
+                keep_apart(caller)
                 run_part(part, job, number, parts, n, unit)
 
 
