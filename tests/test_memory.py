@@ -99,6 +99,45 @@ def test_tracemalloc_sees_arrays_and_not_what_waits():
         tracemalloc.stop()
 
 
+def test_kept_arrays_are_bounded_and_given_back():
+    """Small arrays of many shapes, several of each at a time."""
+    def bytes_of_arrays():
+        of_arrays = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
+        return sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces([of_arrays]).traces)
+
+    mt.empty_cache()
+    tracemalloc.start()
+    try:
+        for n in range(1, 2000, 3):
+            x = mt.ones(n)
+            several = [-x for _ in range(5)]
+            assert len({address(y) for y in several}) == 5
+        del x, several
+        kept = bytes_of_arrays()
+        mt.empty_cache()
+        given_back = bytes_of_arrays()
+    finally:
+        tracemalloc.stop()
+    assert given_back == 0 < kept < (32 * 8) << 15
+
+
+@pytest.mark.parametrize("hold", [
+    lambda y: y.numpy(), lambda y: y.numpy()[1:3], lambda y: memoryview(y.numpy()), lambda y: y.detach(),
+    lambda y: y.reshape(2, 5), lambda y: np.asarray(y), lambda y: np.from_dlpack(y.numpy()), lambda y: y.T,
+], ids=["array", "part", "buffer", "detached", "reshaped", "converted", "dlpack", "transposed"])
+def test_small_array_that_is_held_is_not_reused(hold):
+    """By whatever looks at its memory, also when the tensor is gone; and it is reused when that is gone, too."""
+    x = mt.arange(10, dtype=mt.float32)
+    mt.empty_cache()
+    y = -x
+    first, held = address(y), hold(y)
+    del y
+    others = [mt.relu(x) for _ in range(20)]
+    assert first not in [address(z) for z in others]
+    del held, others
+    assert first in [address(z) for z in [mt.relu(x) for _ in range(40)]]
+
+
 def test_waiting_memory_is_bounded():
     """Half a gigabyte dies at once; at most 256 MiB of it may wait."""
     x = mt.ones(1 << 22)

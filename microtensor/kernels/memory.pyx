@@ -8,10 +8,15 @@ the next array of its size.
 An array does not know of this: its ``base`` is an Allocation, whose death gives the memory back. Sizes are rounded
 up to four classes per power of two, and aligned to cache lines, which are also the widest vectors. Only threads that
 hold the GIL come here. A build with the address sanitizer is told which bytes are an array's at any time.
+
+Of small arrays the objects are reused as well, as making and freeing one takes longer than computing what goes there:
+``_kept`` holds a reference to each of the last ones of a shape, and one that nobody else holds is the next of its
+shape. What is handed to Python is another array over the same memory (``lent`` in tensor.pxi), which holds this one.
 """
 
 cimport cython
 cimport numpy as cnp
+from cpython.ref cimport Py_INCREF, Py_REFCNT, Py_XDECREF, PyObject
 from numpy cimport ndarray
 
 cnp.import_array()
@@ -41,8 +46,11 @@ cdef extern from *:
     #else
       static int highest_bit(size_t n) { int bit = 0; while (n >>= 1) bit++; return bit; }
     #endif
+    #define KEPT_BYTES (1 << 15)        /* of an array at most that is kept as an object */
     #if defined(__SANITIZE_ADDRESS__)
       #include <sanitizer/asan_interface.h>
+      #undef KEPT_BYTES
+      #define KEPT_BYTES 0              /* it is to see each array's end */
     #else
       #define ASAN_POISON_MEMORY_REGION(memory, bytes)
       #define ASAN_UNPOISON_MEMORY_REGION(memory, bytes)
@@ -50,6 +58,7 @@ cdef extern from *:
     """
     void* allocate_aligned(size_t bytes) noexcept
     void free_aligned(void* memory) noexcept
+    const size_t KEPT_BYTES
     int highest_bit(size_t n) noexcept  # the number of the highest bit that is set, n > 0
     void trim() noexcept                # glibc keeps what is freed until it is told
     void forbid "ASAN_POISON_MEMORY_REGION" (void* memory, size_t bytes) noexcept
@@ -64,6 +73,8 @@ cdef enum:
     LINE = 64                   # bytes of a cache line, and of the smallest class
     CLASSES = 4 * 62            # up to 2^64 bytes
     MAX_IDLE = 1 << 28          # bytes that may wait; what comes back beyond that is freed
+    SETS = 32                   # of kept arrays: a shape's are in one of them,
+    WAYS = 8                    # which has room for so many
 
 cdef double MAX_BYTES = 2.0 ** 62       # of an array
 
@@ -111,8 +122,58 @@ cdef class Allocation:
         forbid(idle + 1, bytes - sizeof(Idle))
 
 
+cdef PyObject* _kept[SETS][WAYS]
+cdef unsigned int _turn = 0     # whose place the next one takes
+
+
+cdef inline PyObject** kept_like(int ndim, const Py_ssize_t* shape, int typenum) noexcept:
+    """Where arrays of this shape and type are kept, among others."""
+    cdef size_t mixed = typenum
+    cdef int d
+    for d in range(ndim):
+        mixed = mixed * 31 + <size_t>shape[d]
+    return _kept[(mixed ^ mixed >> 5) % SETS]
+
+
+cdef inline bint is_free(PyObject* kept, int ndim, const Py_ssize_t* shape, int typenum) noexcept:
+    """Whether a kept array is of this shape and type, and nobody else holds it."""
+    cdef int d
+    if kept == NULL or Py_REFCNT(<object>kept) != 1:
+        return False
+    if cnp.PyArray_NDIM(<ndarray>kept) != ndim or cnp.PyArray_TYPE(<ndarray>kept) != typenum \
+            or not cnp.PyArray_ISCARRAY(<ndarray>kept):
+        return False
+    for d in range(ndim):
+        if cnp.PyArray_DIM(<ndarray>kept, d) != shape[d]:
+            return False
+    return True
+
+
 cdef ndarray new_array(int ndim, Py_ssize_t* shape, int typenum):
     """An uninitialised C-contiguous array of float32, float64, or another type that fits into 8 bytes."""
+    cdef PyObject** kept = kept_like(ndim, shape, typenum)
+    cdef int way
+    for way in range(WAYS):
+        if is_free(kept[way], ndim, shape, typenum):
+            return <ndarray>kept[way]
+    cdef ndarray array = allocated(ndim, shape, typenum)
+    if cnp.PyArray_NBYTES(array) <= <Py_ssize_t>KEPT_BYTES:
+        keep(kept, <PyObject*>array)
+    return array
+
+
+cdef void keep(PyObject** kept, PyObject* array):
+    """Keep an array, in the place of one that has been kept for long."""
+    global _turn
+    cdef PyObject* before = kept[_turn % WAYS]
+    Py_INCREF(<object>array)
+    kept[_turn % WAYS] = array
+    _turn += 1
+    Py_XDECREF(before)
+
+
+cdef ndarray allocated(int ndim, Py_ssize_t* shape, int typenum):
+    """An array in memory of its own, or of one that died."""
     global _idle_bytes
     cdef size_t bytes = 8
     cdef int d
@@ -150,14 +211,20 @@ def idle_bytes():
 def empty_cache():
     """Give the memory that waits for the next step back to the operating system.
 
-    Worth calling after the largest part of a program is over. At most 256 MiB wait at any time.
+    Worth calling after the largest part of a program is over. At most 256 MiB wait at any time, and 8 MiB in small
+    arrays, which tracemalloc counts as used.
 
     >>> import microtensor as mt
     >>> mt.empty_cache()
     """
     global _idle_bytes
-    cdef int k
+    cdef int k, way
     cdef Idle* idle
+    cdef PyObject* array
+    for k in range(SETS):
+        for way in range(WAYS):
+            array, _kept[k][way] = _kept[k][way], NULL
+            Py_XDECREF(array)
     for k in range(CLASSES):
         while _idle[k] != NULL:
             idle = _idle[k]
