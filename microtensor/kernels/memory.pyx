@@ -122,17 +122,20 @@ cdef class Allocation:
         forbid(idle + 1, bytes - sizeof(Idle))
 
 
-cdef PyObject* _kept[SETS][WAYS]
-cdef unsigned int _turn = 0     # whose place the next one takes
+cdef struct Kept:
+    PyObject* arrays[WAYS]
+    unsigned int turn           # whose place the next one takes
+
+cdef Kept _kept[SETS]
 
 
-cdef inline PyObject** kept_like(int ndim, const Py_ssize_t* shape, int typenum) noexcept:
+cdef inline Kept* kept_like(int ndim, const Py_ssize_t* shape, int typenum) noexcept:
     """Where arrays of this shape and type are kept, among others."""
     cdef size_t mixed = typenum
     cdef int d
     for d in range(ndim):
         mixed = mixed * 31 + <size_t>shape[d]
-    return _kept[(mixed ^ mixed >> 5) % SETS]
+    return &_kept[(mixed ^ mixed >> 5) % SETS]
 
 
 cdef inline bint is_free(PyObject* kept, int ndim, const Py_ssize_t* shape, int typenum) noexcept:
@@ -151,24 +154,23 @@ cdef inline bint is_free(PyObject* kept, int ndim, const Py_ssize_t* shape, int 
 
 cdef ndarray new_array(int ndim, Py_ssize_t* shape, int typenum):
     """An uninitialised C-contiguous array of float32, float64, or another type that fits into 8 bytes."""
-    cdef PyObject** kept = kept_like(ndim, shape, typenum)
+    cdef Kept* kept = kept_like(ndim, shape, typenum)
     cdef int way
     for way in range(WAYS):
-        if is_free(kept[way], ndim, shape, typenum):
-            return <ndarray>kept[way]
+        if is_free(kept.arrays[way], ndim, shape, typenum):
+            return <ndarray>kept.arrays[way]
     cdef ndarray array = allocated(ndim, shape, typenum)
     if cnp.PyArray_NBYTES(array) <= <Py_ssize_t>KEPT_BYTES:
         keep(kept, <PyObject*>array)
     return array
 
 
-cdef void keep(PyObject** kept, PyObject* array):
-    """Keep an array, in the place of one that has been kept for long."""
-    global _turn
-    cdef PyObject* before = kept[_turn % WAYS]
+cdef void keep(Kept* kept, PyObject* array):
+    """Keep an array, in the place of the one that has been kept for longest."""
+    cdef PyObject* before = kept.arrays[kept.turn % WAYS]
     Py_INCREF(<object>array)
-    kept[_turn % WAYS] = array
-    _turn += 1
+    kept.arrays[kept.turn % WAYS] = array
+    kept.turn += 1
     Py_XDECREF(before)
 
 
@@ -223,7 +225,7 @@ def empty_cache():
     cdef PyObject* array
     for k in range(SETS):
         for way in range(WAYS):
-            array, _kept[k][way] = _kept[k][way], NULL
+            array, _kept[k].arrays[way] = _kept[k].arrays[way], NULL
             Py_XDECREF(array)
     for k in range(CLASSES):
         while _idle[k] != NULL:

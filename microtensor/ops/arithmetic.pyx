@@ -436,9 +436,10 @@ cdef void pow_number_forward(const real* a, const real* b, real* y, Py_ssize_t n
 cdef void pow_number_backward(const real* a, const real* b, const real* y, const real* g, real* da,
                               Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
-    powers(a, b[0] - <real>1, da, n)
+    cdef real exponent = b[0]
+    powers(a, exponent - <real>1, da, n)
     for i in range(n):
-        da[i] = 0 if b[0] == 0 else g[i] * b[0] * da[i]
+        da[i] = 0 if exponent == 0 else g[i] * exponent * da[i]
 
 
 cdef BinaryLoops POW_NUMBER_LOOPS = binary(
