@@ -132,6 +132,12 @@ cdef ndarray empty_like(ndarray array):
     return new_array(cnp.PyArray_NDIM(array), <Py_ssize_t*>cnp.PyArray_DIMS(array), cnp.PyArray_TYPE(array))
 
 
+cpdef ndarray empty_array(object shape, object dtype):
+    """np.empty, but of floats where vectors are aligned."""
+    cdef ndarray array = np.empty(shape, dtype)             # its memory is not touched
+    return empty_like(array) if is_float(array) else array
+
+
 cdef ndarray contiguous(ndarray array):
     """The array itself if it is C-contiguous and aligned, a copy that is otherwise."""
     if cnp.PyArray_ISCARRAY_RO(array):

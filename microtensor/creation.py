@@ -4,7 +4,7 @@ import operator
 
 import numpy as np
 
-from microtensor.core import Tensor, check_dtype, check_range, check_unmasked, copied_in, float32
+from microtensor.core import Tensor, check_dtype, check_range, check_unmasked, copied_in, empty_array, float32, from_numpy
 from microtensor.random import default_generator
 
 
@@ -45,7 +45,8 @@ def tensor(data, *, dtype=None, requires_grad=False):
                                 "pass a dtype that holds them, such as dtype=mt.float64")
         if dtype is None and array.dtype == np.float64 and not _holds_double(data):
             array = array.astype(np.float32)
-    return _made(array, requires_grad)
+    check_dtype(array.dtype)
+    return copied_in(array).requires_grad_(requires_grad)
 
 
 def _without_tensors(data):
@@ -107,24 +108,36 @@ def _check_numbers(dtype, *numbers):
 
 
 def _made(array, requires_grad):
-    """A tensor of the array's numbers, in memory that begins at a cache line: NumPy's begins wherever 16 divides it."""
     check_dtype(array.dtype)
-    return copied_in(array).requires_grad_(requires_grad)
+    return from_numpy(array).requires_grad_(requires_grad)
+
+
+def _filled(size, dtype, number, requires_grad):
+    array = empty_array(_shape(size), dtype)
+    array.fill(number)
+    return _made(array, requires_grad)
+
+
+def _drawn(draw, size, dtype, requires_grad):
+    """A tensor of what a function of NumPy's generator draws; it raises TypeError for other dtypes than floats."""
+    array = empty_array(_shape(size), dtype or float32)
+    draw(dtype=array.dtype, out=array)
+    return _made(array, requires_grad)
 
 
 def empty(*size, dtype=None, requires_grad=False):
     """A tensor of a shape, its elements not set: ``empty(2, 3)`` or ``empty((2, 3))``."""
-    return _made(np.empty(_shape(size), dtype or float32), requires_grad)
+    return _made(empty_array(_shape(size), dtype or float32), requires_grad)
 
 
 def zeros(*size, dtype=None, requires_grad=False):
     """A tensor of zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
-    return _made(np.zeros(_shape(size), dtype or float32), requires_grad)
+    return _filled(size, dtype or float32, 0, requires_grad)
 
 
 def ones(*size, dtype=None, requires_grad=False):
     """A tensor of ones: ``ones(2, 3)`` or ``ones((2, 3))``."""
-    return _made(np.ones(_shape(size), dtype or float32), requires_grad)
+    return _filled(size, dtype or float32, 1, requires_grad)
 
 
 def full(size, fill_value, *, dtype=None, requires_grad=False):
@@ -133,7 +146,7 @@ def full(size, fill_value, *, dtype=None, requires_grad=False):
         dtype = tensor(fill_value).dtype
     number = _number("full", fill_value)
     _check_numbers(dtype, number)
-    return _made(np.full(_shape((size,)), number, dtype), requires_grad)
+    return _filled((size,), dtype, number, requires_grad)
 
 
 def arange(start, end=None, step=1, *, dtype=None, requires_grad=False):
@@ -169,13 +182,13 @@ def eye(n, m=None, *, dtype=None, requires_grad=False):
 def rand(*size, generator=None, dtype=None, requires_grad=False):
     """Uniform random numbers from [0, 1), drawn from the generator or the default one."""
     stream = (generator or default_generator()).numpy
-    return _made(np.asarray(stream.random(_shape(size), dtype or float32)), requires_grad)
+    return _drawn(stream.random, size, dtype, requires_grad)
 
 
 def randn(*size, generator=None, dtype=None, requires_grad=False):
     """Standard normal random numbers, drawn from the generator or the default one."""
     stream = (generator or default_generator()).numpy
-    return _made(np.asarray(stream.standard_normal(_shape(size), dtype or float32)), requires_grad)
+    return _drawn(stream.standard_normal, size, dtype, requires_grad)
 
 
 def randint(low, high=None, size=(), *, generator=None, dtype=np.int64):

@@ -36,7 +36,7 @@ def test_square_is_the_product_with_itself(rng):
 
 
 SPECIAL = [0.0, -0.0, 1, -1, 2, -3, 0.5, -1.5, np.inf, -np.inf, np.nan, 1e38, -1e38, 1e-38, -1e-40, 2**24 - 1,
-           1 - 2**24, 2**24 + 2, 2.0**104, 1.5 * 2.0**105, 2**23 - 0.5, 0.5 - 2**23]
+           1 - 2**24, 1e20, 5.5e-20, -2, 2**24 + 2, 2.0**104, 1.5 * 2.0**105, 2**23 - 0.5, 0.5 - 2**23]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -52,11 +52,18 @@ def test_pow_of_special_numbers_is_the_one_of_c(dtype):
 
 @pytest.mark.parametrize("number", SPECIAL)
 def test_pow_by_a_number_is_pow_by_as_many_numbers(number):
-    """But for square roots of -inf and -0, which are those of sqrt."""
-    a = np.array([x for x in SPECIAL if number not in (0.5, -0.5) or x > 0], np.float32)
-    by_number, by_array = mt.pow(mt.from_numpy(a), number), mt.pow(mt.from_numpy(a), np.full_like(a, number))
+    """With their signs, to subnormals, and with their gradients; by two roundings more for -2."""
+    a, g = np.array(SPECIAL, np.float32), np.linspace(0.5, 1.5, len(SPECIAL), dtype=np.float32)
     eps = np.finfo(np.float32).eps
-    np.testing.assert_allclose(by_number.numpy(), by_array.numpy(), rtol=3 * eps, atol=2e-45)
+    found = []
+    for exponent in (mt.tensor(number, dtype=mt.float32), np.full_like(a, number)):
+        x = mt.tensor(a, requires_grad=True)
+        y = mt.pow(x, exponent)
+        found.append((y.detach().numpy(), mt.grad(y, [x], mt.from_numpy(g))[0].numpy()))
+    for by_number, by_array in zip(*found, strict=True):
+        np.testing.assert_allclose(by_number, by_array, rtol=3 * eps, atol=4e-45)
+        numbers = ~np.isnan(by_array)
+        np.testing.assert_array_equal(np.signbit(by_number[numbers]), np.signbit(by_array[numbers]))
 
 
 def test_pow_of_floats_is_rounded_once(rng):

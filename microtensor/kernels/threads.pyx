@@ -6,8 +6,9 @@ Work in two phases is two calls. Elementwise results do not depend on the number
 are reproducible for a fixed number.
 
 The number starts as MICROTENSOR_NUM_THREADS, else OMP_NUM_THREADS, else the processors this process may run on.
-On Linux the others of a team may not run where the thread that calls them does: a thread is often woken on the
-processor of its waker, and would wait there until that waits for it. OMP_PROC_BIND=false leaves them where they are.
+On Linux the others of a team are kept off the processor on which the thread that called them was when they began: a
+thread is often woken on the processor of its waker, and would wait there until that waits for it. OpenMP's own variables
+for this, OMP_PROC_BIND, OMP_PLACES and GOMP_CPU_AFFINITY, take it out of our hands.
 Built without OpenMP, everything runs on one thread. A forked child runs on one thread too: the parent's team is
 not there any more, and waiting for it would hang.
 """
@@ -70,7 +71,7 @@ cdef extern from *:
 
 cdef Py_ssize_t num_threads = 1
 cdef bint _forked = False
-cdef bint _keeps_apart = os.environ.get("OMP_PROC_BIND", "").strip().lower() != "false"
+cdef bint _keeps_apart = not {"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"} & set(os.environ)
 
 
 cdef void run_parts(Part part, void* job, Py_ssize_t n, Py_ssize_t unit, Py_ssize_t work_per_thread) noexcept nogil:

@@ -399,8 +399,12 @@ cdef BinaryLoops POW_LOOPS = binary(
     pow_backward_b[float], pow_backward_b[double])
 
 
-# One exponent for all: those that are written most need neither logarithm nor exponential. As in PyTorch, a^(1/2) is
-# the square root, also of -inf and -0.
+# One exponent for all: those that are written most need neither logarithm nor exponential.
+
+cdef inline real root(real a) noexcept nogil:
+    """a^(1/2), which is inf at -inf and 0 at -0, as C has it, where the square root is nan and -0."""
+    return simd.sqrt(<real>simd.INFINITY if a == -<real>simd.INFINITY else a + <real>0)
+
 
 cdef void powers(const real* a, real b, real* y, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
@@ -417,13 +421,13 @@ cdef void powers(const real* a, real b, real* y, Py_ssize_t n) noexcept nogil:
             y[i] = <real>1 / a[i]
     elif b == -2:
         for i in range(n):
-            y[i] = <real>1 / (a[i] * a[i])
+            y[i] = (<real>1 / a[i]) * (<real>1 / a[i])      # a^2 may overflow where this is subnormal
     elif b == 0.5:
         for i in range(n):
-            y[i] = simd.sqrt(a[i])
+            y[i] = root(a[i])
     elif b == -0.5:
         for i in range(n):
-            y[i] = <real>1 / simd.sqrt(a[i])
+            y[i] = <real>1 / root(a[i])
     else:
         for i in range(n):
             y[i] = simd.power(a[i], b)
