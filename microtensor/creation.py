@@ -4,7 +4,16 @@ import operator
 
 import numpy as np
 
-from microtensor.core import Tensor, check_dtype, check_range, check_unmasked, copied_in, empty_array, float32, from_numpy
+from microtensor.core import (
+    Tensor,
+    check_dtype,
+    check_range,
+    check_unmasked,
+    copied_in,
+    empty_array,
+    float32,
+    from_numpy,
+)
 from microtensor.random import default_generator
 
 

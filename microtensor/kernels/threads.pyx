@@ -7,8 +7,8 @@ are reproducible for a fixed number.
 
 The number starts as MICROTENSOR_NUM_THREADS, else OMP_NUM_THREADS, else the processors this process may run on.
 On Linux the others of a team are kept off the processor on which the thread that called them was when they began: a
-thread is often woken on the processor of its waker, and would wait there until that waits for it. OpenMP's own variables
-for this, OMP_PROC_BIND, OMP_PLACES and GOMP_CPU_AFFINITY, take it out of our hands.
+thread is often woken on the processor of its waker, and would wait there until that waits for it. Where OMP_PROC_BIND,
+OMP_PLACES or GOMP_CPU_AFFINITY is set, that decides where threads run.
 Built without OpenMP, everything runs on one thread. A forked child runs on one thread too: the parent's team is
 not there any more, and waiting for it would hang.
 """
