@@ -22,8 +22,8 @@ from microtensor.core cimport (
 from microtensor.kernels cimport simd
 from microtensor.kernels.broadcast cimport MAX_DIMS
 from microtensor.kernels.lines cimport (
-    SMALL_TILE, TILE, Block, Blocks, Dims, Lines, Pass, ReductionLoops, Spread, Tile, accumulate, block_at, blocks_of,
-    blocks_per_thread, make_lines, reduce_forward, spread,
+    MAX_HEIGHT, SMALL_TILE, TILE, Block, Blocks, Dims, Lines, Pass, ReductionLoops, Spread, Tile, accumulate, block_at,
+    blocks_of, blocks_per_thread, make_lines, reduce_forward, spread,
 )
 from microtensor.kernels.simd cimport real
 from microtensor.kernels.sums cimport (
@@ -340,11 +340,14 @@ def std(input, dim=None, double correction=1, bint keepdim=False, *, axis=None, 
 # dx_l = g / t where x_l = y, 0 elsewhere
 
 cdef void largest_rows(const real* x, const Block* block, const double* centre, double* result) noexcept nogil:
-    cdef Py_ssize_t j
-    cdef real m[TILE]
-    max_of_rows(x, block.lines, block.length, block.line_step, m)
-    for j in range(block.lines):
-        result[j] = larger(result[j], m[j])
+    cdef Py_ssize_t j, rows, first = 0
+    cdef real m[MAX_HEIGHT]
+    while first < block.lines:
+        rows = MAX_HEIGHT if MAX_HEIGHT < block.lines - first else block.lines - first
+        max_of_rows(x + first * block.line_step, rows, block.length, block.line_step, m)
+        for j in range(rows):
+            result[first + j] = larger(result[first + j], m[j])
+        first += rows
 
 
 cdef void largest_columns(const real* x, const Block* block, const double* centre, double* result) noexcept nogil:
