@@ -11,7 +11,7 @@ hold the GIL come here. A build with the address sanitizer is told which bytes a
 
 Of small arrays the objects are reused as well, as making and freeing one takes longer than computing what goes there:
 ``_kept`` holds a reference to each of the last ones of a shape, and one that nobody else holds is the next of its
-shape. What is handed to Python is another array over the same memory (``lent`` in tensor.pxi), which holds this one.
+shape. What users get is another array over the same memory (``lent`` in tensor.pxi), which holds this one.
 """
 
 cimport cython
