@@ -24,7 +24,7 @@ TARGETS = {  # how many times faster than every peer, in its strongest form, mic
     "moons": 1.5, "digits": 1.3, "digits+": 2, "deep": 1.5, "mnist": 1.5, "mnist+": 2, "bigbatch": 1.5, "wide": 1.3,
 }
 STRONGEST = {  # a main peer: its forms, of which the fastest counts
-    "PyTorch": ("pytorch", "torch_compile"),
+    "PyTorch": ("pytorch", "torch_compile", "torch_compile_step"),
     "JAX": ("jax", "jax_scan"),
     "NumPy by hand": ("numpy",),
 }

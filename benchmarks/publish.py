@@ -22,6 +22,7 @@ LABELS = {  # name of the program: its label, and the package whose version coun
     "microtensor_capture": ("microtensor, captured", "microtensor"),
     "pytorch": ("PyTorch", "torch"),
     "torch_compile": ("torch.compile", "torch"),
+    "torch_compile_step": ("torch.compile, whole step", "torch"),
     "jax": ("JAX", "jax"),
     "jax_scan": ("JAX, lax.scan", "jax"),
     "numpy": ("NumPy by hand", "numpy"),

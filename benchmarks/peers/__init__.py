@@ -14,6 +14,7 @@ PEERS = {  # name on the command line: what must be installed
     "microtensor_capture": "microtensor",
     "pytorch": "torch",
     "torch_compile": "torch",
+    "torch_compile_step": "torch",
     "jax": "jax",
     "jax_scan": "jax",
     "numpy": "numpy",
