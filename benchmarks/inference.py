@@ -37,6 +37,25 @@ def microtensor(x, weights):
     return forward, mt.Tensor.numpy
 
 
+def microtensor_capture(x, weights):
+    """Captured; each batch is copied into the tensor that it was captured with."""
+    import microtensor as mt
+
+    net = sequential(Case(SIZES, len(x)), weights, mt.nn, mt.tensor)
+    batch, own = mt.tensor(x), mt.tensor(x)
+
+    @mt.capture
+    @mt.no_grad()
+    def run():
+        return net(own)
+
+    def forward():
+        own.copy_(batch)
+        return run()
+
+    return forward, mt.Tensor.numpy
+
+
 def torch_net(x, weights):
     """The net in use, and its input."""
     import torch
@@ -158,8 +177,8 @@ def numpy(x, weights):
 
 
 PROGRAMS = {  # what must be installed
-    microtensor: ["microtensor"], onnxruntime: ["onnx", "onnxruntime"], pytorch: ["torch"], torch_jit: ["torch"],
-    torch_compile: ["torch"], jax: ["jax"], numpy: ["numpy"],
+    microtensor: ["microtensor"], microtensor_capture: ["microtensor"], onnxruntime: ["onnx", "onnxruntime"],
+    pytorch: ["torch"], torch_jit: ["torch"], torch_compile: ["torch"], jax: ["jax"], numpy: ["numpy"],
 }
 NAMES = {program.__name__: program for program in PROGRAMS}
 
