@@ -299,11 +299,16 @@ def write(options, name, results):
 
 
 def report(options, name, results, table):
-    """Write the results as JSON, print the table that a function makes of them, and put it into the page of --write."""
-    text = table(write(options, name, results))
+    """Write the results as JSON, print the table that a function makes of them, and put it into the page of --write.
+
+    Returns what was written as JSON.
+    """
+    document = write(options, name, results)
+    text = table(document)
     print(text)
     if options.write:
         put_between_marks(options.write, f"<!-- written by benchmarks/{name}.py -->", text)
+    return document
 
 
 def put_between_marks(page, begin, text):

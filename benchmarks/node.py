@@ -4,8 +4,8 @@
     python benchmarks/node.py --longest 10000 --peer torch
 
 Prints nanoseconds per node at each length of the chain, the median over the rounds, for microtensor and every
-installed peer, on one thread. A library that would take longer than a minute for a chain is left out of it. Writes
-node.json and node.png.
+installed peer, on one thread, and how many times microtensor's that is. A library that would take longer than a minute
+for a chain is left out of it. Writes node.json and node.png.
 """
 
 import importlib
@@ -77,9 +77,26 @@ def plot(pyplot, document):
     return figure
 
 
+def table(document):
+    """A row per library: nanoseconds per node at each length, and how many times microtensor's that is."""
+    rows = document["rows"]
+    lines = ["| | " + " | ".join(f"{row['length']:,} nodes" for row in rows) + " |", "|---" * (1 + len(rows)) + "|"]
+    for name in rows[0]["seconds"]:
+        cells = []
+        for row in rows:
+            if name not in row["seconds"]:
+                cells.append("")
+                continue
+            time = f"{statistics.median(row['seconds'][name]) * 1e9:.0f}"
+            cells.append(f"**{time}**" if name == "microtensor" else f"{time} ({row['ratio'][name]['median']:.1f}x)")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join([f"Nanoseconds per node of a chain of y = y * c, forward, backward and freeing, on one thread "
+                      f"({harness.describe(document['machine'])}, {document['date'][:10]}):", "", *lines])
+
+
 def main():
     """Measure, print and write."""
-    arguments = harness.parser(__doc__, rounds=7)
+    arguments = harness.parser(__doc__, rounds=7, page=True)
     arguments.add_argument("--longest", type=harness.positive, default=1_000_000,
                            help="the longest chain (default 1000000)")
     arguments.add_argument("--peer", choices=PEERS, action="append", help="only this peer (may be repeated)")
@@ -105,16 +122,8 @@ def main():
     for runner in runners:
         runner.close()
 
-    def cell(row, name):
-        if name not in row["seconds"]:
-            return "-"
-        ratio = "" if name == "microtensor" else f" ({row['ratio'][name]['median']:.1f}x)"
-        return f"{statistics.median(row['seconds'][name]) * 1e9:.0f}{ratio}"
-
-    cells = [[row["length"], *(cell(row, name) for name in names)] for row in rows]
-    print(harness.table(["nodes; ns per node", *names], cells))
-    harness.draw(options, "y = y * c on one element: forward, backward, freed", plot,
-                 harness.write(options, "node", {"rows": rows}))
+    document = harness.report(options, "node", {"rows": rows}, table)
+    harness.draw(options, "y = y * c on one element: forward, backward, freed", plot, document)
 
 
 if __name__ == "__main__":
