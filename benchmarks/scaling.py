@@ -56,7 +56,7 @@ def main():
         harness.serve(answers(options.serve))
         return
 
-    names = ["microtensor", *(name for name in options.peer or DEFAULT_PEERS if harness.installed([PEERS[name]]))]
+    names = harness.present({name: [module] for name, module in PEERS.items()}, options.peer or DEFAULT_PEERS)
     runners = [harness.Runner(__file__, name, harness.cores()) for name in names]
     along = {}
     for direction in options.along or ALONG:
