@@ -890,11 +890,6 @@ cdef class Engine:
         return <Tensor?>ops.clone(gradient) if self.create_graph else copy_of(<ndarray>gradient)
 
 
-cdef inline object identity(object x):
-    """id(x), without the auditing that comes with a call of it."""
-    return <size_t><void*>x
-
-
 cdef bint is_under_way(Py_ssize_t pass_id) noexcept:
     """Whether a pass has begun and not ended."""
     cdef Engine engine = _running

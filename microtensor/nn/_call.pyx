@@ -3,7 +3,7 @@
 from cpython.dict cimport PyDict_Next
 from cpython.object cimport PyObject
 
-from microtensor.core cimport Py_EnterRecursiveCall, Py_LeaveRecursiveCall, Tensor, note_mode
+from microtensor.core cimport Py_EnterRecursiveCall, Py_LeaveRecursiveCall, Tensor, identity, note_mode
 
 import collections
 
@@ -93,11 +93,6 @@ cdef int search(ModuleBase module, Py_ssize_t number, set searched, list found, 
 cdef inline bint is_setting(object value):
     """Whether a value is one of those that most attributes have, which are told from parts at once."""
     return value is None or isinstance(value, (int, str)) or type(value) is float
-
-
-cdef inline object identity(object x):
-    """id(x)."""
-    return <size_t><void*>x
 
 
 cpdef bint is_container(object value):
