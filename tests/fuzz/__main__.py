@@ -46,17 +46,20 @@ class Fuzzer:
         return subprocess.run(command, capture_output=True, text=True)
 
     def batch(self, first):
-        """Run the programs from this number on. Returns the findings: (number, lines, what was seen)."""
+        """Run the programs from this number on, until there are findings enough. Returns these: (number, lines, what
+        was seen).
+        """
         log, findings, end = self.folder / f"{first}.log", [], first + BATCH
-        while first < end:
+        while first < end and (wanted := self.options.findings - len(findings)) > 0:
             log.unlink(missing_ok=True)
-            child = self.child(log, "--seed", self.options.seed, "--first", first, "--count", end - first)
+            child = self.child(log, "--seed", self.options.seed, "--first", first, "--count", end - first,
+                               "--findings", wanted)
             for line in child.stdout.splitlines():
                 found = json.loads(line)
                 lines = list(map(programs.Line.read, found["lines"]))
                 findings.append((found["index"], lines, "\n".join(found["wrong"])))
             if child.returncode == 0:
-                self.done += end - first
+                self.done += (end if len(findings) < self.options.findings else findings[-1][0] + 1) - first
                 break
             if not log.exists():
                 raise SystemExit(child.stderr)

@@ -154,6 +154,7 @@ def main():
     parser.add_argument("--seed", type=int)
     parser.add_argument("--first", type=int)
     parser.add_argument("--count", type=int)
+    parser.add_argument("--findings", type=int, default=1)
     parser.add_argument("--torch", action="store_true")
     parser.add_argument("--replay")
     parser.add_argument("--before")
@@ -195,6 +196,9 @@ def main():
             wrong = judge(lines, other)
             if wrong:
                 print(json.dumps({"index": index, "wrong": wrong, "lines": [repr(line) for line in lines]}), flush=True)
+                options.findings -= 1
+                if not options.findings:
+                    break
         del writer
     clock(0)
 
