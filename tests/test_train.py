@@ -3,6 +3,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +13,9 @@ from microtensor import datasets, nn
 from microtensor.cli import gradients, main, sources, train
 from microtensor.nn.perceptron import ACTIVATIONS
 
-COMMAND = [sys.executable, "-W", "error", "-m", "microtensor"]
+sys.path.insert(0, str(Path(__file__).parent))      # command.py is beside this file
 
-
-def run(folder, *arguments):
-    """The finished process of `microtensor ...`; warnings are errors."""
-    return subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, text=True)
+from command import COMMAND, run, run_alone
 
 
 def weights_in(folder):
@@ -38,7 +36,7 @@ def moons():
 
 
 def test_train_reaches_its_accuracy_and_leaves_all_it_promises(tmp_path):
-    process = run(tmp_path, "train")
+    process = run_alone(tmp_path, "train")
     assert process.returncode == 0, process.stderr
     assert accuracy(process) >= 97.5
     assert "agree with finite differences" in process.stdout
@@ -59,8 +57,8 @@ def test_train_reaches_its_accuracy_and_leaves_all_it_promises(tmp_path):
 
 
 def test_train_repeats_bit_for_bit(tmp_path):
-    for name in ("a", "b"):
-        process = run(tmp_path, "train", "--epochs", "2", "--out", name, "--seed", "3")
+    for name, command in (("a", run_alone), ("b", run)):
+        process = command(tmp_path, "train", "--epochs", "2", "--out", name, "--seed", "3")
         assert process.returncode == 0, process.stderr
     assert (tmp_path / "a" / "model.npz").read_bytes() == (tmp_path / "b" / "model.npz").read_bytes()
     run(tmp_path, "train", "--epochs", "2", "--out", "c", "--seed", "4")
@@ -402,7 +400,7 @@ def test_info_tells_what_a_bug_report_needs(tmp_path):
 
 
 def test_version(tmp_path):
-    assert run(tmp_path, "--version").stdout == f"microtensor {mt.__version__}\n"
+    assert run_alone(tmp_path, "--version").stdout == f"microtensor {mt.__version__}\n"
 
 
 def test_command_is_required(tmp_path):

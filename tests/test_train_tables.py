@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,18 +14,15 @@ import pytest
 import microtensor as mt
 from microtensor.cli import main
 
+sys.path.insert(0, str(Path(__file__).parent))      # command.py is beside this file
+
+from command import COMMAND, run, run_alone
+
 pytest.importorskip("tqdm")
 pytest.importorskip("matplotlib")
 
-COMMAND = [sys.executable, "-W", "error", "-m", "microtensor"]
 SPECIES = ("Ähre", "Blüte", "中")
 SMALL = ("--layers", "16", "--epochs", "20")
-
-
-def run(folder, *arguments, **environment):
-    """The finished process of `microtensor ...`; warnings are errors."""
-    return subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, encoding="utf-8",
-                          env={**os.environ, **environment})
 
 
 def plants(rows=150, seed=0):
@@ -85,7 +83,7 @@ def test_train_says_what_it_found_and_what_it_reached(trained):
 def test_train_repeats_bit_for_bit_on_any_copy_of_the_table(trained, tmp_path):
     folder, _ = trained
     write(tmp_path / "other name.csv", *plants())
-    process = run(tmp_path, "train", "other name.csv", "--target", "species", *SMALL, "--out", "here")
+    process = run_alone(tmp_path, "train", "other name.csv", "--target", "species", *SMALL, "--out", "here")
     assert process.returncode == 0, process.stderr
     assert (tmp_path / "here" / "model.npz").read_bytes() == (folder / "runs/plants/model.npz").read_bytes()
 
@@ -254,8 +252,8 @@ def test_predict_keeps_rows_in_order_elsewhere_and_in_another_locale(trained, tm
         assert sum(map(float, probabilities)) == pytest.approx(1, abs=1e-5)
 
     ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-    assert run(tmp_path, "predict", model, "new.csv", **ascii_only).stdout == printed.stdout
-    written = run(tmp_path, "predict", model, "new.csv", "--out", "found.csv", **ascii_only)
+    assert run_alone(tmp_path, "predict", model, "new.csv", **ascii_only).stdout == printed.stdout
+    written = run_alone(tmp_path, "predict", model, "new.csv", "--out", "found.csv", **ascii_only)
     assert written.returncode == 0 and "90 rows" in written.stdout
     assert (tmp_path / "found.csv").read_text(encoding="utf-8") == printed.stdout
 
@@ -413,7 +411,8 @@ def test_streams_may_be_closed(trained, tmp_path, closed):
 
 def test_names_that_the_terminal_cannot_show_are_escaped(trained, tmp_path):
     write(tmp_path / "Bäume.csv", *plants(40))
-    process = run(tmp_path, "train", "Bäume.csv", "--target", "species", "--epochs", "1", PYTHONIOENCODING="ascii")
+    process = run_alone(tmp_path, "train", "Bäume.csv", "--target", "species", "--epochs", "1",
+                        PYTHONIOENCODING="ascii")
     assert process.returncode == 0, process.stderr
     assert "runs/B\\xe4ume/model.npz" in process.stdout.replace(os.sep, "/")
 
