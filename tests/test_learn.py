@@ -79,10 +79,11 @@ def said(capsys, *arguments):
 # -- the proof ---------------------------------------------------------------------------------------------------------
 
 
-# All rounds of the hunt are graded by the same code, so that one of them is enough; the thorough tests prove each.
+# All rounds of the hunt are graded by the same code, so that one of them is enough here, and one seed is: the thorough
+# tests prove each, and take 25.
 @pytest.mark.parametrize("name", [name for name, each in EXERCISES.items() if getattr(each, "number", 1) == 1])
 def test_exercise_stub_solution_and_answers_are_graded_as_stated(name):
-    proof = verify(EXERCISES[name], seeds=3, plants=False)
+    proof = verify(EXERCISES[name], seeds=1, plants=False)
     assert not proof.failures, "\n".join(proof.failures)
 
 

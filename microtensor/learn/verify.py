@@ -29,6 +29,7 @@ from microtensor.learn.grading import grade
 from microtensor.learn.steps import NOT_WRITTEN
 
 SEEDS = 100         # that a solution must pass
+LEARNERS = 3        # at which a file is graded
 PLANTED = 10        # that a round of the hunt must fail at, which takes longer, as hints are sought
 RIGHT, WRONG = 3, 4     # answers, at least
 PATIENCE = 10       # seconds for one mutant, which may never end
@@ -62,7 +63,7 @@ def verify(exercise, seeds=SEEDS, plants=True):
 
     Args:
         exercise: the Exercise.
-        seeds: how many the solution must pass.
+        seeds: how many the solution must pass, and right answers, too, but no more than a learner's: three.
         plants: whether to grade mutants of the solution, too; or patches, and not only see whether they apply.
     """
     if isinstance(exercise, Round):
@@ -81,7 +82,7 @@ def verify(exercise, seeds=SEEDS, plants=True):
         complain(f"the solution fails at seed {solution.seed}: {shown(solution)}")
     for path in sorted((exercise.folder / "right").glob("*.py")):
         proof.right += 1
-        found = grade(exercise, path)
+        found = grade(exercise, path, None if seeds >= LEARNERS else range(seeds))
         if not found.passed:
             complain(f"right/{path.name} fails at seed {found.seed}: {shown(found)}")
     for path, source in wrong_answers(exercise):
