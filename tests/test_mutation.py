@@ -17,15 +17,25 @@ MUTATION = Path(__file__).parent / "mutation"
 PACKAGE = MUTATION.parents[1] / "microtensor"
 
 
-@pytest.fixture
-def plant(monkeypatch):
-    monkeypatch.syspath_prepend(str(MUTATION))
-    return importlib.import_module("plant")
+@pytest.fixture(scope="module")
+def plant():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(MUTATION))
+        yield importlib.import_module("plant")
 
 
-def test_mutants_cover_every_op_and_family(plant):
-    sources = plant.read_sources()
-    mutants = plant.candidates(sources)
+# Read and edited once for all tests, none of which changes them: a second and a half each time.
+@pytest.fixture(scope="module")
+def sources(plant):
+    return plant.read_sources()
+
+
+@pytest.fixture(scope="module")
+def mutants(plant, sources):
+    return plant.candidates(sources)
+
+
+def test_mutants_cover_every_op_and_family(sources, mutants):
     assert len(mutants) >= 300
     assert {op for mutant in mutants for op in mutant.ops} == {*registered_ops(), "Update"}
     files = {mutant.file for mutant in mutants}
@@ -40,31 +50,32 @@ def texts():
     return [re.sub(r"#.*", "", path.read_text()) for path in PACKAGE.rglob("*.pyx")]
 
 
-def mutated_functions(plant):
+@pytest.fixture
+def mutated_functions(mutants):
     """The names of all functions with mutants, without their class."""
-    return {mutant.function.split(".")[-1] for mutant in plant.candidates()}
+    return {mutant.function.split(".")[-1] for mutant in mutants}
 
 
-def test_every_loop_that_a_table_names_has_mutants(plant):
+def test_every_loop_that_a_table_names_has_mutants(mutated_functions):
     """unary, binary, ReductionLoops, AlongDimLoops, Pass, Spread, PieceLoops, and whatever table comes next."""
     tables = [table for text in texts() for table in re.findall(r"^cdef \w+ [A-Z_]+ = \w+\(.*?\)$", text, re.M | re.S)]
     loops = {name for table in tables for name in re.findall(r"\b(\w+)\[(?:float|double)\]", table)}
     assert {"tanh_backward", "mul_backward_b", "sum_backward", "softmax_backward", "ties_columns", "ties_spread",
             "sgd_loop"} <= loops
-    assert {name for name in loops if "forward" not in name} <= mutated_functions(plant)
-    assert "sum_forward" in mutated_functions(plant)                # the gradient of what was broadcast
+    assert {name for name in loops if "forward" not in name} <= mutated_functions
+    assert "sum_forward" in mutated_functions                # the gradient of what was broadcast
 
 
-def test_every_job_that_runs_backward_has_mutants(plant):
+def test_every_job_that_runs_backward_has_mutants(mutated_functions):
     jobs = {name for text in texts() for name in re.findall(r"\bparallel_for\((\w+)", text)} - {"part"}
     assert {"unary_backward_part", "binary_part", "binary_broadcast_part", "along_dim_part", "reduce_tiles",
             "shared_pass_part", "shared_spread_part", "gemm_part", "batch_part", "piece_part"} <= jobs
-    assert {name for name in jobs if "forward" not in name} <= mutated_functions(plant)
+    assert {name for name in jobs if "forward" not in name} <= mutated_functions
 
 
-def test_what_is_left_out_walks_for_forward_too(plant):
+def test_what_is_left_out_walks_for_forward_too(plant, sources):
     """And is swept by test_kernels_sweep.py, which knows every op: what only backward runs may not be left out."""
-    calls = plant.Calls(plant.read_sources())
+    calls = plant.Calls(sources)
     forward, backward = set(), set()
     for op in calls.ops:
         forward |= calls.reached([*calls.method(op, "run_forward"), *calls.tables(op)], op, forward=True)
@@ -73,17 +84,15 @@ def test_what_is_left_out_walks_for_forward_too(plant):
     assert {f.name for f in forward & backward} >= plant.WALKS
 
 
-def test_mutants_are_edits_of_one_statement(plant):
-    sources = plant.read_sources()
-    for mutant in plant.candidates(sources):
+def test_mutants_are_edits_of_one_statement(sources, mutants):
+    for mutant in mutants:
         text, statement = sources[mutant.file].text, mutant.statement
         assert statement.start <= mutant.start <= mutant.end <= statement.end
         assert text.count("\n", 0, statement.start) + 1 == mutant.line
         assert mutant.original != mutant.mutated
 
 
-def test_choice_is_seeded_and_reaches_every_function(plant):
-    mutants = plant.candidates()
+def test_choice_is_seeded_and_reaches_every_function(plant, mutants):
     functions = {(mutant.file, mutant.function) for mutant in mutants}
     chosen = plant.choose(mutants, 300, seed=0)
     assert chosen == plant.choose(mutants, 300, seed=0) != plant.choose(mutants, 300, seed=1)
@@ -188,9 +197,9 @@ def test_planted_source_holds_every_mutant_and_the_original(plant, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "function"), [("tanh", np.tanh), ("sigmoid", lambda x: 1 / (1 + np.exp(-x)))])
-def test_every_mutant_of_a_loop_is_caught_by_finite_differences(plant, rng, name, function):
+def test_every_mutant_of_a_loop_is_caught_by_finite_differences(plant, sources, mutants, rng, name, function):
     """Without a compiler: the loops of tanh and sigmoid are Python, once casts and declarations are gone."""
-    source = plant.read_sources()["ops/activation.pyx"]
+    source = sources["ops/activation.pyx"]
     loop = next(f for f in source.functions if f.name == f"{name}_backward")
     start, end = source.starts[loop.lines.start], source.starts[loop.lines.stop]
     n, h = 7, 1e-6
@@ -206,14 +215,14 @@ def test_every_mutant_of_a_loop_is_caught_by_finite_differences(plant, rng, name
         return not np.allclose(place["dx"][:n], numeric, rtol=1e-7, atol=1e-8)
 
     assert not caught(end, end, "")
-    mutants = [mutant for mutant in plant.candidates() if mutant.function == loop.name]
-    assert {"sign", "operator", "dropped factor", "dropped term", "index", "bound"} <= {m.kind for m in mutants}
-    for mutant in mutants:
+    of_loop = [mutant for mutant in mutants if mutant.function == loop.name]
+    assert {"sign", "operator", "dropped factor", "dropped term", "index", "bound"} <= {m.kind for m in of_loop}
+    for mutant in of_loop:
         assert caught(mutant.start, mutant.end, mutant.text), mutant.mutated
 
 
-def test_known_equivalents_are_mutants_that_exist(plant):
-    keys = {mutant.key for mutant in plant.candidates()}
+def test_known_equivalents_are_mutants_that_exist(mutants):
+    keys = {mutant.key for mutant in mutants}
     groups = json.loads((MUTATION / "equivalent.json").read_text())
     for group in groups:
         assert group["reason"]
@@ -224,9 +233,9 @@ def test_known_equivalents_are_mutants_that_exist(plant):
 TASK = PACKAGE / "learn" / "exercises" / "mutant"
 
 
-def test_mutants_of_the_exercise_exist_and_are_quoted_in_its_task(plant):
+def test_mutants_of_the_exercise_exist_and_are_quoted_in_its_task(mutants):
     """What tests/mutation/run.py --exercise measured; it says so if a line has changed since."""
-    keys = {mutant.key for mutant in plant.candidates()}
+    keys = {mutant.key for mutant in mutants}
     table = json.loads((TASK / "mutants.json").read_text())
     blocks = re.findall(r"^# (\w)    (\S+), (\S+): .*\n((?:#.*\n)+)", (TASK / "exercise.py").read_text(), re.MULTILINE)
     assert [letter for letter, *_ in blocks] == list(table)
