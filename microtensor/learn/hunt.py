@@ -287,6 +287,12 @@ def statements(tree, inside=()):
     return found
 
 
+@functools.lru_cache(maxsize=8)
+def statements_in(source):
+    """The statements of a source, kept as the slips of a pair are all compared with one source."""
+    return tuple(statements(ast.parse(source)))
+
+
 def is_free(node, inside):
     """Whether a learner may change a statement without it being counted: a docstring; and WHY, if nothing is called."""
     if isinstance(node, ast.Expr):
@@ -300,7 +306,7 @@ def changes(before, after):
 
     One of the two is None where a statement was added or removed. If one statement is enough, there is one pair.
     """
-    old, new = statements(ast.parse(before)), statements(ast.parse(after))
+    old, new = list(statements_in(before)), list(statements_in(after))
     while old and new and old[0] == new[0]:
         del old[0], new[0]
     while old and new and old[-1] == new[-1]:
