@@ -697,12 +697,20 @@ def test_an_op_without_a_bound_is_told_what_to_add(monkeypatch):
         test_sweep_knows_every_op()
 
 
+THOROUGH = (pytest.mark.slow, pytest.mark.thorough)
+
+
 @pytest.mark.parametrize(
-    ("cases", "largest"), [pytest.param(12, 3e4, id="short"), pytest.param(150, 3e5, id="wide", marks=pytest.mark.slow)]
+    ("cases", "largest"),
+    [
+        pytest.param(range(12), 3e4, id="short"),
+        pytest.param(range(30), 3e5, id="wide", marks=pytest.mark.slow),        # ten on each number of threads
+        pytest.param(range(30, 150), 3e5, id="wider", marks=THOROUGH),
+    ],
 )
 @pytest.mark.parametrize("name", OPS)
 def test_op_against_its_oracle(name, cases, largest, seed, threads):
-    for number in range(cases):
+    for number in cases:
         threads(1 + number % 3)
         print(f"case {number}")                                     # shown if it fails, or at once with -s
         check(name, seed, number, largest)
@@ -725,12 +733,16 @@ def test_elementwise_bits_do_not_depend_on_threads(name, seed, threads):
 
 @pytest.mark.parametrize(
     ("cases", "largest"),
-    [pytest.param(150, 4e5, id="short"), pytest.param(1200, 4e6, id="wide", marks=pytest.mark.slow)],
+    [
+        pytest.param(range(150), 4e5, id="short"),
+        pytest.param(range(150), 4e6, id="wide", marks=pytest.mark.slow),
+        pytest.param(range(150, 1200), 4e6, id="wider", marks=THOROUGH),
+    ],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_product_between_fences(cases, largest, dtype, seed, threads):
     """A, B and what is added to lie between fences: one more row, column or vector that is read or written is fatal."""
-    for number in range(cases):
+    for number in cases:
         threads(1 + number % 3)
         rng = np.random.default_rng([seed, 1, number])
         draw = Draw(rng, dtype, int(largest) // 30)
