@@ -1,5 +1,6 @@
 """Imports run down only: those of every file, read from its text, against the floors of docs/architecture.md."""
 
+import functools
 import graphlib
 import posixpath
 import re
@@ -58,8 +59,9 @@ CALL = re.compile(r"""\b(?:import_module|__import__)\([ \t]*f?["']([\w.]+)""")
 INCLUDE = re.compile(r"""^[ \t]*(?:#?[ \t]*include|cdef[ \t]+extern[ \t]+from)[ \t]+["'](.+?)["']""", re.MULTILINE)
 
 
+@functools.cache        # a test with a planted mistake changes one file of all
 def imports_of(path, text, files):
-    """The dotted names of what a file imports from the package; path and files lie in microtensor/."""
+    """The dotted names of what a file imports from the package; path and files, a frozenset, lie in microtensor/."""
     found = [dotted(included) for name in INCLUDE.findall(text) if (included := find_included(path, name, files))]
     code = re.sub(r'(\"\"\"|\'\'\').*?\1', "''", text.replace("\\\n", " "), flags=re.DOTALL)     # no examples, no C
     code = re.sub(r"#.*", "", code)
@@ -69,7 +71,7 @@ def imports_of(path, text, files):
     for modules in IMPORT.findall(code):
         found += [module.split()[0] for module in modules.split(",") if module.strip()]
     found += CALL.findall(code)
-    return [name for name in found if name.split(".")[0] == "microtensor"]
+    return tuple(name for name in found if name.split(".")[0] == "microtensor")
 
 
 def absolute(path, package):
@@ -101,16 +103,17 @@ def package_files():
 
 def upward(files):
     """Pairs of a file and a name on a floor above it that it imports."""
-    return [(path, name) for path, text in files.items() for name in imports_of(path, text, files)
+    paths = frozenset(files)
+    return [(path, name) for path, text in files.items() for name in imports_of(path, text, paths)
             if FLOORS[room_of(name)] > FLOORS[room_of(dotted(path))]]
 
 
 def rooms_behind(files, skip=()):
     """The rooms that each room imports from."""
-    behind = {}
+    behind, paths = {}, frozenset(files)
     for path, text in files.items():
         room = room_of(dotted(path))
-        names = {room_of(name) for name in imports_of(path, text, files) if (path, name) not in skip}
+        names = {room_of(name) for name in imports_of(path, text, paths) if (path, name) not in skip}
         behind.setdefault(room, set()).update(names - {room})
     return behind
 
@@ -146,7 +149,7 @@ def test_rooms_import_each_other_in_one_direction():
 def test_imports_are_read():
     """All the kinds there are in the package, so that no reader of imports passes because it finds nothing."""
     def names(path):
-        return set(imports_of(path, FILES[path], FILES))
+        return set(imports_of(path, FILES[path], frozenset(FILES)))
 
     assert {"microtensor.kernels.memory.new_array", "microtensor.tensor.pxi"} <= names("core.pyx")
     assert "microtensor.kernels.tile.h" in names("kernels/gemm.pyx")
@@ -183,7 +186,7 @@ def test_imports_are_read():
     ],
 )
 def test_an_upward_import_is_found(path, line, name):
-    files = {**FILES, "nn/_call.h": "", "ops/new.pxi": ""}
+    files = {**FILES, "nn/_call.h": "", "ops/new.pxi": "", "kernels/new.pyx": "", "ops/new.pyx": ""}
     files[path] = f"{files.get(path, '')}\n{line}\n"
     assert [pair for pair in upward(files) if pair not in ALLOWED] == [(path, name)]
 
