@@ -39,7 +39,7 @@ PLANTED = {
 @pytest.mark.parametrize(("function", "shape"), PLANTED.values(), ids=PLANTED)
 def test_planted_error_is_caught(function, shape, rng, request):
     x = random_input(rng, *shape)
-    for seed in range(5):
+    for seed in range(2):           # each tells nearly all there is: the corpora go over many
         report = mt.gradcheck(function, x, raise_exception=False, seed=seed)
         expected = "NONFINITE" if "nan" in request.node.callspec.id else "FAIL"
         assert report.verdict == expected and not report
