@@ -79,11 +79,11 @@ def said(capsys, *arguments):
 # -- the proof ---------------------------------------------------------------------------------------------------------
 
 
-# All rounds of the hunt are graded by the same code, so that one of them is enough here, and one seed is: the thorough
-# tests prove each, and take 25.
+# All rounds of the hunt are graded by the same code, so that one of them is enough here, and so are one seed and a
+# third of the wrong answers, which are some 530: the thorough tests prove each, and take 25 seeds.
 @pytest.mark.parametrize("name", [name for name, each in EXERCISES.items() if getattr(each, "number", 1) == 1])
 def test_exercise_stub_solution_and_answers_are_graded_as_stated(name):
-    proof = verify(EXERCISES[name], seeds=1, plants=False)
+    proof = verify(EXERCISES[name], seeds=1, plants=False, every=3)
     assert not proof.failures, "\n".join(proof.failures)
 
 
