@@ -42,7 +42,11 @@ def fuzz(*arguments):
     return subprocess.run([sys.executable, str(FUZZ), *map(str, arguments)], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("name", PLANTED)
+# What is wrong in a gradient is found and shortened as any other number is, by the same judge.
+THOROUGH = pytest.param("a wrong number", marks=(pytest.mark.slow, pytest.mark.thorough))
+
+
+@pytest.mark.parametrize("name", ["a crash", "a wrong gradient", THOROUGH])
 def test_fuzzer_finds_and_shortens(name, tmp_path):
     code, call, seen = PLANTED[name]
     plant = tmp_path / "plant.py"
