@@ -766,7 +766,8 @@ def test_round_stands_alone_and_gives_nothing_away(number):
     assert shapes == [x.shape for x in learn.inputs(f"somewhere/{exercise.name}.py", seed=1)]
 
 
-@pytest.mark.parametrize("number", range(11, ROUNDS + 1, 300))
+@pytest.mark.parametrize("number", [11, *(pytest.param(number, marks=(pytest.mark.slow, pytest.mark.thorough))
+                                          for number in range(311, ROUNDS + 1, 300))])
 def test_round_beyond_the_course_proves_its_grader(number):
     proof = verify(round_of_hunt(number), seeds=1)
     assert not proof.failures, "\n".join(proof.failures)
