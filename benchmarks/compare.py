@@ -16,7 +16,7 @@ from pathlib import Path
 
 import harness
 import numpy as np
-from peak import NoCompilerError, fma_peak
+from peak import NoCompilerError, bandwidth, fma_peak
 from peers import PEERS, variants
 from steps import CASES, answers, reference
 
@@ -66,13 +66,18 @@ def measure(runners, case, options):
     return {"case": CASES[case]._asdict(), "programs": programs, "not_timed": reasons}
 
 
-def peaks():
-    """The processor's peak in GFLOP/s by number of threads, for float32; nothing where it cannot be measured."""
+def limits(cases):
+    """The processor's, by number of threads: its peak in GFLOP/s for float32, and of each case the GB/s of passes over
+    as much memory as its weights, their gradients and moments have. Nothing where they cannot be measured.
+    """
+    counts = harness.thread_counts()
     try:
-        return {threads: fma_peak("float32", threads) for threads in harness.thread_counts()}
+        return {"fma_peak": {threads: fma_peak("float32", threads) for threads in counts},
+                "bandwidth": {case: {threads: bandwidth(CASES[case].traffic[1], threads) for threads in counts}
+                              for case in cases}}
     except NoCompilerError as error:
         print(error)
-        return {}
+        return {"fma_peak": {}, "bandwidth": {}}
 
 
 def lines(measured, with_targets):
@@ -153,7 +158,7 @@ def main():
         print(harness.table([case, *header], lines(cases[case], options.targets)), flush=True)
     for runner in runners:
         runner.close()
-    results = {"cases": cases, "fma_peak": peaks()}
+    results = {"cases": cases, **limits(cases)}
     harness.draw(options, "A training step, each peer in its fastest form: time as a multiple of microtensor's", plot,
                  harness.write(options, "compare", results))
 

@@ -107,18 +107,21 @@ def cell(name, program):
 
 
 def floors_table(document):
-    """A row per case: what its matrix products take at the processor's peak, and how far microtensor is from that."""
+    """A row per case: its matrix products at the processor's peak, its weights at the speed of memory, and the step."""
     peaks = {int(threads): peak for threads, peak in document["fma_peak"].items()}
     listed = ", ".join(f"{peak:.0f} GFLOP/s on {threads}" for threads, peak in peaks.items())
     lines = [f"Peak of fused multiply-adds, float32: {listed} thread(s).", "",
-             "| case | threads | operations in products | at the peak, us | measured, us | of the peak |",
-             "|---|---|---|---|---|---|"]
+             "| case | threads | operations in products | at the peak, us | bytes for weights | at that speed, us | "
+             "measured, us | floor of it |", "|---" * 8 + "|"]
     for name, measured in document["cases"].items():
-        program = measured["programs"]["microtensor"]
-        seconds, operations = statistics.median(harness.best_turns(program)), CASES[name].operations
-        floor = operations / (peaks[int(program["best"])] * 1e9)
-        lines.append(f"| {name} | {program['best']} | {operations / 1e6:.3g} million | {harness.microseconds(floor)} | "
-                     f"{harness.microseconds(seconds)} | {floor / seconds:.0%} |")
+        program, case = measured["programs"]["microtensor"], CASES[name]
+        seconds, threads = statistics.median(harness.best_turns(program)), int(program["best"])
+        products = case.operations / (peaks[threads] * 1e9)
+        speed = {int(number): speed for number, speed in document["bandwidth"][name].items()}[threads]
+        passes = case.traffic[0] / (speed * 1e9)
+        lines.append(f"| {name} | {threads} | {case.operations / 1e6:.3g} million | {harness.microseconds(products)} | "
+                     f"{case.traffic[0] / 1e6:.3g} million, {speed:.0f} GB/s | {harness.microseconds(passes)} | "
+                     f"{harness.microseconds(seconds)} | {(products + passes) / seconds:.0%} |")
     return "\n".join(lines)
 
 

@@ -30,8 +30,22 @@ class Case(NamedTuple):
     @property
     def operations(self):
         """Floating-point operations in the matrix products of a step: y, dW, and dx but for the first layer."""
-        layers = [inputs * outputs for inputs, outputs in itertools.pairwise(self.sizes)]
-        return 2 * self.batch * (3 * sum(layers) - layers[0])
+        return 2 * self.batch * (3 * sum(self.weights) - self.weights[0])
+
+    @property
+    def weights(self):
+        """The number of weights of each layer."""
+        return [inputs * outputs for inputs, outputs in itertools.pairwise(self.sizes)]
+
+    @property
+    def traffic(self):
+        """Bytes that a step must move for its weights, in float32, and bytes in which they lie.
+
+        Forward and dx read them, but for dx of the first layer; dW is written, and read for its norm; the optimizer
+        reads weight, gradient and moments, and writes all but the gradient.
+        """
+        count, moments = sum(self.weights), {"SGD": 1, "Adam": 2}[self.optimizer]
+        return 4 * ((2 + 2 + 3 + 2 * moments) * count - self.weights[0]), 4 * (2 + moments) * count
 
 
 CASES = {

@@ -1,4 +1,5 @@
-/* As many fused multiply-adds as the processor can do: on registers only, with enough of them in flight. */
+/* What a processor can do at best: fused multiply-adds on registers, with enough of them in flight, and passes over
+   memory. */
 
 #if defined(__AVX512F__)
 #define BYTES 64
@@ -23,4 +24,14 @@ int fma_rounds(long rounds, REAL factor, REAL term, REAL *sink)
     for (int i = 0; i < CHAINS; i++)
         *sink += chain[i][0];
     return 2 * CHAINS * (BYTES / sizeof(REAL));
+}
+
+/* a = b + s c for n elements, so many times: two arrays are read, and one is written. */
+void triad_rounds(long rounds, long n, REAL s, REAL *restrict a, const REAL *restrict b, const REAL *restrict c)
+{
+    for (long round = 0; round < rounds; round++) {
+        for (long i = 0; i < n; i++)
+            a[i] = b[i] + s * c[i];
+        __asm__ volatile("" : : "r"(a) : "memory"); /* or the compiler does one round for all */
+    }
 }
