@@ -188,6 +188,25 @@ def test_broadcast_results_do_not_depend_on_the_number(name, shapes, dtype, thre
     assert_the_same(results(threads, BINARY[name], [a, b], lambda shape: g), exactly=3 if whole else 1)
 
 
+def test_gradients_of_passes_in_several_python_threads_are_all_added(threads):
+    """An addition to .grad is done before another thread's begins: it holds the GIL."""
+    threads(2)
+    x, passes = mt.zeros(LONG, requires_grad=True), 50
+
+    def accumulate(weight):
+        g = mt.full((LONG,), weight)
+        for _ in range(passes):
+            (x * 1.0).backward(g)
+
+    x.grad = mt.zeros(LONG)
+    workers = [threading.Thread(target=accumulate, args=(weight,)) for weight in (1.0, 2.0, 4.0)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    np.testing.assert_array_equal(x.grad.numpy(), 7.0 * passes)
+
+
 @openmp
 @pytest.mark.parametrize("function", [mt.softmax, mt.log_softmax])
 @pytest.mark.parametrize(("shape", "dim"), [((20_011, 10), -1), ((7, 30_011), 0), ((41, 33, 211), 1), ((3, 90_001), 1)])
