@@ -97,6 +97,53 @@ def test_images_that_are_transposed_are_named(rng):
     assert report.hints[0].key == "transposed" and not report.notes, report
 
 
+def test_sign_that_is_wrong_at_some_elements_is_named(rng):
+    """Huber's loss whose straight part has lost the sign of the error."""
+    x, target = 2 * rng.standard_normal((7, 5)), rng.standard_normal((7, 5))
+
+    def huber(x, target):
+        error = np.abs(x - target)
+        return np.where(error <= 1, error**2 / 2, error - 0.5).mean()
+
+    def backward(g, x, target):
+        error = x - target
+        dx = g * np.where(np.abs(error) <= 1, error, 1.0) / x.size
+        return dx, -dx
+
+    report = check_function(huber, backward, [x, target], raise_exception=False, edits=False)
+    assert [hint.key for hint in report.hints] == ["sign"] * 2, report
+    assert f"at {np.sum(x - target < -1)} of 35 elements" in report.hints[0].text
+
+
+def test_numbers_that_a_wrong_sign_mirrors_are_not_called_permuted(rng):
+    """Gini's coefficient: the ranks lie evenly around 0, so that with minus they are the same numbers again."""
+    x = 2 + rng.permutation(7) + rng.random(7) / 2
+
+    def gini(x):
+        return np.abs(x[:, None] - x).sum() / (2 * len(x) ** 2 * x.mean())
+
+    def backward(g, x, axis):
+        signs = np.sign(x[:, None] - x).sum(axis)
+        return g * (signs / (len(x) ** 2 * x.mean()) - gini(x) / x.sum())
+
+    assert check_function(gini, lambda g, x: backward(g, x, 1), [x], edits=False)
+    report = check_function(gini, lambda g, x: backward(g, x, 0), [x], raise_exception=False, edits=False)
+    assert not report and "permuted" not in [hint.key for hint in report.hints], report
+
+
+def test_factor_of_each_row_is_named_beside_a_small_upstream(rng):
+    """Seed 0 draws an upstream gradient of which one element is a thousandth of the largest."""
+    x = rng.random((5, 7)) + 0.5
+
+    def geometric_mean(x):
+        return np.exp(np.log(x).mean(1))
+
+    for seed in range(5):
+        report = check_function(geometric_mean, lambda g, x: g[:, None] / (7 * x), [x], raise_exception=False,
+                                edits=False, seed=seed)
+        assert [hint.key for hint in report.hints] == ["column"], (seed, report)
+
+
 def test_hints_that_fail_cost_nothing_but_themselves(monkeypatch, rng):
     def broken(case):
         raise ZeroDivisionError("a slip in a hint")

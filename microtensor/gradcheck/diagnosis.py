@@ -13,6 +13,7 @@ import numpy as np
 from microtensor.gradcheck.case import Hint
 from microtensor.gradcheck.relations import (
     EPS,
+    SPARE,
     axes_in_words,
     cancels,
     is_diagonal,
@@ -569,11 +570,14 @@ def of_sides(case):
     if wrong.all() or np.sum(wrong) < 1 or x.size < 4 or case.ratio() is not None:
         return
     side = _side_of(case)
+    with np.errstate(all="ignore"):
+        ratio = _constant(np.round(case.a / case.n, 8), wrong)
     if side:
-        with np.errstate(all="ignore"):
-            ratio = _constant(np.round(case.a / case.n, 8), wrong)
         there = "" if ratio is None else ", by the sign" if ratio == -1 else f", with ratio {ratio:.6g}"
         yield Hint("side", f"wrong only where {side}{there}", "a = n elsewhere", 0.0, 0.85 if there else 2)
+    elif ratio == -1 and min(np.sum(wrong), np.sum(case.known & ~wrong & (case.a != 0))) >= SPARE:
+        yield Hint("sign", f"the sign is wrong at {np.sum(wrong)} of {wrong.size} elements, and right elsewhere: a "
+                           "condition, or a factor of 1 and -1, is wrong or missing", "a = n or -n", 0.0, 0.85)
     for axis, size in enumerate(x.shape):
         others = tuple(j for j in range(x.ndim) if j != axis)
         lines = np.flatnonzero(wrong.any(others) if others else wrong)

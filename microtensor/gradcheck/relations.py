@@ -46,7 +46,8 @@ def of_terms(case):
             if key == "variance" and is_one_multiple(error, case.x):        # that of a penalty
                 continue
             what, lost = {
-                "mean": ("the same all", "a term such as - mean(g) is lost or wrong" if is_shifted or is_scaled else
+                "mean": ("the same all", "a term such as - mean(g) is lost or wrong" if case.g.size > 1 and
+                         (is_shifted or is_scaled) else
                          "a term that does not vary along it, such as a sum over it, is missing, wrong or too much"),
                 "variance": (f"a multiple of {case.name}, centred or not",
                              "a term such as - x-hat mean(g x-hat) is lost or wrong"),
@@ -144,16 +145,18 @@ def of_scales(case):
     """One factor for each row, column or channel."""
     if case.x.ndim < 2 or not np.all(case.known) or case.ratio() is not None:
         return
-    large = np.abs(case.n) > 1e-3 * np.max(np.abs(case.n))
+    size = np.max(np.abs(case.n))
     for axes in subsets(case.x.ndim)[:-1]:
         rest = tuple(axis for axis in range(case.x.ndim) if axis not in axes)
         lines = int(np.prod([case.x.shape[axis] for axis in axes]))
+        reach = np.max(np.abs(case.n), rest, keepdims=True)     # of each line, whose upstream gradient may be small
+        large = (np.abs(case.n) > 1e-3 * reach) & (reach > 1e-6 * size)
         used = np.sum(large.any(rest))              # what is 0 tells of no factor
         if np.sum(large) - used < SPARE or case.x.size // lines < 2:
             continue
         n = np.where(large, case.n, 0)
         ratio = np.sum(case.a * n, rest, keepdims=True) / np.fmax(np.sum(n * n, rest, keepdims=True), 1e-300)
-        if np.all((ratio == 0) | (np.abs(ratio - 1) < 1e-7)):
+        if np.all((ratio == 0) | (np.abs(ratio - 1) * reach < 1e-7 * size)):
             return              # these are masked
         if np.ptp(ratio) <= 1e-7 * np.max(np.abs(ratio)) or case.equals(case.a, ratio * case.n, ratio) is None:
             continue
@@ -203,7 +206,9 @@ def of_places(case):
                            f"{'end' if step > 0 else 'start'} of axis {axis}: an index is off by {abs(step)}",
                            "a = shifted n", 0.0, 0)
                 return
-    if np.all(np.abs(np.sort(a.ravel()) - np.sort(n.ravel())) <= 1e-9 * np.max(np.abs(n))) and \
+    # What lies evenly around a number has its own numbers again when it is mirrored there, by a sign that is wrong.
+    is_mirrored = np.ptp(a + n) <= 1e-9 * np.max(np.abs(n))
+    if np.all(np.abs(np.sort(a.ravel()) - np.sort(n.ravel())) <= 1e-9 * np.max(np.abs(n))) and not is_mirrored and \
             np.unique(np.round(n / np.max(np.abs(n)), 9)).size >= max(4, n.size // 2):
         yield Hint("permuted", "the right numbers in another order: such as a reshape for a transpose, or an index "
                                "that was not undone", "sorted a = sorted n", 0.0, 0.2)

@@ -21,7 +21,7 @@ OTHER = 1000        # the seed of the inputs on which a repair is tried again
 # What hints there are, by key, fixed before those that the second corpus asks for were written.
 KEYS = {
     # a ratio
-    "sign": "the whole gradient has the wrong sign",
+    "sign": "the gradient, all of it or some elements, has the wrong sign",
     "zero": "the gradient is 0: a path is cut off",
     "two": "a factor 2 or 1/2 everywhere: counted twice, or a half forgotten",
     "size": "a factor that is a size, or 1 over it: a mean for a sum, divided twice, not divided",
