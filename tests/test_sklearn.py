@@ -10,6 +10,7 @@ import subprocess
 import sys
 import weakref
 from functools import partial
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -715,7 +716,8 @@ def test_search_in_parallel_has_the_same_scores(wine):
 
 def test_search_on_dask_has_the_same_scores(wine):
     joblib, distributed = pytest.importorskip("joblib"), pytest.importorskip("distributed")
-    with (distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+    with (mock.patch.dict(os.environ),      # in which dask leaves OMP_NUM_THREADS=1, for later tests' processes, too
+          distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
           distributed.Client(cluster), joblib.parallel_config("dask")):
         found = search(*wine)
     assert found == search(*wine)
