@@ -46,9 +46,7 @@ class Fuzzer:
         return subprocess.run(command, capture_output=True, text=True)
 
     def batch(self, first):
-        """Run the programs from this number on, until there are findings enough. Returns these: (number, lines, what
-        was seen).
-        """
+        """Run the programs from this number on until findings are enough: (number, lines, what was seen) of each."""
         log, findings, end = self.folder / f"{first}.log", [], first + BATCH
         while first < end and (wanted := self.options.findings - len(findings)) > 0:
             log.unlink(missing_ok=True)
