@@ -311,6 +311,25 @@ def report(options, name, results, table):
     return document
 
 
+def page_table(title, document, columns):
+    """A Markdown table with a row per program: in each column a figure, and how many times microtensor's that is.
+
+    Args:
+        title: what the figures are.
+        document: what was written as JSON.
+        columns: for each column's head, by program, the figure and the ratio, as texts; not every program has each.
+    """
+    lines = [f"{title} ({describe(document['machine'])}, {document['date'][:10]}):", "",
+             "| | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
+    for name in dict.fromkeys(name for column in columns.values() for name in column):
+        cells = []
+        for column in columns.values():
+            figure, ratio = column.get(name, ("", ""))
+            cells.append(f"**{figure}**" if name == "microtensor" else f"{figure} ({ratio}x)" if figure else "")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def put_between_marks(page, begin, text):
     """Put a text into a page, between the line ``begin`` and the next END."""
     before, found, rest = page.read_text(encoding="utf-8").partition(begin)

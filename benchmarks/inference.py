@@ -8,7 +8,6 @@ one thread and with all, in processes that take turns, and counts with the bette
 the outputs are compared with plain NumPy in float64. Prints microseconds per pass; writes inference.json.
 """
 
-import itertools
 import os
 import statistics
 
@@ -234,20 +233,11 @@ def measure(runners, batch, options):
 
 def table(document):
     """A row per program: microseconds at each batch, and how many times microtensor's that is."""
-    batches = document["batches"]
-    lines = ["| | " + " | ".join(f"batch {batch}" for batch in batches) + " |", "|---" * (1 + len(batches)) + "|"]
-    for name in dict.fromkeys(itertools.chain(*batches.values())):
-        cells = []
-        for programs in batches.values():
-            if name not in programs:
-                cells.append("")
-                continue
-            program = programs[name]
-            time = harness.microseconds(statistics.median(harness.best_turns(program)))
-            cells.append(f"**{time}**" if name == "microtensor" else f"{time} ({program['ratio']['median']:.2f}x)")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join([f"Microseconds per pass, 64-128-64-10, the better of one and all threads "
-                      f"({harness.describe(document['machine'])}, {document['date'][:10]}):", "", *lines])
+    columns = {f"batch {batch}": {name: (harness.microseconds(statistics.median(harness.best_turns(program))),
+                                         f"{program['ratio']['median']:.2f}") for name, program in programs.items()}
+               for batch, programs in document["batches"].items()}
+    return harness.page_table("Microseconds per pass, 64-128-64-10, the better of one and all threads", document,
+                              columns)
 
 
 def main():

@@ -79,19 +79,11 @@ def plot(pyplot, document):
 
 def table(document):
     """A row per library: nanoseconds per node at each length, and how many times microtensor's that is."""
-    rows = document["rows"]
-    lines = ["| | " + " | ".join(f"{row['length']:,} nodes" for row in rows) + " |", "|---" * (1 + len(rows)) + "|"]
-    for name in rows[0]["seconds"]:
-        cells = []
-        for row in rows:
-            if name not in row["seconds"]:
-                cells.append("")
-                continue
-            time = f"{statistics.median(row['seconds'][name]) * 1e9:.0f}"
-            cells.append(f"**{time}**" if name == "microtensor" else f"{time} ({row['ratio'][name]['median']:.1f}x)")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join([f"Nanoseconds per node of a chain of y = y * c, forward, backward and freeing, on one thread "
-                      f"({harness.describe(document['machine'])}, {document['date'][:10]}):", "", *lines])
+    columns = {f"{row['length']:,} nodes": {name: (f"{statistics.median(turns) * 1e9:.0f}",
+                                                   f"{row['ratio'][name]['median']:.1f}")
+                                            for name, turns in row["seconds"].items()} for row in document["rows"]}
+    title = "Nanoseconds per node of a chain of y = y * c, forward, backward and freeing, on one thread"
+    return harness.page_table(title, document, columns)
 
 
 def main():
