@@ -74,7 +74,7 @@ cdef extern from *:
     }
     #endif
     """
-    const int TILE_ROWS, PADDED_ROWS
+    const int TILE_ROWS
     const int float_tile_columns, double_tile_columns
     Py_ssize_t l2_bytes()
     char* get_workspace(size_t bytes) noexcept nogil
@@ -95,7 +95,9 @@ cdef extern from *:
 
 cdef enum:
     DEPTH_BYTES = 1536      # of a row of A or a column of B at once: a tile's rows are 9 KiB with AVX2, 18 with AVX-512
-    PANEL = 4               # tiles whose rows of A are packed together where its columns are contiguous, ...
+    PACKED_BYTES = 1600     # from one packed row of A to the next: an odd number of lines, so that no two rows of a tile
+                            # begin in the same set of L1
+    PANEL = 8               # tiles whose rows of A are packed together where its columns are contiguous, ...
     STRIP = 8               # ... this many columns at a time, whose lines stay in L1 until the last tile took its part
     A_FAR = 512             # bytes from one row or column of A to the next, or from one row of B: see packs_a, packs_b
     B_FAR = 4096
@@ -214,8 +216,8 @@ cdef Py_ssize_t pack_panel(const real* a, Matrix step, Py_ssize_t rows, Py_ssize
     return i
 
 
-cdef void pack_columns(const real* b, Matrix step, Py_ssize_t depth, Py_ssize_t columns, real* packed,
-                       Py_ssize_t packed_row) noexcept nogil:
+cdef inline void pack_columns(const real* b, Matrix step, Py_ssize_t depth, Py_ssize_t columns, real* packed,
+                              Py_ssize_t packed_row) noexcept nogil:
     """A tile's columns of B, (depth, columns), row after row."""
     cdef Py_ssize_t j, p
     if step.column == 1:
@@ -228,28 +230,42 @@ cdef void pack_columns(const real* b, Matrix step, Py_ssize_t depth, Py_ssize_t 
                 packed[p * packed_row + j] = b[p * step.row + j * step.column]
 
 
+cdef void pack_block(const real* b, Matrix step, Py_ssize_t depth, Py_ssize_t columns, real* packed,
+                     Py_ssize_t tile_columns) noexcept nogil:
+    """A block of B, (depth, columns), tile after tile. Its rows are read from end to end, as memory is fastest so."""
+    cdef Py_ssize_t row, first, width, rows_at_once = 1 if step.column == 1 else depth
+    row = 0
+    while row < depth:
+        first = 0
+        while first < columns:
+            width = min(tile_columns, columns - first)
+            pack_columns(b + row * step.row + first * step.column, step, rows_at_once, width,
+                         packed + first * depth + row * tile_columns, tile_columns)
+            first += width
+        row += rows_at_once
+
+
 cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matrix b, Matrix start, real* c,
                        Py_ssize_t c_row) noexcept nogil:
     """One thread's product: the blocks of B one after the other, and for each the tiles of C row by row."""
     cdef Py_ssize_t tile_columns = float_tile_columns if sizeof(real) == sizeof(float) else double_tile_columns
     cdef Py_ssize_t most = DEPTH_BYTES // sizeof(real)      # columns of A, or rows of B, at once
-    cdef Py_ssize_t tile_size = PADDED_ROWS * most
+    cdef Py_ssize_t tile_size = TILE_ROWS * PACKED_BYTES // sizeof(real)
     cdef Py_ssize_t i, j, p, first, last, depth, height, width, packed_rows
     cdef bint copies_a = packs_a(a, sizeof(real), n // tile_columns)
     cdef bint copies_b = packs_b(b, sizeof(real), tile_columns // 2 * sizeof(real), m // TILE_ROWS)
     cdef real* packed_a = NULL
     cdef real* packed_b = NULL
-    cdef real* packed
     cdef const real* rows                   # where the tile finds A, (height, depth), ...
     cdef const real* columns                # ... and B, (depth, width)
     cdef Py_ssize_t rows_row = a.row, rows_column = a.column
     if copies_a and a.column == 1:
-        rows_row = most + 16                # an odd multiple of 16: no two rows begin in one of L1's sets
+        rows_row = PACKED_BYTES // sizeof(real)
     elif copies_a:
-        rows_row, rows_column = 1, PADDED_ROWS
+        rows_row, rows_column = 1, TILE_ROWS
     cdef Py_ssize_t columns_step = tile_columns if copies_b else b.row
     if copies_a or copies_b:
-        packed_a = <real*>get_workspace((PANEL * PADDED_ROWS + block_columns) * DEPTH_BYTES)
+        packed_a = <real*>get_workspace(PANEL * TILE_ROWS * PACKED_BYTES + block_columns * DEPTH_BYTES)
         if packed_a == NULL:                # no memory for the copies: the definition needs none
             naive_gemm(m, n, k, a, b, start, c, c_row)
             return
@@ -260,6 +276,9 @@ cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matri
         first = 0
         while first < n:
             last = min(first + block_columns, n)
+            if copies_b:
+                pack_block(<const real*>b.data + p * b.row + first * b.column, b, depth, last - first, packed_b,
+                           tile_columns)
             i = packed_rows = 0
             while i < m:
                 height = next_part(m - i, TILE_ROWS)
@@ -276,10 +295,7 @@ cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matri
                     width = min(tile_columns, last - j)
                     columns = <const real*>b.data + p * b.row + j * b.column
                     if copies_b:
-                        packed = packed_b + (j - first) * depth
-                        if i == 0:          # packed when first needed, and in L1 when first used
-                            pack_columns(columns, b, depth, width, packed, tile_columns)
-                        columns = packed
+                        columns = packed_b + (j - first) * depth
                     tile(height, width, depth, rows, rows_row, rows_column, columns, columns_step,
                          start_at(<const real*>start.data, start.row, i, j), start.row, c + i * c_row + j, c_row)
                     j += width

@@ -23,7 +23,6 @@
     #define VECTOR_BYTES 16
     #define TILE_ROWS 6
   #endif
-  #define PADDED_ROWS (TILE_ROWS == 12 ? 16 : 8)    /* TILE_ROWS in whole vectors of either type */
 
   #if defined(__GNUC__)
     #define ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -236,13 +235,13 @@ static void NAME(transpose)(Py_ssize_t rows, Py_ssize_t columns, const real *fro
         }
 }
 
-/* to_pj = from_pj, each row filled up with zeros to whole vectors. */
+/* to_pj = from_pj. */
 static void NAME(copy)(Py_ssize_t rows, Py_ssize_t columns, const real *from, Py_ssize_t from_row,
                        real *to, Py_ssize_t to_row) {
     for (Py_ssize_t p = 0; p < rows; p++)
         for (Py_ssize_t j = 0; j < columns; j += LANES) {
             int count = columns - j < LANES ? (int)(columns - j) : LANES;
-            NAME(store)(to + p * to_row + j, NAME(load)(from + p * from_row + j, count), LANES);
+            NAME(store)(to + p * to_row + j, NAME(load)(from + p * from_row + j, count), count);
         }
 }
 
