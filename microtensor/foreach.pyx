@@ -383,21 +383,22 @@ def sgd_step(list groups not None, dict state not None):
 #     g <- g + w p  (Adam)         p <- (1 - lr w) p  (AdamW, decoupled)               (-g first, to maximize)
 #     m <- m + (1 - beta1) (g - m)
 #     v <- beta2 v + (1 - beta2) g^2                 amsgrad: u <- max(u, v), and u in place of v from here
-#     p <- p - lr / (1 - beta1^t)  m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+#     p <- p - lr / (1 - beta1^t)  m / (sqrt(v) / c + eps),  c = sqrt(1 - beta2^t)
+#        = p - lr c / (1 - beta1^t)  m / (sqrt(v) + c eps),  with one division less for each element (end of section 2)
 # E m = (1 - beta1^t) E g if E g does not change, as the weights (1 - beta1) beta1^k of the t gradients sum to that.
 # Source: Kingma and Ba 2015, arXiv:1412.6980; Loshchilov and Hutter 2019, arXiv:1711.05101; Reddi et al. 2018,
-# arXiv:1904.09237; in PyTorch's order of operations.
+# arXiv:1904.09237; amsgrad as in PyTorch: the largest v before its correction.
 
 cdef double adam_loop(real* p, const real* g, real** state, const double* numbers, Py_ssize_t n,
                       const double* options) noexcept nogil:
-    """options: 1 - beta1, beta2, 1 - beta2, eps, weight decay of g, factor of p (decoupled), sign, 0.
+    """options: 1 - beta1, beta2, 1 - beta2, weight decay of g, factor of p (decoupled), sign.
 
-    numbers: lr / (1 - beta1^t), sqrt(1 - beta2^t).
+    numbers: lr c / (1 - beta1^t), c eps.
     """
     cdef Py_ssize_t i
-    cdef real enter1 = <real>options[0], keep2 = <real>options[1], enter2 = <real>options[2], eps = <real>options[3]
-    cdef real decay = <real>options[4], shrink = <real>options[5], sign = <real>options[6]
-    cdef real size = <real>numbers[0], correction = <real>numbers[1], step
+    cdef real enter1 = <real>options[0], keep2 = <real>options[1], enter2 = <real>options[2]
+    cdef real decay = <real>options[3], shrink = <real>options[4], sign = <real>options[5]
+    cdef real size = <real>numbers[0], eps = <real>numbers[1], step
     cdef real* m = state[0]
     cdef real* v = state[1]
     cdef real* u = state[2]
@@ -406,14 +407,14 @@ cdef double adam_loop(real* p, const real* g, real** state, const double* number
             step = sign * g[i] + decay * p[i]
             m[i] += enter1 * (step - m[i])
             v[i] = keep2 * v[i] + enter2 * step * step
-            p[i] = shrink * p[i] - size * m[i] / (simd.sqrt(v[i]) / correction + eps)
+            p[i] = shrink * p[i] - size * m[i] / (simd.sqrt(v[i]) + eps)
     else:
         for i in range(n):
             step = sign * g[i] + decay * p[i]
             m[i] += enter1 * (step - m[i])
             v[i] = keep2 * v[i] + enter2 * step * step
             u[i] = larger(u[i], v[i])
-            p[i] = shrink * p[i] - size * m[i] / (simd.sqrt(u[i]) / correction + eps)
+            p[i] = shrink * p[i] - size * m[i] / (simd.sqrt(u[i]) + eps)
     return 0
 
 
@@ -447,19 +448,20 @@ def adamw_step(list groups not None, dict state not None):
 
 cdef bint adam_or_adamw_step(str name, list groups, dict state, bint decoupled) except -1:
     cdef Step step = step_of(name, state)
-    cdef double lr, beta1, beta2, decay
+    cdef double lr, beta1, beta2, eps, decay, correction
     cdef long long t
     for group in groups:
-        lr, decay = group["lr"], group["weight_decay"]
+        lr, eps, decay = group["lr"], group["eps"], group["weight_decay"]
         beta1, beta2 = group["betas"]
         step.begin(&ADAM_LOOPS).options = [
-            1 - beta1, beta2, 1 - beta2, group["eps"], 0 if decoupled else decay, 1 - lr * decay if decoupled else 1,
-            -1 if group["maximize"] else 1, 0]
+            1 - beta1, beta2, 1 - beta2, 0 if decoupled else decay, 1 - lr * decay if decoupled else 1,
+            -1 if group["maximize"] else 1, 0, 0]
         for item in group["params"]:
             if not step.take(item):
                 continue
             t = step.count()
-            step.piece.numbers[0], step.piece.numbers[1] = lr / (1 - beta1**t), (1 - beta2**t) ** 0.5
+            correction = (1 - beta2**t) ** 0.5
+            step.piece.numbers[0], step.piece.numbers[1] = lr * correction / (1 - beta1**t), correction * eps
             step.keep(0, "exp_avg", "first moment")
             step.keep(1, "exp_avg_sq", "second moment")
             if group["amsgrad"]:
