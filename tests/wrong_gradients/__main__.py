@@ -73,8 +73,9 @@ def main():
     peers = available()
     if options.second:
         seeds = options.seeds or 2
-        lines = measure.table(seeds, {name: peers[name] for name in ("PyTorch gradcheck", "central difference")})
-        lines += ["", *measure.table_of_mutants(options.mutants)]
+        found = measure.outcomes_of_slips(seeds)
+        lines = measure.table(found, seeds, {name: peers[name] for name in ("PyTorch gradcheck", "central difference")})
+        lines += ["", *measure.table_of_mutants(found, options.mutants)]
         print("\n".join(lines))
         if options.write is not None:
             last = f"\nIn percent, over {seeds} seeds each; {options.mutants} edits of each pair."

@@ -65,15 +65,19 @@ def counts(found):
             ("right", "helpful", "none", "misleading", "missed", "lost")}
 
 
-def table(seeds, peers):
+def outcomes_of_slips(seeds):
+    """By name of each slip, what its hints are worth for each seed, as of ``outcome``."""
+    every = [slip for pair in PAIRS for slip in pair.slips]
+    return dict(zip([slip.name for slip in every], outcomes(every, seeds, partial(outcome, True)), strict=True))
+
+
+def table(found, seeds, peers):
     """Lines of a table: by family who catches how many slips, and what the hints are worth in each half, in percent."""
     head = ["family", "slips", "caught by microtensor", *(f"by {name}" for name in peers),
             *(f"{half}: {kind}" for half in ("developed", "measured") for kind in ("right", "helpful", "misleading"))]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     every = [slip for pair in PAIRS for slip in pair.slips]
-    names = [slip.name for slip in every]
-    found = dict(zip(names, outcomes(every, seeds, partial(outcome, True)), strict=True))
-    caught = {name: dict(zip(names, outcomes(every, seeds, partial(is_caught, name)), strict=True))
+    caught = {name: dict(zip(found, outcomes(every, seeds, partial(is_caught, name)), strict=True))
               for name, accepts in peers.items() if accepts is not None}
     families = list(dict.fromkeys(pair.family for pair in PAIRS))
     for family in [*families, None]:
@@ -93,14 +97,18 @@ def table(seeds, peers):
     return lines
 
 
-def table_of_mutants(count):
-    """Lines of a table: what the hints are worth for so many mutants of each pair, in percent."""
-    kinds = ("right", "helpful", "misleading", "missed")
-    lines = ["| single edits of right backwards | number | " + " | ".join(kinds) + " |", "|---|---" + "|---" * 4 + "|"]
+def table_of_mutants(found, count):
+    """Lines of a table: what the hints are worth for so many mutants of each pair, and for these and the slips that
+    were found, in percent.
+    """
+    kinds = ("right", "helpful", "none", "misleading", "missed", "lost")
+    lines = ["| half | number | " + " | ".join(kinds) + " |", "|---|---" + "|---" * len(kinds) + "|"]
     for half, is_measured in (("developed", False), ("measured", True)):
-        found = outcomes_of_mutants(is_measured, count)
-        shares = [f"{counts(found)[kind]:.1f}" for kind in kinds]
-        lines.append(f"| {half} half | {len(found)} | " + " | ".join(shares) + " |")
+        edited = outcomes_of_mutants(is_measured, count)
+        both = edited + [found[slip.name] for slip in slips(is_measured)]
+        for what, cases in (("single edits", edited), ("single edits and slips", both)):
+            shares = [f"{counts(cases)[kind]:.1f}" for kind in kinds]
+            lines.append(f"| {half}, {what} | {len(cases)} | " + " | ".join(shares) + " |")
     return lines
 
 
