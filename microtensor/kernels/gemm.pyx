@@ -95,8 +95,7 @@ cdef extern from *:
 
 cdef enum:
     DEPTH_BYTES = 1536      # of a row of A or a column of B at once: a tile's rows are 9 KiB with AVX2, 18 with AVX-512
-    PACKED_BYTES = 1600     # from one packed row of A to the next: an odd number of lines, so that no two rows of a tile
-                            # begin in the same set of L1
+    PACKED_BYTES = 1600     # between packed rows of A: an odd number of lines, so that no two begin in one set of L1
     PANEL = 8               # tiles whose rows of A are packed together where its columns are contiguous, ...
     STRIP = 8               # ... this many columns at a time, whose lines stay in L1 until the last tile took its part
     A_FAR = 512             # bytes from one row or column of A to the next, or from one row of B: see packs_a, packs_b
