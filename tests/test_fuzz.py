@@ -42,11 +42,12 @@ def fuzz(*arguments):
     return subprocess.run([sys.executable, str(FUZZ), *map(str, arguments)], capture_output=True, text=True)
 
 
-# What is wrong in a gradient is found and shortened as any other number is, by the same judge.
-THOROUGH = pytest.param("a wrong number", marks=(pytest.mark.slow, pytest.mark.thorough))
+# A wrong number, and one in a gradient, are found by the same judge, and shortened as a crash is.
+THOROUGH = [pytest.param(name, marks=(pytest.mark.slow, pytest.mark.thorough))
+            for name in ("a wrong number", "a wrong gradient")]
 
 
-@pytest.mark.parametrize("name", ["a crash", "a wrong gradient", THOROUGH])
+@pytest.mark.parametrize("name", ["a crash", *THOROUGH])
 def test_fuzzer_finds_and_shortens(name, tmp_path):
     code, call, seen = PLANTED[name]
     plant = tmp_path / "plant.py"

@@ -704,8 +704,8 @@ THOROUGH = (pytest.mark.slow, pytest.mark.thorough)
     ("cases", "largest"),
     [
         pytest.param(range(12), 3e4, id="short"),
-        pytest.param(range(30), 3e5, id="wide", marks=pytest.mark.slow),        # ten on each number of threads
-        pytest.param(range(30, 150), 3e5, id="wider", marks=THOROUGH),
+        pytest.param(range(18), 3e5, id="wide", marks=pytest.mark.slow),        # six on each number of threads
+        pytest.param(range(18, 150), 3e5, id="wider", marks=THOROUGH),
     ],
 )
 @pytest.mark.parametrize("name", OPS)

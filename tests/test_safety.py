@@ -587,13 +587,17 @@ def test_chain_of_gradients_is_limited():
 
 
 def test_graph_that_failed_passes_left_dies_without_recursion():
-    s = leaf(1)
+    s = mt.ones(1).requires_grad_()
     for _ in range(100_000):
-        w = leaf(1)
+        w = mt.ones(1).requires_grad_()
         y = w * w
         w.data = mt.ones(1)
-        with pytest.raises(RuntimeError, match="replaced"):
+        try:
             mt.grad(y, w, s, create_graph=True)
+        except RuntimeError as error:               # pytest.raises takes ten times as long
+            assert "replaced" in str(error)
+        else:
+            pytest.fail("mt.grad has not raised")
         s = y
     del s, y
 

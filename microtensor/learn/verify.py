@@ -58,14 +58,15 @@ class Proof:
     left_out: str = ""
 
 
-def verify(exercise, seeds=SEEDS, plants=True, every=1):
+def verify(exercise, seeds=SEEDS, plants=1, every=1):
     """The Proof of an Exercise; its failures are an empty list if its grader can be relied on.
 
     Args:
         exercise: the Exercise.
         seeds: how many the solution must pass, and right answers, too, but no more than a learner's: three.
-        plants: whether to grade mutants of the solution, too; or patches, and not only see whether they apply.
-        every: which of the wrong answers to grade: each, each second, third, ...; all are counted.
+        plants: which of the mutants of the solution to grade: each, each second, third, ..., or with 0 none; and with
+            0 only to see whether patches apply, and not to grade them.
+        every: likewise of the wrong answers; all are counted.
     """
     if isinstance(exercise, Round):
         return verify_round(exercise, seeds)
@@ -93,7 +94,7 @@ def verify(exercise, seeds=SEEDS, plants=True, every=1):
     if proof.right < RIGHT or proof.wrong < WRONG:
         complain(f"{proof.right} right and {proof.wrong} wrong answers, and {RIGHT} and {WRONG} are asked for")
     if plants:
-        _plant(exercise, proof)
+        _plant(exercise, proof, plants)
     return proof
 
 
@@ -264,20 +265,19 @@ def equivalents(exercise):
     return {what: " ".join(map(str.strip, reason)) for what, *reason in entries}
 
 
-def _plant(exercise, proof):
-    """Grade every mutant of the solution."""
+def _plant(exercise, proof, every):
+    """Grade each, or each second, third, ... mutant of the solution."""
     listed = equivalents(exercise)
-    survived = set()
-    for what, source in mutants(exercise.read("solution.py")):
-        proof.mutants += 1
+    planted = list(mutants(exercise.read("solution.py")))
+    survived, refuted = set(), set(listed) - {what for what, _ in planted}
+    for what, source in planted[::every]:
         with _patience():
             passed = grade(exercise, f"<{what}>", (0, 1), text=source, all_steps=False).passed
-        if passed:
-            survived.add(what)
-    proof.equivalent = len(survived)
+        (survived if passed else refuted).add(what)
+    proof.mutants, proof.equivalent = len(planted), len(survived)
     proof.failures += [f"mutant is not rejected: {what}" for what in sorted(survived - set(listed))]
     proof.failures += [f"equivalent.txt lists what is no mutant, or is rejected: {what}"
-                       for what in sorted(set(listed) - survived)]
+                       for what in sorted(refuted & set(listed))]
     proof.failures += [f"equivalent.txt gives no reason for: {what}" for what in listed if not listed[what]]
 
 
