@@ -66,7 +66,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python tests/wrong_gradients", description=__doc__)
     parser.add_argument("--second", action="store_true", help="the second corpus: by family, and what hints are worth")
     parser.add_argument("--seeds", type=int, default=None, help="by default 100, for the second corpus 2")
-    parser.add_argument("--mutants", type=int, default=3, help="of each pair of the second corpus, by default 3")
+    parser.add_argument("--mutants", type=int, default=20, help="of each pair of the second corpus, by default 20")
     parser.add_argument("--write", type=Path, metavar="FILE", help="the page that holds the tables between markers")
     options = parser.parse_args()
     warnings.simplefilter("ignore")

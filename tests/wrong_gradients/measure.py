@@ -1,5 +1,6 @@
 """How good the hints are on the second corpus: what each slip's are worth, and counts by half."""
 
+import traceback
 import warnings
 from collections import Counter
 from functools import partial
@@ -11,14 +12,19 @@ from microtensor.ops.sample import Draw
 from wrong_gradients.mutants import some_mutants
 from wrong_gradients.peers import available, refuses
 
+KINDS = ("right", "helpful", "none", "misleading", "missed", "lost", "raised")
+
 
 def outcome(edits, slip, seed):
-    """(what the hints are worth, their keys): "right", "helpful", "none", "misleading", "missed" or "lost"."""
+    """(what the hints are worth, their keys): "right", "helpful", "none", "misleading", "missed", or "lost" where there
+    is no report; "raised" where the slip itself raises for some gradient.
+    """
     forward, backward, inputs, names = slip.make(Draw(seed))
     try:
         report = check_function(forward, backward, inputs, names=names, seed=seed, raise_exception=False, edits=edits)
     except Exception as error:
-        return "lost", [type(error).__name__]
+        own = any(frame.filename.startswith("<slip ") for frame in traceback.extract_tb(error.__traceback__))
+        return "raised" if own else "lost", [type(error).__name__]
     keys = [hint.key for hint in report.hints]
     if report:
         return "missed", keys
@@ -61,8 +67,7 @@ def slips(is_measured):
 def counts(found):
     """How often each outcome was met, in percent."""
     total = Counter(kind for cases in found for kind, _ in cases)
-    return {kind: 100 * total[kind] / max(total.total(), 1) for kind in
-            ("right", "helpful", "none", "misleading", "missed", "lost")}
+    return {kind: 100 * total[kind] / max(total.total(), 1) for kind in KINDS}
 
 
 def outcomes_of_slips(seeds):
@@ -101,13 +106,12 @@ def table_of_mutants(found, count):
     """Lines of a table: what the hints are worth for so many mutants of each pair, and for these and the slips that
     were found, in percent.
     """
-    kinds = ("right", "helpful", "none", "misleading", "missed", "lost")
-    lines = ["| half | number | " + " | ".join(kinds) + " |", "|---|---" + "|---" * len(kinds) + "|"]
+    lines = ["| half | number | " + " | ".join(KINDS) + " |", "|---|---" + "|---" * len(KINDS) + "|"]
     for half, is_measured in (("developed", False), ("measured", True)):
         edited = outcomes_of_mutants(is_measured, count)
         both = edited + [found[slip.name] for slip in slips(is_measured)]
         for what, cases in (("single edits", edited), ("single edits and slips", both)):
-            shares = [f"{counts(cases)[kind]:.1f}" for kind in kinds]
+            shares = [f"{share:.1f}" for share in counts(cases).values()]
             lines.append(f"| {half}, {what} | {len(cases)} | " + " | ".join(shares) + " |")
     return lines
 

@@ -97,7 +97,7 @@ def is_wrong(pair, slip):
             except Exception:
                 return False
         found = found if isinstance(found, (tuple, list)) else [found]
-        if any(isinstance(x, (tuple, list)) for x in found):        # refused: there is nothing to hint at
+        if not all(isinstance(x, (np.ndarray, float, np.floating, type(None))) for x in found):    # it is refused
             return False
         gradients.append([x for x in found if x is not None])
     if len(gradients[0]) != len(gradients[1]):
