@@ -59,9 +59,9 @@ def _outcomes_of_mutants(number, count, edits):
     return [[outcome(edits, slip, 0)] for slip in some_mutants(PAIRS[number], count)]
 
 
-def slips(is_measured):
-    """All slips of one half."""
-    return [slip for pair in PAIRS if pair.is_measured == is_measured for slip in pair.slips]
+def slips(is_measured=None):
+    """All slips, or those of one half."""
+    return [slip for pair in PAIRS if is_measured in (None, pair.is_measured) for slip in pair.slips]
 
 
 def counts(found):
@@ -72,8 +72,7 @@ def counts(found):
 
 def outcomes_of_slips(seeds):
     """By name of each slip, what its hints are worth for each seed, as of ``outcome``."""
-    every = [slip for pair in PAIRS for slip in pair.slips]
-    return dict(zip([slip.name for slip in every], outcomes(every, seeds, partial(outcome, True)), strict=True))
+    return dict(zip([slip.name for slip in slips()], outcomes(slips(), seeds, partial(outcome, True)), strict=True))
 
 
 def table(found, seeds, peers):
@@ -81,7 +80,7 @@ def table(found, seeds, peers):
     head = ["family", "slips", "caught by microtensor", *(f"by {name}" for name in peers),
             *(f"{half}: {kind}" for half in ("developed", "measured") for kind in ("right", "helpful", "misleading"))]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    every = [slip for pair in PAIRS for slip in pair.slips]
+    every = slips()
     caught = {name: dict(zip(found, outcomes(every, seeds, partial(is_caught, name)), strict=True))
               for name, accepts in peers.items() if accepts is not None}
     families = list(dict.fromkeys(pair.family for pair in PAIRS))
