@@ -131,7 +131,9 @@ def targets_table(document):
     for case, measured in document["cases"].items():
         ratios = {name: program["ratio"]["median"] for name, program in measured["programs"].items()}
         captured = ratios.get("microtensor_capture")
-        peer = min((name for name in ratios if name not in OWN), key=ratios.get)
+        peer = min((name for name in ratios if name not in OWN), key=ratios.get, default=None)
+        if peer is None:
+            continue
         ahead = {"microtensor": ratios[peer], "captured": ratios[peer] / captured if captured else 0}
         reached = [name for name, times in ahead.items() if times >= TARGETS[case]]
         lines.append(f"| {case} | {TARGETS[case]}x | {LABELS[peer][0]} | {ratios[peer]:.2f}x | "
