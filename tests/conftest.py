@@ -23,6 +23,14 @@ def pytest_xdist_auto_num_workers(config):
     return 0 if some else None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What is thorough is slow, too, so that -m "not slow" leaves it out."""
+    for item in items:
+        if item.get_closest_marker("thorough"):
+            item.add_marker("slow")
+
+
 @pytest.fixture(autouse=True)
 def seed():
     """The seed of the run: of microtensor's default generator here, and of ``rng``."""

@@ -43,11 +43,8 @@ def fuzz(*arguments):
 
 
 # A wrong number, and one in a gradient, are found by the same judge, and shortened as a crash is.
-THOROUGH = [pytest.param(name, marks=(pytest.mark.slow, pytest.mark.thorough))
-            for name in ("a wrong number", "a wrong gradient")]
-
-
-@pytest.mark.parametrize("name", ["a crash", *THOROUGH])
+@pytest.mark.parametrize("name", ["a crash", *(pytest.param(name, marks=pytest.mark.thorough)
+                                               for name in ("a wrong number", "a wrong gradient"))])
 def test_fuzzer_finds_and_shortens(name, tmp_path):
     code, call, seen = PLANTED[name]
     plant = tmp_path / "plant.py"

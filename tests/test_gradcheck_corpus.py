@@ -37,7 +37,6 @@ def test_right_gradient_passes(entry):
         assert report, report
 
 
-@pytest.mark.slow
 @pytest.mark.thorough
 @filterwarnings
 @pytest.mark.parametrize("first", range(0, 10, 5))          # to be shared out to processes

@@ -18,7 +18,6 @@ sys.path.insert(0, str(Path(__file__).parent))      # the mutants are in a packa
 from wrong_gradients.mutants import some_mutants
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")     # NumPy's own, where a slip divides by 0
-THOROUGH = (pytest.mark.slow, pytest.mark.thorough)
 SLIPS = [slip for pair in PAIRS for slip in pair.slips]
 
 
@@ -58,7 +57,7 @@ def test_one_slip_of_a_pair_is_caught_and_reported(number, pair):
     assert_caught_and_reported(one_of(pair, number))
 
 
-@pytest.mark.parametrize(("number", "pair"), [pytest.param(*each, id=each[1].name, marks=THOROUGH)
+@pytest.mark.parametrize(("number", "pair"), [pytest.param(*each, id=each[1].name, marks=pytest.mark.thorough)
                                               for each in enumerate(PAIRS)])
 def test_other_slips_are_caught_and_reported(number, pair):
     for slip in pair.slips:
@@ -158,7 +157,7 @@ def test_edits_may_put_in_attributes():
     assert report.repair.after == "return (dz @ self.w.T, self.x.T @ dz)", report
 
 
-@pytest.mark.parametrize("pair", [pytest.param(pair, id=pair.name, marks=THOROUGH if number % 4 else ())
+@pytest.mark.parametrize("pair", [pytest.param(pair, id=pair.name, marks=pytest.mark.thorough if number % 4 else ())
                                   for number, pair in enumerate(PAIRS[::5])])
 def test_mutants_are_caught_and_reported(pair):
     """Single edits of a right backward, by the same code that looks for the way back."""

@@ -8,8 +8,6 @@ import pytest
 import microtensor as mt
 from microtensor.gradcheck import check_function, check_module, diagnosis
 
-THOROUGH = (pytest.mark.slow, pytest.mark.thorough)
-
 
 def verdict_of(forward, backward, *inputs, **options):
     """The Report of a pair, which the seed of the test makes reproducible."""
@@ -845,8 +843,8 @@ def test_right_gradient_takes_two_evaluations_for_each_element(function, seed):
 
 @pytest.mark.parametrize("function, slope", [
     pytest.param(np.tanh, lambda x: 1 - np.tanh(x) ** 2, id="tanh"),
-    pytest.param(np.exp, np.exp, id="exp", marks=THOROUGH),
-    pytest.param(lambda x: np.maximum(x, 0), lambda x: 1.0 * (x > 0), id="relu", marks=THOROUGH)])
+    pytest.param(np.exp, np.exp, id="exp", marks=pytest.mark.thorough),
+    pytest.param(lambda x: np.maximum(x, 0), lambda x: 1.0 * (x > 0), id="relu", marks=pytest.mark.thorough)])
 def test_error_of_a_billionth_in_one_of_many_elements_fails(function, slope, rng):
     x = rng.standard_normal((64, 64))
     place = tuple(rng.integers(64, size=2))

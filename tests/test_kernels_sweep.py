@@ -697,15 +697,12 @@ def test_an_op_without_a_bound_is_told_what_to_add(monkeypatch):
         test_sweep_knows_every_op()
 
 
-THOROUGH = (pytest.mark.slow, pytest.mark.thorough)
-
-
 @pytest.mark.parametrize(
     ("cases", "largest"),
     [
         pytest.param(range(12), 3e4, id="short"),
         pytest.param(range(18), 3e5, id="wide", marks=pytest.mark.slow),        # six on each number of threads
-        pytest.param(range(18, 150), 3e5, id="wider", marks=THOROUGH),
+        pytest.param(range(18, 150), 3e5, id="wider", marks=pytest.mark.thorough),
     ],
 )
 @pytest.mark.parametrize("name", OPS)
@@ -736,7 +733,7 @@ def test_elementwise_bits_do_not_depend_on_threads(name, seed, threads):
     [
         pytest.param(range(150), 4e5, id="short"),
         pytest.param(range(150), 4e6, id="wide", marks=pytest.mark.slow),
-        pytest.param(range(150, 1200), 4e6, id="wider", marks=THOROUGH),
+        pytest.param(range(150, 1200), 4e6, id="wider", marks=pytest.mark.thorough),
     ],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

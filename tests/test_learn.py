@@ -88,7 +88,6 @@ def test_exercise_stub_solution_and_answers_are_graded_as_stated(name):
     assert not proof.failures, "\n".join(proof.failures)
 
 
-@pytest.mark.slow
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", EXERCISES)
 def test_exercise_proves_its_grader(name):
@@ -767,14 +766,13 @@ def test_round_stands_alone_and_gives_nothing_away(number):
     assert shapes == [x.shape for x in learn.inputs(f"somewhere/{exercise.name}.py", seed=1)]
 
 
-@pytest.mark.parametrize("number", [11, *(pytest.param(number, marks=(pytest.mark.slow, pytest.mark.thorough))
+@pytest.mark.parametrize("number", [11, *(pytest.param(number, marks=pytest.mark.thorough)
                                           for number in range(311, ROUNDS + 1, 300))])
 def test_round_beyond_the_course_proves_its_grader(number):
     proof = verify(round_of_hunt(number), seeds=1)
     assert not proof.failures, "\n".join(proof.failures)
 
 
-@pytest.mark.slow
 @pytest.mark.thorough
 @pytest.mark.parametrize("first", range(1, ROUNDS + 1, 40))         # to be shared out to processes
 def test_round_fails_and_its_repair_passes(first):
