@@ -13,6 +13,7 @@ Another compiler (CC) or other flags compile everything again.
 """
 
 import copy
+import hashlib
 import multiprocessing
 import os
 import platform
@@ -38,6 +39,16 @@ if SANITIZE:            # line numbers, and signed numbers may not wrap around, 
     FLAGS += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined"]
 LAST_FLAGS = shlex.split(os.environ.get("MICROTENSOR_CFLAGS", ""))
 COMMAND = Path("build") / "command.txt"
+TRANSLATED = Path("build") / "cython" # the C, ...
+SOURCES = TRANSLATED / "sources.txt"  # ... and a hash of what it was made of
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "cdivision": True,
+    "initializedcheck": False,
+    "embedsignature": True,
+    "auto_pickle": False,
+}
 BASELINE = "v2"
 LEVELS = ("v2", "v3", "v4")  # x86-64-v2: SSE4.2, v3: AVX2 and FMA, v4: AVX-512
 FEATURE_OF_LEVEL = {"v4": "__AVX512VL__", "v3": "__AVX2__"}  # predefined by -march=native
@@ -122,6 +133,30 @@ def headers_of(source):
     return sorted(map(str, found))
 
 
+def translate(nthreads):
+    """The modules as C, by Cython where it is not that of these sources, of this Cython and this NumPy.
+
+    Cython goes by the dates of files, and all of its own and of NumPy's are new in each environment that pip builds in.
+    """
+    import Cython
+    import numpy
+    from Cython.Build import cythonize
+
+    made_of = hashlib.sha256(repr((sys.version, Cython.__version__, numpy.__version__, DIRECTIVES)).encode())
+    for path in sorted(path for suffix in ("pyx", "pxd", "pxi") for path in PACKAGE.rglob(f"*.{suffix}")):
+        made_of.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    modules = [Extension(module.name, [str(TRANSLATED / Path(module.sources[0]).with_suffix(".c"))])
+               for module in MODULES]
+    known = SOURCES.exists() and SOURCES.read_text() == made_of.hexdigest()
+    if known and all(Path(module.sources[0]).exists() for module in modules):
+        return modules
+    SOURCES.unlink(missing_ok=True)
+    cythonize(MODULES, build_dir=str(TRANSLATED), nthreads=nthreads, include_path=[str(ROOT)],
+              compiler_directives=DIRECTIVES)
+    SOURCES.write_text(made_of.hexdigest())
+    return modules
+
+
 class BuildLevels(build_ext):
     """Translate each .pyx once, then compile its C once per level into microtensor/_isa/<level>/."""
 
@@ -133,22 +168,8 @@ class BuildLevels(build_ext):
     def finalize_options(self):
         """Replace the list of .pyx modules by one C extension per module and level."""
         super().finalize_options()
-        from Cython.Build import cythonize
-
-        translated = cythonize(
-            MODULES,        # not self.extensions: an editable build comes here twice
-            build_dir=str(Path("build") / "cython"),
-            nthreads=self.parallel if multiprocessing.get_start_method() == "fork" else 0,  # others import setup.py
-            include_path=[str(ROOT)],
-            compiler_directives={
-                "language_level": 3,
-                "boundscheck": False,
-                "cdivision": True,
-                "initializedcheck": False,
-                "embedsignature": True,
-                "auto_pickle": False,
-            },
-        )
+        fork = multiprocessing.get_start_method() == "fork"     # others import setup.py
+        translated = translate(self.parallel if fork else 0)
         compiler = (os.environ.get("CC") or "cc").split()[0]
         posix = os.name != "nt"
         wanted = posix and os.environ.get("MICROTENSOR_OPENMP") != "0"
@@ -211,7 +232,7 @@ class BuildLevels(build_ext):
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
             extra_compile_args=[*flags, *openmp, *LAST_FLAGS],
             extra_link_args=[*openmp, *([f"-fsanitize={SANITIZE}"] if SANITIZE else [])],
-            depends=[*extension.depends, *headers_of(extension.sources[0]), self.command],
+            depends=[*headers_of(extension.sources[0]), self.command],
         )
 
 
