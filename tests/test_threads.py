@@ -307,7 +307,7 @@ def every_op():
     for name in sweep["OPS"]:
         print(name, file=sys.stderr)                        # the last is the one that failed
         for number in range(20):
-            draw, function, arrays, _ = sweep["draw_case"](name, 0, number, 1e6)
+            draw, function, arrays, _ = sweep["draw_case"](name, 0, number, 4e5)
             sweep["run"](function, draw, arrays)
     print("many matrices, an optimiser's step", file=sys.stderr)
     many = mt.ones(100, 60, 60, requires_grad=True)
