@@ -1,6 +1,7 @@
 """What the op modules need to know of Tensor, Op and Engine: their fields, and how to make and link them."""
 
 cimport cython
+cimport numpy as cnp
 from numpy cimport ndarray
 
 
@@ -148,9 +149,6 @@ cdef Tensor constant(Tensor x)
 cdef int note_gradient(Tensor leaf) except -1
 cdef int note_mode(object module) except -1
 
-cdef bint is_float(ndarray array) noexcept
-cdef bint is_single(ndarray array) noexcept
-cdef bint alike(ndarray x, ndarray y) noexcept
 cdef Tensor wrap(ndarray array)
 cdef void set_number(ndarray one, double value) noexcept
 cdef Tensor holding(ndarray one, double value)
@@ -169,6 +167,18 @@ cdef Tensor taken(object value, str name)
 cdef inline Tensor as_tensor(object value, str name):
     """An argument of a function as a tensor: every function of tensors takes NumPy arrays too."""
     return <Tensor>value if isinstance(value, Tensor) else taken(value, name)
+
+cdef inline bint is_single(ndarray array) noexcept:
+    """Whether an array is of float32."""
+    return cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT32
+
+cdef inline bint is_float(ndarray array) noexcept:
+    """Whether an array is of float32 or float64."""
+    return is_single(array) or cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT64
+
+cdef inline bint alike(ndarray x, ndarray y) noexcept:
+    """Whether two arrays have one shape and dtype."""
+    return cnp.PyArray_SAMESHAPE(x, y) and cnp.PyArray_TYPE(x) == cnp.PyArray_TYPE(y)
 
 cdef inline object identity(object x):
     """id(x), without the auditing that comes with a call of it."""

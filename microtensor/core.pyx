@@ -40,11 +40,16 @@ _STORABLE = frozenset("?bBhHiIlLqQfd")    # dtype characters: bool, integers, fl
 
 cdef extern from *:
     """
+    /* A variable of which each thread has its own. Linux finds it without a call, as those of a program's start are
+       found: the loader has room left for some that come later, and these are small. */
     #if defined(_MSC_VER)
-    static __declspec(thread) int recording = 1;
+    #define PER_THREAD static __declspec(thread)
+    #elif defined(__linux__)
+    #define PER_THREAD static __thread __attribute__((tls_model("initial-exec")))
     #else
-    static __thread int recording = 1;
+    #define PER_THREAD static __thread
     #endif
+    PER_THREAD int recording = 1;
     """
     bint recording
 
@@ -152,15 +157,6 @@ cdef ndarray copy_of(ndarray array):
     cdef ndarray y = empty_like(array)
     cnp.PyArray_CopyInto(y, array)
     return y
-
-
-cdef bint is_float(ndarray array) noexcept:
-    cdef int typenum = cnp.PyArray_TYPE(array)
-    return typenum == cnp.NPY_FLOAT32 or typenum == cnp.NPY_FLOAT64
-
-
-cdef bint is_single(ndarray array) noexcept:
-    return cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT32
 
 
 cdef void _add_into(real* total, const real* x, Py_ssize_t n) noexcept nogil:
@@ -917,11 +913,6 @@ cdef inline int _meet(Op op, Py_ssize_t pass_id) except -1:
     op.pending = 0
     op.g = None
     return 0
-
-
-cdef bint alike(ndarray x, ndarray y) noexcept:
-    """Whether two arrays have one shape and dtype."""
-    return cnp.PyArray_SAMESHAPE(x, y) and cnp.PyArray_TYPE(x) == cnp.PyArray_TYPE(y)
 
 
 cdef ndarray _sum(ndarray x, ndarray y):

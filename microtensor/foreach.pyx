@@ -6,6 +6,8 @@ Everything is checked before anything is changed.
 
 cimport cython
 cimport numpy as cnp
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.math cimport isfinite
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
@@ -24,6 +26,7 @@ cnp.import_array()
 
 cdef enum:
     STATES = 3          # arrays that an optimiser keeps for a parameter, at most
+    ARRAYS = 2 + STATES # the parameter or gradient; for an optimiser the parameter's gradient, and what is kept for it
     NUMBERS = 2         # and numbers of the parameter alone, such as what depends on how many steps it has taken
 
 # A loop over n elements of one piece: x, and for an optimiser its gradient, its state (NULL for what is not kept) and
@@ -39,9 +42,9 @@ cdef struct PieceLoops:
 
 
 cdef struct Piece:
-    char* x                     # the parameter or gradient
-    const char* g               # for an optimiser: its gradient,
-    char* state[STATES]         # and what it keeps
+    char* data[ARRAYS]
+    PyObject* arrays[ARRAYS]    # owned: what data points into,
+    PyObject* versions[ARRAYS]  # and the versions of those that are written
     double numbers[NUMBERS]
     bint single                 # float32, not float64
     Py_ssize_t n
@@ -58,21 +61,17 @@ cdef struct PieceJob:
 cdef void piece_part(void* job_pointer, Py_ssize_t number, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef PieceJob* job = <PieceJob*>job_pointer
     cdef const Piece* piece = job.piece
-    cdef Py_ssize_t start = first * (4 if piece.single else 8)
-    cdef char* x = piece.x + start
-    cdef const char* g = piece.g + start if piece.g != NULL else NULL
-    cdef char* state[STATES]
-    cdef Py_ssize_t k
+    cdef Py_ssize_t start = first * (4 if piece.single else 8), k
+    cdef char* data[ARRAYS]
     cdef double result
-    if g != NULL:               # an optimiser's; a norm's loop reads no state
-        for k in range(STATES):
-            state[k] = piece.state[k] + start if piece.state[k] != NULL else NULL
+    for k in range(ARRAYS):
+        data[k] = piece.data[k] + start if piece.data[k] != NULL else NULL
     if piece.single:
-        result = job.loops.loop_float(<float*>x, <const float*>g, <float**>state, piece.numbers, last - first,
-                                      job.options)
+        result = job.loops.loop_float(<float*>data[0], <const float*>data[1], <float**>data + 2, piece.numbers,
+                                      last - first, job.options)
     else:
-        result = job.loops.loop_double(<double*>x, <const double*>g, <double**>state, piece.numbers, last - first,
-                                       job.options)
+        result = job.loops.loop_double(<double*>data[0], <const double*>data[1], <double**>data + 2, piece.numbers,
+                                       last - first, job.options)
     job.results[number] = larger(job.results[number], result) if job.largest else job.results[number] + result
 
 
@@ -87,26 +86,34 @@ cdef class Update:
     cdef Piece* pieces
     cdef Py_ssize_t count, longest      # pieces, and elements of the longest
     cdef bint largest                   # the largest result of the loops is wanted, not their sum
-    cdef list arrays                    # what the pieces point into
     cdef dict copies                    # by piece, [(array, a contiguous one in its place, whether it is written)]
-    cdef list written                   # the versions of what is written
     cdef Update previous                # that of the group before, in an optimiser's step
 
-    def __cinit__(self):
-        self.arrays, self.written = [], []
-
     def __dealloc__(self):
+        cdef Py_ssize_t piece, k
+        for piece in range(self.count):
+            for k in range(ARRAYS):
+                Py_XDECREF(self.pieces[piece].arrays[k])
+                Py_XDECREF(self.pieces[piece].versions[k])
         free(self.pieces)
 
-    cdef char* address(self, ndarray array, bint written) except? NULL:
-        """Where the array's elements are, or those of a contiguous one that takes its place while its piece runs."""
+    cdef int put(self, Py_ssize_t k, ndarray array, Version version) except -1:
+        """Let the last piece compute with an array, or with a contiguous one that takes its place while the piece runs.
+
+        With its version it may be written.
+        """
         cdef ndarray straight = array
+        cdef Piece* piece = self.pieces + self.count - 1
         if not cnp.PyArray_ISCARRAY_RO(array):
             straight = empty_like(array)
             self.copies = self.copies or {}
-            self.copies.setdefault(self.count - 1, []).append((array, straight, written))
-        self.arrays.append(straight)
-        return <char*>cnp.PyArray_DATA(straight)
+            self.copies.setdefault(self.count - 1, []).append((array, straight, version is not None))
+        Py_INCREF(straight)
+        piece.arrays[k], piece.data[k] = <PyObject*>straight, <char*>cnp.PyArray_DATA(straight)
+        if version is not None:
+            Py_INCREF(version)
+            piece.versions[k] = <PyObject*>version
+        return 0
 
     cdef int exchange(self, Py_ssize_t piece, bint entering) except -1:
         """Copy the arrays of a piece in before it runs, and out after; others may share their memory."""
@@ -118,8 +125,8 @@ cdef class Update:
                 cnp.PyArray_CopyInto(array, straight)
         return 0
 
-    cdef Piece* add(self, ndarray x) except NULL:
-        """A new piece, over an array that may be written."""
+    cdef Piece* add(self, ndarray x, Version version) except NULL:
+        """A new piece, over an array that may be written, of this version."""
         cdef Piece* pieces
         if self.count % 16 == 0:
             pieces = <Piece*>realloc(self.pieces, (self.count + 16) * sizeof(Piece))
@@ -129,7 +136,7 @@ cdef class Update:
         cdef Piece* piece = self.pieces + self.count
         self.count += 1
         memset(piece, 0, sizeof(Piece))
-        piece.x = self.address(x, True)
+        self.put(0, x, version)
         piece.single = is_single(x)
         piece.n = cnp.PyArray_SIZE(x)
         self.longest = max(self.longest, piece.n)
@@ -158,9 +165,11 @@ cdef class Update:
     cdef int write(self) except -1:
         """Run the loop, which writes; whoever saved the memory before will notice."""
         self.run(True)
-        cdef Version version
-        for version in self.written:
-            count_write(version)
+        cdef Py_ssize_t piece, k
+        for piece in range(self.count):
+            for k in range(ARRAYS):
+                if self.pieces[piece].versions[k] != NULL:
+                    count_write(<Version>self.pieces[piece].versions[k])
         return 0
 
 
@@ -258,9 +267,8 @@ cdef class Step:
         if not alike(x, g):
             raise ValueError(f"{self.name}: a parameter is {p.shape} {p.dtype}, its gradient {p.gradient.shape} "
                              f"{p.gradient.dtype}")
-        self.piece = self.update.add(x)
-        self.piece.g = self.update.address(g, False)
-        self.update.written.append(p.get_version())
+        self.piece = self.update.add(x, p.get_version())
+        self.update.put(1, g, None)
         return True
 
     cdef bint keep(self, Py_ssize_t k, str name, str what, bint zeros=True) except -1:
@@ -279,8 +287,7 @@ cdef class Step:
                 raise ValueError(f"{self.name}: a parameter is {p.shape} {p.dtype}, its {what} {kept.shape} "
                                  f"{kept.dtype}: it changed since the last step; make a new optimizer")
             check_writeable(self.name, array)
-        self.piece.state[k] = self.update.address(array, True)
-        self.update.written.append(kept.get_version())
+        self.update.put(2 + k, array, kept.get_version())
         return is_new
 
     cdef long long count(self) except -1:
@@ -614,8 +621,7 @@ cdef Update update_of(str name, list tensors):
         check_float(name, tensor)
         array = tensor.array
         check_writeable(name, array)
-        update.add(array)
-        update.written.append(tensor.get_version())
+        update.add(array, tensor.get_version())
     return update
 
 

@@ -11,11 +11,7 @@
 
 cdef extern from *:
     """
-    #if defined(_MSC_VER)
-    static __declspec(thread) int taping = 0;
-    #else
-    static __thread int taping = 0;
-    #endif
+    PER_THREAD int taping = 0;
     """
     int taping                  # the number of the tape that this thread records, inside a captured function; or 0
 
