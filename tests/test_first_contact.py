@@ -59,6 +59,43 @@ def test_source_archive_needs_no_compiler():
     assert "nonexistent" not in process.stderr
 
 
+TRANSLATE = """
+import sys
+import setuptools
+setuptools.setup = lambda **options: None
+sys.argv = ["setup.py", "sdist"]
+import setup
+(module,) = setup.translate(nthreads=0)
+print(setup.Path(module.sources[0]).stat().st_mtime_ns)
+"""
+
+
+@NEEDS_SETUP
+def test_source_is_translated_again_only_where_it_has_changed(tmp_path):
+    """Not where only its date is new: all of Cython's and NumPy's own are, in each environment that pip builds in."""
+    pytest.importorskip("Cython")
+    (tmp_path / "setup.py").write_bytes((ROOT / "setup.py").read_bytes())
+    source = tmp_path / "microtensor" / "one.pyx"
+    source.parent.mkdir()
+
+    def translated():
+        process = run(sys.executable, "-c", TRANSLATE, cwd=tmp_path)
+        assert process.returncode == 0, process.stderr
+        return int(process.stdout.split()[-1])
+
+    source.write_text("cpdef int one():\n    return 1\n")
+    first = translated()
+    later = first + 10**10
+    os.utime(source, ns=(later, later))
+    assert translated() == first
+    source.write_text("cpdef int one():\n    return 2\n")
+    os.utime(source, ns=(later, later))
+    again = translated()
+    assert again > first
+    (tmp_path / "build" / "cython" / "microtensor" / "one.c").unlink()
+    assert translated() > again
+
+
 # -- README
 
 
