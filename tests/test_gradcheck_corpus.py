@@ -1,4 +1,4 @@
-"""The corpus of wrong gradients is caught and named, and correct variants pass; over 10 seeds with -m thorough."""
+"""The corpus of wrong gradients is caught and named, and correct variants pass; over four seeds with -m thorough."""
 
 import sys
 from pathlib import Path
@@ -39,15 +39,13 @@ def test_right_gradient_passes(entry):
 
 @pytest.mark.thorough
 @filterwarnings
-@pytest.mark.parametrize("first", range(0, 10, 5))          # to be shared out to processes
-def test_corpus_is_caught_and_named(first):
-    """With the two seeds of the tests above over ten; docs/gradcheck.md has a hundred, by its command."""
-    seeds = range(max(first, SEEDS), first + 5)
-    caught = named = alarms = 0
-    for seed in seeds:
-        for entry in CORPUS:
-            report = entry.check(seed)
-            caught += not report
-            named += bool(report.hints) and report.hints[0].key in entry.hints
-        alarms += sum(not entry.check(seed) for entry in RIGHT)
-    assert caught == named == len(seeds) * len(CORPUS) and alarms == 0
+@pytest.mark.parametrize("seed", range(SEEDS, SEEDS + 2))
+def test_corpus_is_caught_and_named(seed):
+    """With the two seeds of the tests above over four; docs/gradcheck.md has a hundred, by its command."""
+    caught = named = 0
+    for entry in CORPUS:
+        report = entry.check(seed)
+        caught += not report
+        named += bool(report.hints) and report.hints[0].key in entry.hints
+    alarms = sum(not entry.check(seed) for entry in RIGHT)
+    assert caught == named == len(CORPUS) and alarms == 0
