@@ -26,8 +26,8 @@ cnp.import_array()
 
 cdef enum:
     STATES = 3          # arrays that an optimiser keeps for a parameter, at most
-    ARRAYS = 2 + STATES # the parameter or gradient; for an optimiser the parameter's gradient, and what is kept for it
     NUMBERS = 2         # and numbers of the parameter alone, such as what depends on how many steps it has taken
+    ARRAYS = 2 + STATES  # of a piece
 
 # A loop over n elements of one piece: x, and for an optimiser its gradient, its state (NULL for what is not kept) and
 # its numbers; then the options of all pieces. Returns what a norm adds up, or 0.
@@ -42,7 +42,7 @@ cdef struct PieceLoops:
 
 
 cdef struct Piece:
-    char* data[ARRAYS]
+    char* data[ARRAYS]          # x, a parameter or gradient; for an optimiser g and what it keeps; NULL without
     PyObject* arrays[ARRAYS]    # owned: what data points into,
     PyObject* versions[ARRAYS]  # and the versions of those that are written
     double numbers[NUMBERS]
