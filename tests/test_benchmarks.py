@@ -44,6 +44,23 @@ def test_inference_checks_times_and_writes(tmp_path):
     assert written["batches"]["64"]["numpy"]["ratio"]["median"] > 0 and "| microtensor | **" in done.stdout
 
 
+def test_disturbed_turn_is_measured_again(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import harness
+
+    class Program:
+        def __init__(self, *times):
+            self.times = list(times)
+
+        def ask(self, do):
+            return self.times.pop(0)
+
+    monkeypatch.setattr(harness, "PAUSE", 0)
+    once, often = Program(1.0, 1.2, 1.09, 0.9), Program(1.0, 4.0, 2.0, 3.0, 2.5, 2.2, 1.1)
+    assert harness.in_turn([once, often], 3, "time") == {once: [1.0, 1.09, 0.9], often: [1.0, 2.0, 1.1]}
+    assert harness.in_turn([Program({"seconds": 2})], 1, "measure")        # not a time
+
+
 def test_inference_refuses_a_wrong_program(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import inference
