@@ -20,11 +20,6 @@ from peak import NoCompilerError, bandwidth, fma_peak
 from peers import PEERS, variants
 from steps import CASES, answers, reference
 
-TARGETS = {  # how many times faster than every peer, in its strongest form, microtensor sets out to be
-    "moons": 1.5, "digits": 1.3, "digits+": 2, "digits-adam": 1, "deep": 1.5, "mnist": 1.5, "mnist+": 2,
-    "bigbatch": 1.5, "wide": 1.3, "wide-adam": 1, "huge": 1,
-}
-OWN = ("microtensor", "microtensor_capture")
 STRONGEST = {  # a main peer: its forms, of which the fastest counts
     "PyTorch": ("pytorch", "torch_compile", "torch_compile_step"),
     "JAX": ("jax", "jax_scan"),
@@ -62,9 +57,6 @@ def measure(runners, case, options):
     programs = harness.compared(harness.in_turn(runners, options.rounds, "time", seconds=options.seconds))
     for runner in runners:
         programs[runner.name].setdefault("kernels", {})[runner.form] = runner.kernels
-    for name, program in programs.items():
-        if name not in OWN:
-            program["target"], program["reached"] = TARGETS[case], program["ratio"]["median"] >= TARGETS[case]
     return {"case": CASES[case]._asdict(), "programs": programs, "not_timed": reasons}
 
 
@@ -82,8 +74,8 @@ def limits(cases):
         return {"fma_peak": {}, "bandwidth": {}}
 
 
-def lines(measured, with_targets):
-    """A row per program: its best time with each number of threads, its best form, its ratio, and the target."""
+def lines(measured):
+    """A row per program: its best time with each number of threads, its best form, and its ratio."""
     for name, program in measured["programs"].items():
         ratio = program["ratio"]
         row = [name]
@@ -95,9 +87,6 @@ def lines(measured, with_targets):
         row += ["", ""] if name == "microtensor" else [
             f"{ratio['median']:.2f}", f"{ratio['low']:.2f}-{ratio['high']:.2f}"
         ]
-        if with_targets:
-            row.append(f"{program['target']} {'reached' if program['reached'] else 'NOT reached'}"
-                       if "target" in program else "")
         yield row
 
 
@@ -140,7 +129,6 @@ def main():
     arguments.add_argument("--case", choices=CASES, action="append", help="only this case (may be repeated)")
     arguments.add_argument("--peer", choices=[name for name in PEERS if name != "microtensor"], action="append",
                            help="only this peer (may be repeated)")
-    arguments.add_argument("--targets", action="store_true", help="print whether each target is reached")
     options = arguments.parse_args()
     if options.serve:
         harness.serve(answers(options.serve))
@@ -153,11 +141,11 @@ def main():
     print(f"microseconds per step, median of {options.rounds} turns; ratio: how many times microtensor's time, "
           "round by round: median and quartiles")
     header = [f"{threads} thread{'s' * (threads > 1)}" for threads in harness.thread_counts()]
-    header += ["best", "ratio", "quartiles"] + ["target"] * options.targets
+    header += ["best", "ratio", "quartiles"]
     cases = {}
     for case in options.case or CASES:
         cases[case] = measure(runners, case, options)
-        print(harness.table([case, *header], lines(cases[case], options.targets)), flush=True)
+        print(harness.table([case, *header], lines(cases[case])), flush=True)
     for runner in runners:
         runner.close()
     results = {"cases": cases, **limits(cases)}
