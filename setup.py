@@ -39,8 +39,7 @@ if SANITIZE:            # line numbers, and signed numbers may not wrap around, 
     FLAGS += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined"]
 LAST_FLAGS = shlex.split(os.environ.get("MICROTENSOR_CFLAGS", ""))
 COMMAND = Path("build") / "command.txt"
-TRANSLATED = Path("build") / "cython" # the C, ...
-SOURCES = TRANSLATED / "sources.txt"  # ... and a hash of what it was made of
+TRANSLATED = Path("build") / "cython"
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": False,
@@ -134,27 +133,33 @@ def headers_of(source):
 
 
 def translate(nthreads):
-    """The modules as C, by Cython where it is not that of these sources, of this Cython and this NumPy.
+    """The modules as C: made by Cython, where a hash of what it was made of has changed since.
 
-    Cython goes by the dates of files, and all of its own and of NumPy's are new in each environment that pip builds in.
+    Cython itself goes by dates, and in each environment that pip builds in, all of its files and of NumPy's are new.
     """
     import Cython
     import numpy
     from Cython.Build import cythonize
+    from Cython.Build.Dependencies import create_dependency_tree
 
-    made_of = hashlib.sha256(repr((sys.version, Cython.__version__, numpy.__version__, DIRECTIVES)).encode())
-    for path in sorted(path for suffix in ("pyx", "pxd", "pxi") for path in PACKAGE.rglob(f"*.{suffix}")):
-        made_of.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
-    modules = [Extension(module.name, [str(TRANSLATED / Path(module.sources[0]).with_suffix(".c"))])
-               for module in MODULES]
-    known = SOURCES.exists() and SOURCES.read_text() == made_of.hexdigest()
-    if known and all(Path(module.sources[0]).exists() for module in modules):
-        return modules
-    SOURCES.unlink(missing_ok=True)
-    cythonize(MODULES, build_dir=str(TRANSLATED), nthreads=nthreads, include_path=[str(ROOT)],
+    dependencies = create_dependency_tree().all_dependencies
+    translated, stale, hashes = [], [], {}
+    for module in MODULES:
+        c = TRANSLATED / Path(module.sources[0]).with_suffix(".c")
+        made_of = hashlib.sha256(repr((sys.version, Cython.__version__, numpy.__version__, DIRECTIVES)).encode())
+        for text in sorted(Path(path).read_bytes() for path in dependencies(module.sources[0])):
+            made_of.update(text)
+        record = c.with_suffix(".made_of")
+        if not c.exists() or not record.exists() or record.read_text() != made_of.hexdigest():
+            stale.append(module)
+            hashes[record] = made_of.hexdigest()
+            record.unlink(missing_ok=True)
+        translated.append(Extension(module.name, [str(c)]))
+    cythonize(stale, build_dir=str(TRANSLATED), nthreads=nthreads, include_path=[str(ROOT)], force=True,
               compiler_directives=DIRECTIVES)
-    SOURCES.write_text(made_of.hexdigest())
-    return modules
+    for record, made_of in hashes.items():
+        record.write_text(made_of)
+    return translated
 
 
 class BuildLevels(build_ext):
