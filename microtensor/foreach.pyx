@@ -27,7 +27,10 @@ cnp.import_array()
 cdef enum:
     STATES = 3          # arrays that an optimiser keeps for a parameter, at most
     NUMBERS = 2         # and numbers of the parameter alone, such as what depends on how many steps it has taken
-    ARRAYS = 2 + STATES  # of a piece
+    X = 0               # the places of a piece's arrays: a parameter or gradient; for an optimiser
+    G = 1               # the parameter's gradient,
+    STATE = 2           # and, from here on, what is kept for it
+    ARRAYS = STATE + STATES
 
 # A loop over n elements of one piece: x, and for an optimiser its gradient, its state (NULL for what is not kept) and
 # its numbers; then the options of all pieces. Returns what a norm adds up, or 0.
@@ -42,7 +45,7 @@ cdef struct PieceLoops:
 
 
 cdef struct Piece:
-    char* data[ARRAYS]          # x, a parameter or gradient; for an optimiser g and what it keeps; NULL without
+    char* data[ARRAYS]          # NULL where there is none
     PyObject* arrays[ARRAYS]    # owned: what data points into,
     PyObject* versions[ARRAYS]  # and the versions of those that are written
     double numbers[NUMBERS]
@@ -67,10 +70,10 @@ cdef void piece_part(void* job_pointer, Py_ssize_t number, Py_ssize_t first, Py_
     for k in range(ARRAYS):
         data[k] = piece.data[k] + start if piece.data[k] != NULL else NULL
     if piece.single:
-        result = job.loops.loop_float(<float*>data[0], <const float*>data[1], <float**>data + 2, piece.numbers,
+        result = job.loops.loop_float(<float*>data[X], <const float*>data[G], <float**>data + STATE, piece.numbers,
                                       last - first, job.options)
     else:
-        result = job.loops.loop_double(<double*>data[0], <const double*>data[1], <double**>data + 2, piece.numbers,
+        result = job.loops.loop_double(<double*>data[X], <const double*>data[G], <double**>data + STATE, piece.numbers,
                                        last - first, job.options)
     job.results[number] = larger(job.results[number], result) if job.largest else job.results[number] + result
 
@@ -136,7 +139,7 @@ cdef class Update:
         cdef Piece* piece = self.pieces + self.count
         self.count += 1
         memset(piece, 0, sizeof(Piece))
-        self.put(0, x, version)
+        self.put(X, x, version)
         piece.single = is_single(x)
         piece.n = cnp.PyArray_SIZE(x)
         self.longest = max(self.longest, piece.n)
@@ -268,7 +271,7 @@ cdef class Step:
             raise ValueError(f"{self.name}: a parameter is {p.shape} {p.dtype}, its gradient {p.gradient.shape} "
                              f"{p.gradient.dtype}")
         self.piece = self.update.add(x, p.get_version())
-        self.update.put(1, g, None)
+        self.update.put(G, g, None)
         return True
 
     cdef bint keep(self, Py_ssize_t k, str name, str what, bint zeros=True) except -1:
@@ -287,7 +290,7 @@ cdef class Step:
                 raise ValueError(f"{self.name}: a parameter is {p.shape} {p.dtype}, its {what} {kept.shape} "
                                  f"{kept.dtype}: it changed since the last step; make a new optimizer")
             check_writeable(self.name, array)
-        self.update.put(2 + k, array, kept.get_version())
+        self.update.put(STATE + k, array, kept.get_version())
         return is_new
 
     cdef long long count(self) except -1:
