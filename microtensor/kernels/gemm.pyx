@@ -13,10 +13,11 @@ How gemm gets fast: everything that is loaded is used many times before it has t
     beyond      A, read once per block of B, and C, read and written once per block of A's columns
 
 The tile reads A and B where they lie, except where they are packed, that is copied into the order in which the tile
-reads them: A where its lines would push each other out of L1 (``packs_a``), B where vectors of it lie across two
-lines or many tiles use it, and always if its columns are not adjacent (``packs_b``). This is the scheme of Goto
-and van de Geijn (Anatomy of High-Performance Matrix Multiplication, 2008) with A and B in each other's place, as rows
-of C are contiguous here, and without packing what needs none.
+reads them: A where its lines would push each other out of L1, and always if neither its columns nor its rows are
+adjacent (``packs_a``), B where vectors of it lie across two lines or many tiles use it, and always if its columns are
+not adjacent (``packs_b``). This is the scheme of Goto and van de Geijn (Anatomy of High-Performance Matrix
+Multiplication, 2008) with A and B in each other's place, as rows of C are contiguous here, and without packing what
+needs none.
 """
 
 from microtensor.kernels.simd cimport real
@@ -141,11 +142,12 @@ cdef inline const real* start_at(const real* start, Py_ssize_t start_row, Py_ssi
 
 
 cdef inline bint packs_a(Matrix a, Py_ssize_t size, Py_ssize_t tiles) noexcept nogil:
-    """Whether to pack A, of elements of that many bytes, when that many tiles use each part of it.
+    """Whether to pack A, of elements of that many bytes; it must be where neither columns nor rows are adjacent.
 
-    Lines far apart lie in few of L1's sets, which then holds few of them, and A's are to stay there.
+    Lines far apart lie in few of L1's sets, which then holds few of them, and A's are to stay there while so many tiles
+    use each part of it.
     """
-    return max(a.row, a.column) * size >= A_FAR and tiles >= A_REUSE
+    return a.row != 1 and a.column != 1 or max(a.row, a.column) * size >= A_FAR and tiles >= A_REUSE
 
 
 cdef inline bint packs_b(Matrix b, Py_ssize_t size, Py_ssize_t vector, Py_ssize_t tiles) noexcept nogil:

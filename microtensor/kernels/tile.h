@@ -120,18 +120,38 @@ ALWAYS_INLINE void NAME(store)(real *to, vector v, int count) {
 
 /* -- the tile ------------------------------------------------------------------------------------------------------ */
 
-/* c_ij = start_ij + sum over p of a_ip b_pj, for a number of rows and vectors of C, the last vector with `last` columns.
-   No start is a start of zeros.
+/* sum_ij += a_ip b_pj for one p: a points at a_0p, a4 and a8 at a_4p and a_8p, and b at b_p0.
 
-   rows and vectors, and last where it is LANES, are constants where this is inlined: the loops over them are unrolled,
-   and the sums are registers. 12 x 2 of them also hide a multiply-add's latency of 4 cycles at 2 begun in each.
-   A processor that begins four instructions in a cycle has room for little but these and the loads they need: three
-   pointers into A, each with steps of up to three rows, are addresses without arithmetic. B comes from L2, and start
-   from where C is, so both are asked for before they are needed; B only in a tile of more than six rows, as a smaller one
-   has fewer multiply-adds to hide that behind. */
-ALWAYS_INLINE void NAME(tile_of)(const int rows, const int vectors, const int last, Py_ssize_t depth,
+   A processor that begins four instructions in a cycle has room for little but the multiply-adds and the loads they
+   need: three pointers into A, each with steps of up to three rows, are addresses without arithmetic. B comes from L2,
+   so it is asked for before it is needed, but only for a tile of more than six rows, as a smaller one has fewer
+   multiply-adds to hide that behind. */
+ALWAYS_INLINE void NAME(add_product)(const int rows, const int vectors, const int last, const real *a, const real *a4,
+                                     const real *a8, Py_ssize_t a_row, const real *b, Py_ssize_t b_row,
+                                     vector sum[TILE_ROWS][2]) {
+    vector b0 = NAME(load)(b, vectors == 1 ? last : LANES), b1 = b0;
+    if (vectors == 2) b1 = NAME(load)(b + LANES, last);
+    if (rows > 6) prefetch(b + PREFETCHED_ROWS * b_row);
+    if (rows > 6 && vectors == 2) prefetch(b + PREFETCHED_ROWS * b_row + LANES);
+    UNROLL for (int i = 0; i < rows; i++) {
+        real a_i = (i < 4 ? a : i < 8 ? a4 : a8)[i % 4 * a_row];
+        sum[i][0] += a_i * b0;
+        if (vectors == 2) sum[i][1] += a_i * b1;
+    }
+}
+
+/* c_ij = start_ij + sum over p of a_ip b_pj, for a number of rows and vectors of C, the last vector with `last`
+   columns. No start is a start of zeros.
+
+   rows and vectors, last where it is LANES, and that one of A's strides which is 1 are constants where this is inlined:
+   the loops over them are unrolled, and the sums are registers. 12 x 2 of them also hide a multiply-add's latency of 4
+   cycles at 2 begun in each. Two p at once halve the loop's own instructions, but where there is a mask, no register is
+   left for that. start comes from where C is, and is asked for before it is needed. */
+ALWAYS_INLINE void NAME(tile_of)(const int rows, const int vectors, const int last, const int at_once, Py_ssize_t depth,
                                  const real *a, Py_ssize_t a_row, Py_ssize_t a_column, const real *b, Py_ssize_t b_row,
                                  const real *start, Py_ssize_t start_row, real *c, Py_ssize_t c_row) {
+    #define ADD_PRODUCT(p) NAME(add_product)(rows, vectors, last, a + (p) * a_column, a4 + (p) * a_column, \
+                                             a8 + (p) * a_column, a_row, b + (p) * b_row, b_row, sum)
     vector sum[TILE_ROWS][2], zeros = {0};
     const real *a4 = a + 4 * a_row, *a8 = a + 8 * a_row;
     UNROLL for (int i = 0; i < rows; i++)
@@ -139,37 +159,32 @@ ALWAYS_INLINE void NAME(tile_of)(const int rows, const int vectors, const int la
             sum[i][v] = zeros;
             if (start) prefetch(start + i * start_row + v * LANES);
         }
-    for (Py_ssize_t p = 0; p < depth; p++) {
-        vector b0 = NAME(load)(b, vectors == 1 ? last : LANES), b1 = zeros;
-        if (vectors == 2) b1 = NAME(load)(b + LANES, last);
-        if (rows > 6) prefetch(b + PREFETCHED_ROWS * b_row);
-        if (rows > 6 && vectors == 2) prefetch(b + PREFETCHED_ROWS * b_row + LANES);
-        UNROLL for (int i = 0; i < rows; i++) {
-            real a_i = (i < 4 ? a : i < 8 ? a4 : a8)[i % 4 * a_row];
-            sum[i][0] += a_i * b0;
-            if (vectors == 2) sum[i][1] += a_i * b1;
-        }
-        a += a_column, a4 += a_column, a8 += a_column;
-        b += b_row;
+    for (; depth >= at_once; depth -= at_once) {
+        ADD_PRODUCT(0);
+        if (at_once == 2) ADD_PRODUCT(1);
+        a += at_once * a_column, a4 += at_once * a_column, a8 += at_once * a_column;
+        b += at_once * b_row;
     }
+    if (depth) ADD_PRODUCT(0);
     UNROLL for (int i = 0; i < rows; i++)
         UNROLL for (int v = 0; v < vectors; v++) {
             const int count = v == vectors - 1 ? last : LANES;
             if (start) sum[i][v] += NAME(load)(start + i * start_row + v * LANES, count);
             NAME(store)(c + i * c_row + v * LANES, sum[i][v], count);
         }
+    #undef ADD_PRODUCT
 }
 
 /* The same for any number of rows up to TILE_ROWS and of columns up to tile_columns. */
-static void NAME(tile)(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
-                       const real *a, Py_ssize_t a_row, Py_ssize_t a_column, const real *b, Py_ssize_t b_row,
-                       const real *start, Py_ssize_t start_row, real *c, Py_ssize_t c_row) {
-    #define TILE(rows, vectors, last) \
-        NAME(tile_of)(rows, vectors, last, depth, a, a_row, a_column, b, b_row, start, start_row, c, c_row)
+ALWAYS_INLINE void NAME(tile_of_any_size)(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const real *a,
+                                          Py_ssize_t a_row, Py_ssize_t a_column, const real *b, Py_ssize_t b_row,
+                                          const real *start, Py_ssize_t start_row, real *c, Py_ssize_t c_row) {
+    #define TILE(rows, vectors, last, at_once) \
+        NAME(tile_of)(rows, vectors, last, at_once, depth, a, a_row, a_column, b, b_row, start, start_row, c, c_row)
     #define CASE(rows) case rows: \
-        if (columns == 2 * LANES)   TILE(rows, 2, LANES);                   \
-        else if (columns > LANES)   TILE(rows, 2, (int)columns - LANES);    \
-        else                        TILE(rows, 1, (int)columns);            \
+        if (columns == 2 * LANES)   TILE(rows, 2, LANES, 2);                    \
+        else if (columns > LANES)   TILE(rows, 2, (int)columns - LANES, 1);     \
+        else                        TILE(rows, 1, (int)columns, 1);             \
         break;
     switch (rows) {
         CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
@@ -179,6 +194,16 @@ static void NAME(tile)(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
     }
     #undef CASE
     #undef TILE
+}
+
+/* The same where A's columns or its rows are adjacent: a_column or a_row is 1. */
+static void NAME(tile)(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
+                       const real *a, Py_ssize_t a_row, Py_ssize_t a_column, const real *b, Py_ssize_t b_row,
+                       const real *start, Py_ssize_t start_row, real *c, Py_ssize_t c_row) {
+    if (a_column == 1)
+        NAME(tile_of_any_size)(rows, columns, depth, a, a_row, 1, b, b_row, start, start_row, c, c_row);
+    else
+        NAME(tile_of_any_size)(rows, columns, depth, a, 1, a_column, b, b_row, start, start_row, c, c_row);
 }
 
 
