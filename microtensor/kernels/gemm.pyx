@@ -97,8 +97,9 @@ cdef extern from *:
 cdef enum:
     DEPTH_BYTES = 1536      # of a row of A or a column of B at once: a tile's rows are 9 KiB with AVX2, 18 with AVX-512
     PACKED_BYTES = 1600     # between packed rows of A: an odd number of lines, so that no two begin in one set of L1
-    PANEL = 8               # tiles whose rows of A are packed together where its columns are contiguous, ...
-    STRIP = 8               # ... this many columns at a time, whose lines stay in L1 until the last tile took its part
+    PANEL = 8               # tiles whose rows of A are packed together where its rows are adjacent, ...
+    STRIP = 8               # ... this many columns at a time, as of B this many rows: the lines that these have in common
+                            # stay in L1 until the last tile took its part, and memory is read along its pages
     A_FAR = 512             # bytes from one row or column of A to the next, or from one row of B: see packs_a, packs_b
     B_FAR = 4096
     A_REUSE = 8             # tiles that must use what is packed, so that copying it costs less than it saves: A, ...
@@ -233,17 +234,17 @@ cdef inline void pack_columns(const real* b, Matrix step, Py_ssize_t depth, Py_s
 
 cdef void pack_block(const real* b, Matrix step, Py_ssize_t depth, Py_ssize_t columns, real* packed,
                      Py_ssize_t tile_columns) noexcept nogil:
-    """A block of B, (depth, columns), tile after tile. Its rows are read from end to end, as memory is fastest so."""
-    cdef Py_ssize_t row, first, width, rows_at_once = 1 if step.column == 1 else depth
-    row = 0
+    """A block of B, (depth, columns), tile after tile; if its columns are adjacent, a strip of all tiles at a time."""
+    cdef Py_ssize_t row = 0, first, width, strip = STRIP if step.column == 1 else depth
     while row < depth:
+        strip = min(strip, depth - row)
         first = 0
         while first < columns:
             width = min(tile_columns, columns - first)
-            pack_columns(b + row * step.row + first * step.column, step, rows_at_once, width,
+            pack_columns(b + row * step.row + first * step.column, step, strip, width,
                          packed + first * depth + row * tile_columns, tile_columns)
             first += width
-        row += rows_at_once
+        row += strip
 
 
 cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matrix b, Matrix start, real* c,

@@ -7,6 +7,7 @@
 #ifndef TILE_ROWS
 
   #include <stdint.h>
+  #include <string.h>
 
   #if !defined(__GNUC__)
     #define VECTOR_BYTES SIZE
@@ -260,14 +261,18 @@ static void NAME(transpose)(Py_ssize_t rows, Py_ssize_t columns, const real *fro
         }
 }
 
-/* to_pj = from_pj. */
+/* to_pj = from_pj. The widths of tiles are constants here, so that copying one row is a move or two. */
+ALWAYS_INLINE void NAME(copy_of)(Py_ssize_t rows, Py_ssize_t columns, const real *from, Py_ssize_t from_row,
+                                 real *to, Py_ssize_t to_row) {
+    for (Py_ssize_t p = 0; p < rows; p++)
+        memcpy(to + p * to_row, from + p * from_row, columns * sizeof(real));
+}
+
 static void NAME(copy)(Py_ssize_t rows, Py_ssize_t columns, const real *from, Py_ssize_t from_row,
                        real *to, Py_ssize_t to_row) {
-    for (Py_ssize_t p = 0; p < rows; p++)
-        for (Py_ssize_t j = 0; j < columns; j += LANES) {
-            int count = columns - j < LANES ? (int)(columns - j) : LANES;
-            NAME(store)(to + p * to_row + j, NAME(load)(from + p * from_row + j, count), count);
-        }
+    if (columns == TILE_ROWS)       NAME(copy_of)(rows, TILE_ROWS, from, from_row, to, to_row);
+    else if (columns == 2 * LANES)  NAME(copy_of)(rows, 2 * LANES, from, from_row, to, to_row);
+    else                            NAME(copy_of)(rows, columns, from, from_row, to, to_row);
 }
 
 #undef LANES
