@@ -20,7 +20,7 @@ Multiplication, 2008) with A and B in each other's place, as rows of C are conti
 needs none.
 """
 
-from microtensor.kernels.simd cimport real
+from microtensor.kernels.simd cimport prefetch, real
 from microtensor.kernels.threads cimport PRODUCTS_PER_THREAD, parallel_for, parts_of, share
 
 import numpy as np
@@ -95,6 +95,7 @@ cdef extern from *:
                      Py_ssize_t y_row) noexcept nogil
 
 cdef enum:
+    LINE = 64               # bytes of a cache line
     DEPTH_BYTES = 1536      # of a row of A or a column of B at once: a tile's rows are 9 KiB with AVX2, 18 with AVX-512
     PACKED_BYTES = 1600     # between packed rows of A: an odd number of lines, so that no two begin in one set of L1
     PANEL = 8               # tiles whose rows of A are packed together where its rows are adjacent, ...
@@ -232,6 +233,14 @@ cdef inline void pack_columns(const real* b, Matrix step, Py_ssize_t depth, Py_s
                 packed[p * packed_row + j] = b[p * step.row + j * step.column]
 
 
+cdef inline void ask_for(const real* x, Py_ssize_t x_row, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
+    """Ask for the cache lines of a part of a matrix, (rows, columns), without waiting for them."""
+    cdef Py_ssize_t i, j, line = LINE // sizeof(real)
+    for i in range(rows):
+        for j in range((columns + line - 1) // line):
+            prefetch(x + i * x_row + j * line)
+
+
 cdef void pack_block(const real* b, Matrix step, Py_ssize_t depth, Py_ssize_t columns, real* packed,
                      Py_ssize_t tile_columns) noexcept nogil:
     """A block of B, (depth, columns), tile after tile; if its columns are adjacent, a strip of all tiles at a time."""
@@ -241,6 +250,8 @@ cdef void pack_block(const real* b, Matrix step, Py_ssize_t depth, Py_ssize_t co
         first = 0
         while first < columns:
             width = min(tile_columns, columns - first)
+            if step.column == 1:            # the next strip; behind the last one nothing is read, only asked for
+                ask_for(b + (row + strip) * step.row + first, step.row, strip, width)
             pack_columns(b + row * step.row + first * step.column, step, strip, width,
                          packed + first * depth + row * tile_columns, tile_columns)
             first += width
