@@ -96,11 +96,6 @@ ALWAYS_INLINE vector NAME(load)(const real *from, int count) {
     return (vector)INTRINSIC(_mm256_maskload)(from, NAME(mask)(count));
 }
 
-ALWAYS_INLINE void NAME(store)(real *to, vector v, int count) {
-    if (count == LANES) *(vector *)to = v;
-    else                INTRINSIC(_mm256_maskstore)(to, NAME(mask)(count), v);
-}
-
 #else
 
 ALWAYS_INLINE vector NAME(load)(const real *from, int count) {
@@ -111,9 +106,21 @@ ALWAYS_INLINE vector NAME(load)(const real *from, int count) {
     return v;
 }
 
+#endif
+
+#if !defined(__GNUC__) || !defined(__AVX512F__)
+
+/* In halves, as a masked store of AVX2 is microcode on some processors: twelve cycles on Zen 3. */
 ALWAYS_INLINE void NAME(store)(real *to, vector v, int count) {
+    const real *from = (const real *)&v;
     if (count == LANES) *(vector *)to = v;
-    else for (int j = 0; j < count; j++) to[j] = ((const real *)&v)[j];
+    else {
+        UNROLL for (int part = LANES / 2; part > 0; part /= 2)
+            if (count & part) {
+                memcpy(to, from, part * sizeof(real));
+                to += part, from += part;
+            }
+    }
 }
 
 #endif
