@@ -119,8 +119,12 @@ def test_product_of_every_pair_of_layouts(dtype, layout_a, layout_b, shape, rng)
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_product_across_blocks(dtype, threads, rng):
-    """Wider than a block of B (512 float, 256 double), deeper than one, with rows a page apart (1024 or more)."""
-    for shape in ((3, 300, 2100), (150, 10, 2049), (2100, 17, 3), (290, 520, 40), (100, 300, 1100), (1030, 270, 140)):
+    """Wider than a block of B (512 columns), deeper than one, with rows a page apart (1024 or more).
+
+    The last has more rows than are kept packed, for more than two blocks.
+    """
+    for shape in ((3, 300, 2100), (150, 10, 2049), (2100, 17, 3), (290, 520, 40), (100, 300, 1100), (1030, 270, 140),
+                  (1600, 200, 2200)):
         a, b = random_matrices(rng, *shape, dtype)
         assert_product(gemm.product(a, b), a, b)
         assert_product(gemm.product(a, transposed(b)), a, b)

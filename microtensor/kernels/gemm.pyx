@@ -10,7 +10,8 @@ How gemm gets fast: everything that is loaded is used many times before it has t
                 that is loaded is used for a whole row or column of the tile (tile.h)
     L1          the tile's rows of A, 12 x DEPTH_BYTES, used again for every tile to the right
     L2          a block of B, DEPTH_BYTES x block_columns, used again for every tile below
-    beyond      A, read once per block of B, and C, read and written once per block of A's columns
+    L3          A's rows, packed for the first block of B and kept for the others where these are more than two
+    beyond      B and A, read once, and C, read and written once per block of A's columns
 
 The tile reads A and B where they lie, except where they are packed, that is copied into the order in which the tile
 reads them: A where its lines would push each other out of L1, and always if neither its columns nor its rows are
@@ -101,6 +102,7 @@ cdef enum:
     PANEL = 8               # tiles whose rows of A are packed together where its rows are adjacent, ...
     STRIP = 8               # ... this many columns at a time, as of B this many rows: the lines that these have in common
                             # stay in L1 until the last tile took its part, and memory is read along its pages
+    KEPT_ROWS = 1536        # of A, packed, that are kept for more than two blocks of B: 2.4 MB
     A_FAR = 512             # bytes from one row or column of A to the next, or from one row of B: see packs_a, packs_b
     B_FAR = 4096
     A_REUSE = 8             # tiles that must use what is packed, so that copying it costs less than it saves: A, ...
@@ -260,13 +262,14 @@ cdef void pack_block(const real* b, Matrix step, Py_ssize_t depth, Py_ssize_t co
 
 cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matrix b, Matrix start, real* c,
                        Py_ssize_t c_row) noexcept nogil:
-    """One thread's product: the blocks of B one after the other, and for each the tiles of C row by row."""
+    """One thread's product, of at most KEPT_ROWS rows: block of B after block of B, for each the tiles row by row."""
     cdef Py_ssize_t tile_columns = float_tile_columns if sizeof(real) == sizeof(float) else double_tile_columns
     cdef Py_ssize_t most = DEPTH_BYTES // sizeof(real)      # columns of A, or rows of B, at once
     cdef Py_ssize_t tile_size = TILE_ROWS * PACKED_BYTES // sizeof(real)
-    cdef Py_ssize_t i, j, p, first, last, depth, height, width, packed_rows
+    cdef Py_ssize_t i, j, p, first, last, depth, height, width, number, packed_rows
     cdef bint copies_a = packs_a(a, sizeof(real), n // tile_columns)
     cdef bint copies_b = packs_b(b, sizeof(real), tile_columns // 2 * sizeof(real), m // TILE_ROWS)
+    cdef Py_ssize_t kept = KEPT_ROWS // TILE_ROWS if n > 2 * block_columns else PANEL   # tiles whose rows stay packed
     cdef real* packed_a = NULL
     cdef real* packed_b = NULL
     cdef const real* rows                   # where the tile finds A, (height, depth), ...
@@ -278,31 +281,31 @@ cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matri
         rows_row, rows_column = 1, TILE_ROWS
     cdef Py_ssize_t columns_step = tile_columns if copies_b else b.row
     if copies_a or copies_b:
-        packed_a = <real*>get_workspace(PANEL * TILE_ROWS * PACKED_BYTES + block_columns * DEPTH_BYTES)
-        if packed_a == NULL:                # no memory for the copies: the definition needs none
+        packed_b = <real*>get_workspace(block_columns * DEPTH_BYTES + KEPT_ROWS * PACKED_BYTES)
+        if packed_b == NULL:                # no memory for the copies: the definition needs none
             naive_gemm(m, n, k, a, b, start, c, c_row)
             return
-        packed_b = packed_a + PANEL * tile_size
+        packed_a = packed_b + block_columns * DEPTH_BYTES // sizeof(real)
     p = 0
     while p < k:
         depth = next_part(k - p, most)
         first = 0
         while first < n:
             last = min(first + block_columns, n)
+            if first == 0 or kept == PANEL:
+                packed_rows = 0
             if copies_b:
                 pack_block(<const real*>b.data + p * b.row + first * b.column, b, depth, last - first, packed_b,
                            tile_columns)
-            i = packed_rows = 0
+            i = number = 0
             while i < m:
                 height = next_part(m - i, TILE_ROWS)
-                if not copies_a:
-                    rows = <const real*>a.data + i * a.row + p * a.column
-                elif i < packed_rows:
-                    rows += tile_size
-                else:
-                    rows = packed_a
-                    packed_rows += pack_panel(<const real*>a.data + i * a.row + p * a.column, a, m - i, depth,
-                                              packed_a, rows_row, rows_column, tile_size)
+                rows = <const real*>a.data + i * a.row + p * a.column
+                if copies_a:
+                    if i == packed_rows:
+                        packed_rows += pack_panel(rows, a, m - i, depth, packed_a + number % kept * tile_size, rows_row,
+                                                  rows_column, tile_size)
+                    rows = packed_a + number % kept * tile_size
                 j = first
                 while j < last:
                     width = min(tile_columns, last - j)
@@ -313,6 +316,7 @@ cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matri
                          start_at(<const real*>start.data, start.row, i, j), start.row, c + i * c_row + j, c_row)
                     j += width
                 i += height
+                number += 1
             first = last
         start.data, start.row = c, c_row    # the sum up to here
         p += depth
@@ -348,7 +352,7 @@ cdef struct GemmJob:
 cdef void part_of_c(const GemmJob* job, Py_ssize_t number, real* c) noexcept nogil:
     """One part of C, by one thread."""
     cdef Py_ssize_t tile_columns = float_tile_columns if sizeof(real) == sizeof(float) else double_tile_columns
-    cdef Py_ssize_t row, column, i = 0, j = 0, height = job.m, width = job.n
+    cdef Py_ssize_t row, column, rows, i = 0, j = 0, height = job.m, width = job.n
     cdef Matrix a = job.a, b = job.b, start = job.start
     if job.rows * job.columns > 1:
         row, column = number // job.columns, number % job.columns
@@ -361,8 +365,14 @@ cdef void part_of_c(const GemmJob* job, Py_ssize_t number, real* c) noexcept nog
         c += i * job.c.row + j
     if job.k == 0:                          # nothing to add: C = start
         naive_gemm(height, width, 0, a, b, start, c, job.c.row)
-    elif height > 0 and width > 0:
-        blocked_gemm(height, width, job.k, a, b, start, c, job.c.row)
+        return
+    while height > 0 and width > 0:
+        rows = next_part(height, KEPT_ROWS)
+        blocked_gemm(rows, width, job.k, a, b, start, c, job.c.row)
+        a.data = <real*>a.data + rows * a.row
+        start.data = <void*>start_at(<const real*>start.data, start.row, rows, 0)
+        c += rows * job.c.row
+        height -= rows
 
 
 cdef void gemm_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
