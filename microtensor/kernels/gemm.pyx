@@ -99,9 +99,8 @@ cdef enum:
     LINE = 64               # bytes of a cache line
     DEPTH_BYTES = 1536      # of a row of A or a column of B at once: a tile's rows are 9 KiB with AVX2, 18 with AVX-512
     PACKED_BYTES = 1600     # between packed rows of A: an odd number of lines, so that no two begin in one set of L1
-    PANEL = 8               # tiles whose rows of A are packed together where its rows are adjacent, ...
-    STRIP = 8               # ... this many columns at a time, as of B this many rows: the lines that these have in common
-                            # stay in L1 until the last tile took its part, and memory is read along its pages
+    PANEL = 8               # tiles whose rows of A are packed together where A's rows are adjacent
+    STRIP = 8               # columns of A, or rows of B, packed at once for several tiles: their lines stay in L1 meanwhile
     KEPT_ROWS = 1536        # of A, packed, that are kept for more than two blocks of B: 2.4 MB
     A_FAR = 512             # bytes from one row or column of A to the next, or from one row of B: see packs_a, packs_b
     B_FAR = 4096
