@@ -100,7 +100,7 @@ cdef enum:
     DEPTH_BYTES = 1536      # of a row of A or a column of B at once: a tile's rows are 9 KiB with AVX2, 18 with AVX-512
     PACKED_BYTES = 1600     # between packed rows of A: an odd number of lines, so that no two begin in one set of L1
     PANEL = 8               # tiles whose rows of A are packed together where A's rows are adjacent
-    STRIP = 8               # columns of A, or rows of B, packed at once for several tiles: their lines stay in L1 meanwhile
+    STRIP = 8               # columns of A, or rows of B, packed at once for several tiles: their lines stay in L1 then
     KEPT_ROWS = 1536        # of A, packed, that are kept for more than two blocks of B: 2.4 MB
     A_FAR = 512             # bytes from one row or column of A to the next, or from one row of B: see packs_a, packs_b
     B_FAR = 4096
