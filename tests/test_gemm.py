@@ -119,7 +119,7 @@ def test_product_of_every_pair_of_layouts(dtype, layout_a, layout_b, shape, rng)
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_product_across_blocks(dtype, threads, rng):
-    """Wider than a block of B (512 columns), deeper than one, with rows a page apart (1024 or more).
+    """Wider than a block of B (256 or 512 columns, by L2), deeper than one, with rows a page apart (1024 or more).
 
     The last has more rows than are kept packed, for more than two blocks.
     """

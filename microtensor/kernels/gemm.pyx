@@ -11,7 +11,7 @@ How gemm gets fast: everything that is loaded is used many times before it has t
     L1          the tile's rows of A, 12 x DEPTH_BYTES, used again for every tile to the right
     L2          a block of B, DEPTH_BYTES x block_columns, used again for every tile below
     L3          A's rows, packed for the first block of B and kept for the others where these are more than two
-    beyond      B and A, read once, and C, read and written once per block of A's columns
+    beyond      B, read once, A, once or else once per block of B, and C, read and written once per block of A's columns
 
 The tile reads A and B where they lie, except where they are packed, that is copied into the order in which the tile
 reads them: A where its lines would push each other out of L1, and always if neither its columns nor its rows are
