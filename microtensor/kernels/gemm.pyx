@@ -21,7 +21,7 @@ Multiplication, 2008) with A and B in each other's place, as rows of C are conti
 needs none.
 """
 
-from microtensor.kernels.simd cimport prefetch, real
+from microtensor.kernels.simd cimport LINE, prefetch, real
 from microtensor.kernels.threads cimport PRODUCTS_PER_THREAD, parallel_for, parts_of, share
 
 import numpy as np
@@ -96,7 +96,6 @@ cdef extern from *:
                      Py_ssize_t y_row) noexcept nogil
 
 cdef enum:
-    LINE = 64               # bytes of a cache line
     DEPTH_BYTES = 1536      # of a row of A or a column of B at once: a tile's rows are 9 KiB with AVX2, 18 with AVX-512
     PACKED_BYTES = 1600     # between packed rows of A: an odd number of lines, so that no two begin in one set of L1
     PANEL = 8               # tiles whose rows of A are packed together where A's rows are adjacent

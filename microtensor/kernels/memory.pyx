@@ -19,6 +19,8 @@ cimport numpy as cnp
 from cpython.ref cimport Py_INCREF, Py_REFCNT, Py_XDECREF, PyObject
 from numpy cimport ndarray
 
+from microtensor.kernels.simd cimport LINE
+
 cnp.import_array()
 
 cdef extern from *:
@@ -70,7 +72,6 @@ cdef extern from "Python.h":
 
 cdef enum:
     TRACED = 389047             # the domain under which tracemalloc knows of NumPy's arrays, and so of these
-    LINE = 64                   # bytes of a cache line, and of the smallest class
     CLASSES = 4 * 62            # up to 2^64 bytes
     MAX_IDLE = 1 << 28          # bytes that may wait; what comes back beyond that is freed
     SETS = 32                   # of kept arrays: a shape's are in one of them,

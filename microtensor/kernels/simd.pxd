@@ -42,6 +42,9 @@ cdef extern from *:
     float bits_to_float(uint32_t b) noexcept nogil
     double bits_to_double(uint64_t b) noexcept nogil
 
+cdef enum:
+    LINE = 64                   # bytes of a cache line
+
 cdef extern from "<math.h>" nogil:
     float _sqrt "sqrtf"(float x)
     double _sqrt_double "sqrt"(double x)

@@ -26,8 +26,8 @@ cdef inline double sum_terms(const real* x, double centre, bint squares, Py_ssiz
         for j in range(CHAINS):
             chains[j] = 0
         while i + CHAINS <= n:
-            for j in range(CHAINS * <int>sizeof(real) // 64):
-                simd.prefetch(<const void*>(<size_t>(x + i) + 64 * j + AHEAD))
+            for j in range(CHAINS * <int>sizeof(real) // simd.LINE):
+                simd.prefetch(<const void*>(<size_t>(x + i) + simd.LINE * j + AHEAD))
             for j in range(CHAINS):
                 d = x[i + j] - centre if squares else x[i + j]
                 chains[j] += d * d if squares else d
