@@ -422,3 +422,26 @@ def test_error_of_the_users_own_keeps_its_words():
 
     with pytest.raises(ValueError, match="Gone '0': status: 404: gone"):
         nn.Sequential(Gone())(1)
+
+
+def test_sequential_calls_a_call_of_the_class_itself():
+    class Doubled(nn.Identity):
+        def __call__(self, x):
+            return 2 * super().__call__(x)
+
+    assert nn.Sequential(nn.Identity(), Doubled(), nn.Identity())(3.0) == 6.0
+
+
+@pytest.mark.parametrize("error, message", [(None, "while its Leaving was called"), (ValueError, "^Leaving: gone$")])
+def test_sequential_that_is_changed_while_it_is_called_raises(error, message):
+    class Leaving(nn.Module):
+        def forward(self, x):
+            delattr(net, "0")
+            if error is not None:
+                raise error("gone")
+            return x
+
+    net = nn.Sequential(Leaving(), nn.Identity())
+    with pytest.raises(error or RuntimeError, match=message):
+        net(1)
+    assert net(1) == 1

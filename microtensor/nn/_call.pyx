@@ -1,7 +1,7 @@
 """What a net does at every step, in C: calling its layers, and looking through their attributes for parameters."""
 
 from cpython.dict cimport PyDict_Next
-from cpython.object cimport PyObject
+from cpython.object cimport Py_TYPE, PyObject, PyTypeObject
 
 from microtensor.core cimport Py_EnterRecursiveCall, Py_LeaveRecursiveCall, Tensor, identity, note_mode
 
@@ -24,9 +24,11 @@ cdef class ModuleBase:
         """``forward(*args, **kwargs)``; an error names the layer it comes from: ``Linear 'net.2': ...``."""
         note_mode(self)
         try:
-            if kwargs or len(args) != 1:
+            if kwargs or not 1 <= len(args) <= 2:
                 return self.forward(*args, **kwargs)
-            return self.forward(args[0])            # the usual call: no tuple and no dict to make
+            if len(args) == 1:                      # the usual calls: no method, no tuple and no dict to make
+                return self.forward(args[0])
+            return self.forward(args[0], args[1])
         except (ValueError, TypeError, RuntimeError, IndexError) as error:
             self._name_layer(error)
             raise
@@ -53,6 +55,41 @@ cdef class ModuleBase:
         return iter(found)
 
 
+cdef PyTypeObject* BASE = <PyTypeObject*>ModuleBase
+
+
+def call_in_row(dict attributes not None, input):
+    """The input through all modules among the attributes, one after the other: what Sequential does.
+
+    Raises:
+        RuntimeError: if there are more or fewer attributes after the call of a module than before.
+    """
+    cdef Py_ssize_t place = 0, size = len(attributes)
+    cdef PyObject* value
+    cdef ModuleBase module                              # holds it, as its forward may delete the attribute
+    while PyDict_Next(attributes, &place, NULL, &value):
+        if not isinstance(<object>value, ModuleBase):
+            continue
+        module = <ModuleBase>value
+        input = call_with(module, input)
+        if len(attributes) != size:
+            raise RuntimeError(f"the attributes of a Sequential changed while its {type(module).__name__} was called: "
+                               "add or delete modules before the call, or after it")
+    return input
+
+
+cdef object call_with(ModuleBase module, object input):
+    """``module(input)``, without what the call of an object costs."""
+    if Py_TYPE(module).tp_call != BASE.tp_call:         # of a class with a __call__ of its own
+        return module(input)
+    note_mode(module)
+    try:
+        return module.forward(input)
+    except (ValueError, TypeError, RuntimeError, IndexError) as error:
+        module._name_layer(error)
+        raise
+
+
 cdef int search(ModuleBase module, Py_ssize_t number, set searched, list found, list suspects) except -1:
     """Find the parameters of a module, and then those of the modules inside, if there is a set of those searched.
 
@@ -63,7 +100,7 @@ cdef int search(ModuleBase module, Py_ssize_t number, set searched, list found, 
     cdef bint has_modules = False, has_containers = False
     cdef PyObject* name
     cdef PyObject* value
-    cdef Py_ssize_t place = 0
+    cdef Py_ssize_t place = 0, searched_before
     while PyDict_Next(attributes, &place, &name, &value):
         if is_setting(<object>value):
             continue
@@ -77,8 +114,11 @@ cdef int search(ModuleBase module, Py_ssize_t number, set searched, list found, 
             has_containers = True
     if has_containers:
         suspects.append(module)
-    if has_modules and searched is not None and identity(module) not in searched:
+    if has_modules and searched is not None:
+        searched_before = len(searched)
         searched.add(identity(module))
+        if len(searched) == searched_before:
+            return 0
         Py_EnterRecursiveCall(" in the modules of a module")
         try:
             place = 0

@@ -2,6 +2,7 @@
 
 import operator
 
+from microtensor.nn._call import call_in_row
 from microtensor.nn.module import Module
 
 
@@ -90,10 +91,7 @@ class Sequential(_Sequence):
 
     def forward(self, input):
         """The output of the last module; the input itself if there is none."""
-        for module in self.__dict__.values():
-            if isinstance(module, Module):
-                input = module(input)
-        return input
+        return call_in_row(self.__dict__, input)
 
 
 class ModuleList(_Sequence):
