@@ -15,7 +15,7 @@ from numpy cimport ndarray
 
 from microtensor.core cimport (
     Action, Tensor, Version, alike, call_again, count_write, empty, empty_like, give_result, holding, is_taping,
-    is_float, is_single, note_gradient, view_of, wrap,
+    is_float, is_single, view_of, wrap,
 )
 from microtensor.kernels cimport simd
 from microtensor.kernels.simd cimport real
@@ -87,7 +87,8 @@ cdef class Update:
     cdef const PieceLoops* loops
     cdef double[8] options
     cdef Piece* pieces
-    cdef Py_ssize_t count, longest      # pieces, and elements of the longest
+    cdef Py_ssize_t count, room         # pieces, and for how many there is memory
+    cdef Py_ssize_t longest             # elements of the longest
     cdef bint largest                   # the largest result of the loops is wanted, not their sum
     cdef dict copies                    # by piece, [(array, a contiguous one in its place, whether it is written)]
     cdef Update previous                # that of the group before, in an optimiser's step
@@ -100,23 +101,24 @@ cdef class Update:
                 Py_XDECREF(self.pieces[piece].versions[k])
         free(self.pieces)
 
-    cdef int put(self, Py_ssize_t k, ndarray array, Version version) except -1:
-        """Let the last piece compute with an array, or with a contiguous one that takes its place while the piece runs.
-
-        With its version it may be written.
-        """
-        cdef ndarray straight = array
+    cdef inline int put(self, Py_ssize_t k, ndarray array, Version version) except -1:
+        """Let the last piece compute with an array; with its version it may be written."""
         cdef Piece* piece = self.pieces + self.count - 1
         if not cnp.PyArray_ISCARRAY_RO(array):
-            straight = empty_like(array)
-            self.copies = self.copies or {}
-            self.copies.setdefault(self.count - 1, []).append((array, straight, version is not None))
-        Py_INCREF(straight)
-        piece.arrays[k], piece.data[k] = <PyObject*>straight, <char*>cnp.PyArray_DATA(straight)
+            array = self.stand_in(array, version is not None)
+        Py_INCREF(array)
+        piece.arrays[k], piece.data[k] = <PyObject*>array, <char*>cnp.PyArray_DATA(array)
         if version is not None:
             Py_INCREF(version)
             piece.versions[k] = <PyObject*>version
         return 0
+
+    cdef ndarray stand_in(self, ndarray array, bint written):
+        """A contiguous array that takes the place of another one while the last piece runs."""
+        cdef ndarray straight = empty_like(array)
+        self.copies = self.copies or {}
+        self.copies.setdefault(self.count - 1, []).append((array, straight, written))
+        return straight
 
     cdef int exchange(self, Py_ssize_t piece, bint entering) except -1:
         """Copy the arrays of a piece in before it runs, and out after; others may share their memory."""
@@ -130,12 +132,8 @@ cdef class Update:
 
     cdef Piece* add(self, ndarray x, Version version) except NULL:
         """A new piece, over an array that may be written, of this version."""
-        cdef Piece* pieces
-        if self.count % 16 == 0:
-            pieces = <Piece*>realloc(self.pieces, (self.count + 16) * sizeof(Piece))
-            if pieces == NULL:
-                raise MemoryError
-            self.pieces = pieces
+        if self.count == self.room:
+            self.make_room()
         cdef Piece* piece = self.pieces + self.count
         self.count += 1
         memset(piece, 0, sizeof(Piece))
@@ -144,6 +142,15 @@ cdef class Update:
         piece.n = cnp.PyArray_SIZE(x)
         self.longest = max(self.longest, piece.n)
         return piece
+
+    cdef int make_room(self) except -1:
+        """Let there be more pieces: at first so many that malloc has their memory at hand, then twice as many."""
+        cdef Py_ssize_t room = 2 * self.room or 1024 // sizeof(Piece)
+        cdef Piece* pieces = <Piece*>realloc(self.pieces, room * sizeof(Piece))
+        if pieces == NULL:
+            raise MemoryError
+        self.pieces, self.room = pieces, room
+        return 0
 
     cdef double run(self, bint writes) except? -1:
         """Run the loop on every piece; returns the sum of the results, or the largest."""
@@ -218,18 +225,6 @@ def zero_grad(list parameters not None, bint set_to_none=True):
             cnp.PyArray_FillWithScalar(gradient.array, 0)
             count_write(gradient.get_version())
             parameter.gradient = view_of(gradient, gradient.array)      # a leaf, whatever it was before
-
-
-def gradients(list parameters not None):
-    """The parameters' gradients; those without one are left out."""
-    cdef list result = []
-    cdef Tensor parameter
-    for item in parameters:
-        parameter = checked("clipping", item)
-        note_gradient(parameter)
-        if parameter.gradient is not None:
-            result.append(parameter.gradient)
-    return result
 
 
 # -- optimisers ---------------------------------------------------------------------------------------------------
@@ -380,7 +375,7 @@ def sgd_step(list groups not None, dict state not None):
     for group in groups:
         step.begin(&SGD_LOOPS).options = [
             group["lr"], group["momentum"], 1 - <double>group["dampening"], group["weight_decay"],
-            -1 if group["maximize"] else 1, group["nesterov"], 0, 0]
+            -1 if group["maximize"] else 1, 1 if group["nesterov"] else 0, 0, 0]
         keeps = step.update.options[1] != 0         # without momentum there is no velocity
         for item in group["params"]:
             if step.take(item, keeps) and keeps:
@@ -614,42 +609,45 @@ cdef PieceLoops SCALE_LOOPS = PieceLoops(scale_loop[float], scale_loop[double])
 cdef PieceLoops CLAMP_LOOPS = PieceLoops(clamp_loop[float], clamp_loop[double])
 
 
-cdef Update update_of(str name, list tensors):
-    """A loop over all elements of the tensors, which it may write to; which one is not said yet."""
+cdef Update update_of_gradients(str name, list parameters):
+    """A loop over all elements of the gradients there are, which it may write to; which one is not said yet."""
     cdef Update update = update_with(NULL)
-    cdef Tensor tensor
+    cdef Tensor gradient
     cdef ndarray array
-    for item in tensors:
-        tensor = checked(name, item)
-        check_float(name, tensor)
-        array = tensor.array
+    for item in parameters:
+        gradient = checked(name, item).gradient
+        if gradient is None:
+            continue
+        check_float(name, gradient)
+        array = gradient.array
         check_writeable(name, array)
-        update.add(array, tensor.get_version())
+        update.add(array, gradient.get_version())
     return update
 
 
-def clip_norm_(list tensors not None, double max_norm, double norm_type=2, bint error_if_nonfinite=False):
-    """Scale all float tensors in place, by one factor, so that their joint norm is at most max_norm.
+def clip_grad_norm_(list parameters not None, double max_norm, double norm_type=2, bint error_if_nonfinite=False):
+    """Scale the gradients of all parameters in place, by one factor, so that their joint norm is at most max_norm.
 
     Args:
-        tensors: at least one, of any shapes.
+        parameters: tensors of any shapes; those without a gradient are left out.
         max_norm: the largest norm that stays as it is.
         norm_type: q, a number of at least 0, or inf.
         error_if_nonfinite: whether to raise if the norm is nan or infinite, before anything is scaled.
 
     Returns:
-        The norm before, a 0-d tensor of the first one's dtype; inf where float32 ends.
+        The norm before, a 0-d tensor of the first gradient's dtype; inf where float32 ends.
 
     Raises:
         RuntimeError: if the norm is not finite and error_if_nonfinite is set.
-        ValueError: if norm_type is negative or nan, or a tensor's memory is read-only.
+        ValueError: if norm_type is negative or nan, or a gradient's memory is read-only.
 
     Formula: norm = (sum |x|^q)^(1/q), taken in double;  x = x min(1, max_norm / (norm + 1e-6))
     """
-    cdef Action again = call_again(clip_norm_, (tensors, max_norm, norm_type, error_if_nonfinite)) \
+    cdef Action again = call_again(clip_grad_norm_, (parameters, max_norm, norm_type, error_if_nonfinite)) \
         if is_taping() else None
-    cdef Update update = update_of("clip_norm_", tensors)
-    cdef ndarray norm = empty(0, NULL, cnp.PyArray_TYPE((<Tensor>tensors[0]).array))
+    cdef Update update = update_of_gradients("clip_grad_norm_", parameters)
+    cdef ndarray norm = empty(0, NULL, cnp.NPY_FLOAT64 if update.count > 0 and not update.pieces[0].single
+                              else cnp.NPY_FLOAT32)
     cdef double total = total_norm(update, norm_type), factor = max_norm / (total + 1e-6)
     if error_if_nonfinite and not isfinite(total):
         raise RuntimeError(f"the gradients' norm of order {norm_type} is {total}, so they cannot be clipped: "
@@ -663,11 +661,11 @@ def clip_norm_(list tensors not None, double max_norm, double norm_type=2, bint 
     return before
 
 
-def clamp_(list tensors not None, double limit):
-    """Limit every element of every float tensor to [-limit, limit], in place."""
+def clip_grad_value_(list parameters not None, double limit):
+    """Limit every element of the gradients of all parameters to [-limit, limit], in place."""
     if is_taping():
-        call_again(clamp_, (tensors, limit))
-    cdef Update update = update_of("clamp_", tensors)
+        call_again(clip_grad_value_, (parameters, limit))
+    cdef Update update = update_of_gradients("clip_grad_value_", parameters)
     update.loops, update.options[0] = &CLAMP_LOOPS, limit
     update.write()
 

@@ -4,7 +4,6 @@ import warnings
 
 from microtensor import foreach, ops
 from microtensor.core import Tensor, no_grad
-from microtensor.creation import tensor
 
 
 def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False):
@@ -36,12 +35,10 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
 
     Source: Pascanu, Mikolov, Bengio 2013, arXiv:1211.5063; the 1e-6 is PyTorch's.
     """
-    grads = _gradients(parameters)
+    parameters = _clipped(parameters)
     if not max_norm >= 0:
         raise ValueError(f"max_norm must be at least 0, got {max_norm}")
-    if not grads:
-        return tensor(0.0)
-    return foreach.clip_norm_(grads, max_norm, float(norm_type), error_if_nonfinite)
+    return foreach.clip_grad_norm_(parameters, max_norm, float(norm_type), error_if_nonfinite)
 
 
 def clip_grad_value_(parameters, clip_value):
@@ -63,10 +60,10 @@ def clip_grad_value_(parameters, clip_value):
     >>> x.grad
     tensor([ 1. , -0.5])
     """
-    grads = _gradients(parameters)
+    parameters = _clipped(parameters)
     if not clip_value >= 0:
         raise ValueError(f"clip_value must be at least 0, got {clip_value}")
-    foreach.clamp_(grads, float(clip_value))
+    foreach.clip_grad_value_(parameters, float(clip_value))
 
 
 def parameters_to_vector(parameters):
@@ -138,11 +135,11 @@ def _listed(parameters):
     return [parameters] if isinstance(parameters, Tensor) else list(parameters)
 
 
-def _gradients(parameters):
-    """The gradients there are, and a warning if there is nothing that could have one."""
+def _clipped(parameters):
+    """The parameters as a list, and a warning if there is nothing that could have a gradient."""
     # As _listed, in line because every step does it.
     parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     if not parameters:
         warnings.warn("no parameters, so no gradients to clip: a generator such as net.parameters() gives "
                       "them only once", stacklevel=3)
-    return foreach.gradients(parameters)
+    return parameters
