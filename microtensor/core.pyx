@@ -536,7 +536,7 @@ cdef class Engine:
         """Send a gradient to each root (an Op or a leaf), and on to all leaves behind them."""
         global _passes, _running
         _passes += 1
-        cdef Py_ssize_t pass_id = _passes
+        cdef Py_ssize_t pass_id = _passes, i
         cdef list start
         self.pass_id, self.leaves, self.replacements, self.writes = pass_id, [], _replacements, _writes
         if _running is not None:
@@ -544,8 +544,8 @@ cdef class Engine:
         self.before, _running = _running, self
         try:
             start = self.count_gradients(pass_id, roots)
-            for root, gradient in zip(roots, gradients):
-                self.begin_at(root, gradient)
+            for i in range(len(roots)):
+                self.begin_at(roots[i], gradients[i])
             # A root that lies behind another one is ready later.
             self.run_in_order([root for root in start if (<Op>root).pending == 0], retain_graph)
             self.add_to_leaves()

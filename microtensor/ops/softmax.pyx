@@ -462,7 +462,7 @@ cdef class CrossEntropy(Op):
 cdef ndarray class_indices(str name, ndarray x, ndarray target, ndarray weight, long long ignore_index):
     """A copy of the target in int64; raises where the arguments do not fit. Their range is checked in the run."""
     cdef Py_ssize_t dim = 0 if cnp.PyArray_NDIM(x) == 1 else 1
-    cdef tuple shape = (<object>x).shape
+    cdef tuple shape
     if cnp.PyArray_NDIM(x) == 0:
         raise ValueError(f"{name}: expected input (N, C), (N, C, d1, ...) or (C,), got a 0-d tensor")
     if not is_float(x):
@@ -471,6 +471,7 @@ cdef ndarray class_indices(str name, ndarray x, ndarray target, ndarray weight, 
         raise TypeError(f"{name}: class indices must be integers, got a target of dtype {target.dtype}: use "
                         "target.long()")
     if not fits(target, x, dim):
+        shape = (<object>x).shape
         raise ValueError(f"{name}: input {shape} needs a target of shape {shape[:dim] + shape[dim + 1:]}, one class "
                          f"index per row of scores, got {(<object>target).shape}{way_out(target, x, dim)}")
     cdef Py_ssize_t C = cnp.PyArray_DIM(x, <int>dim)
@@ -482,7 +483,7 @@ cdef ndarray class_indices(str name, ndarray x, ndarray target, ndarray weight, 
         memcpy(cnp.PyArray_DATA(copy), cnp.PyArray_DATA(target), cnp.PyArray_NBYTES(copy))          # the usual case
     else:
         if target.dtype == np.uint64:                               # before a large one becomes negative
-            raise_out_of_range(name, target, ignore_index, shape, C)
+            raise_out_of_range(name, target, ignore_index, (<object>x).shape, C)
         cnp.PyArray_CopyInto(copy, target)
     return copy
 
