@@ -63,7 +63,7 @@ def train_in_numpy(parameters):
         db1 = dh.sum(0)                                         # (H,)      x is data: nobody asks for dx
         gradients = [dw1, db1, dw2, db2]                        #           core.pyx, Engine.deliver_to_leaf
 
-        # Clipping: one factor for all gradients. nn/utils.py, clip_grad_norm_; foreach.pyx, clip_norm_.
+        # Clipping: one factor for all gradients. nn/utils.py, clip_grad_norm_; foreach.pyx, clip_grad_norm_.
 
         norm = np.sqrt(sum((g * g).sum() for g in gradients))
         factor = MAX_NORM / (norm + 1e-6)
