@@ -11,6 +11,7 @@ NumPy, so they are recorded for a combination of these, and one that has no reco
 """
 
 import argparse
+import gc
 import json
 import os
 import platform
@@ -57,18 +58,25 @@ def calls(step):
 
 
 def transient_bytes(step):
-    """How far memory rises above its level within a step: the most of a few, as caches inside Python differ."""
+    """How far memory rises above its level within a step: the most of a few, as caches inside Python differ.
+
+    Without Python's collector, which empties its lists of free objects: the next ones would count.
+    """
+    gc.collect()
+    gc.disable()
     tracemalloc.start()
-    step()
+    for _ in range(WARM_UP):
+        step()
     rises = []
-    for _ in range(5):
+    for _ in range(6):
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
         step()
         _, peak = tracemalloc.get_traced_memory()
         rises.append(peak - before)
     tracemalloc.stop()
-    return max(rises)
+    gc.enable()
+    return max(rises[1:])       # the first time there are new objects of the measurement itself
 
 
 def page_faults(step):
