@@ -14,6 +14,7 @@ cdef extern from "Python.h":
     bint PyObject_TypeCheck(object x, type kind)        # isinstance, but for classes that lie about themselves
 
 cdef type PARAMETER = Parameter, DEQUE = collections.deque
+cdef tuple NAMED = (ValueError, TypeError, RuntimeError, IndexError)    # errors that get the name of their layer
 cdef Py_ssize_t _searches = 0
 
 
@@ -29,7 +30,7 @@ cdef class ModuleBase:
             if len(args) == 1:                      # the usual calls: no method, no tuple and no dict to make
                 return self.forward(args[0])
             return self.forward(args[0], args[1])
-        except (ValueError, TypeError, RuntimeError, IndexError) as error:
+        except NAMED as error:
             self._name_layer(error)
             raise
 
@@ -85,7 +86,7 @@ cdef object call_with(ModuleBase module, object input):
     note_mode(module)
     try:
         return module.forward(input)
-    except (ValueError, TypeError, RuntimeError, IndexError) as error:
+    except NAMED as error:
         module._name_layer(error)
         raise
 
@@ -100,7 +101,7 @@ cdef int search(ModuleBase module, Py_ssize_t number, set searched, list found, 
     cdef bint has_modules = False, has_containers = False
     cdef PyObject* name
     cdef PyObject* value
-    cdef Py_ssize_t place = 0, searched_before
+    cdef Py_ssize_t place = 0
     while PyDict_Next(attributes, &place, &name, &value):
         if is_setting(<object>value):
             continue
@@ -114,11 +115,8 @@ cdef int search(ModuleBase module, Py_ssize_t number, set searched, list found, 
             has_containers = True
     if has_containers:
         suspects.append(module)
-    if has_modules and searched is not None:
-        searched_before = len(searched)
+    if has_modules and searched is not None and identity(module) not in searched:
         searched.add(identity(module))
-        if len(searched) == searched_before:
-            return 0
         Py_EnterRecursiveCall(" in the modules of a module")
         try:
             place = 0
