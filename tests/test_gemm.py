@@ -118,6 +118,35 @@ def test_product_of_every_pair_of_layouts(dtype, layout_a, layout_b, shape, rng)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("m", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("layout_b", [contiguous, padded_rows, transposed])
+def test_product_of_few_rows(m, layout_b, dtype, threads, rng):
+    """As of a small batch: all ends of vectors, of the columns that are summed at once, and of the rows added at once.
+
+    And its transpose, of few columns, where C's rows are not the row that a single column is turned into.
+    """
+    for n in (1, 3, 4, 7, 8, 9, 16, 19, 33, 1030):
+        for k in (1, 2, 5, 8, 15, 16, 17, 64, 300):
+            a, b = random_matrices(rng, m, k, n, dtype)
+            start = rng.standard_normal((m, n)).astype(dtype)
+            assert_product(gemm.product(padded_rows(a), layout_b(b)), a, b)
+            assert_product(gemm.product(a, layout_b(b), start.copy()), a, b, start)
+            assert_product(gemm.product(layout_b(b).T, padded_rows(a).T), b.T, a.T)
+            assert_product(gemm.product(layout_b(b).T, a.T, start.T.copy()), b.T, a.T, start.T)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_product_of_vectors_is_the_same_however_they_lie(dtype, threads, rng):
+    """Sums of many float32 products in two orders differ in their fifth digit."""
+    x, y, rows = (rng.standard_normal(shape).astype(dtype) for shape in (70_001, 70_001, (3, 70_001)))
+    apart = [mt.tensor(np.repeat(v, 2))[::2] for v in (x, y)]
+    assert not any(v.is_contiguous() for v in apart)
+    assert (apart[0] @ apart[1]).item() == (mt.tensor(x) @ mt.tensor(y)).item()
+    assert (mt.tensor(rows) @ apart[0]).tolist() == (mt.tensor(rows) @ mt.tensor(x)).tolist()
+    assert (apart[0] @ mt.tensor(rows.T)).tolist() == (mt.tensor(x) @ mt.tensor(rows.T)).tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_product_across_blocks(dtype, threads, rng):
     """Wider than a block of B (256 or 512 columns, by L2), deeper than one, with rows a page apart (1024 or more).
 

@@ -563,11 +563,18 @@ def test_any_layout_of_inputs_is_taken_and_left_alone(order, dtype, wine):
     assert np.array_equal(small().fit(X, y).predict(X[::-1])[::-1], small().fit(X, y).predict(X))
 
 
-def test_prediction_in_batches_equals_one_by_one(rng, wine):
+def test_prediction_in_batches_equals_few_by_few_and_one_by_one(rng, wine):
+    """To the bit from five rows on. Fewer are summed in another order, with (13 + 2) + (16 + 2) roundings at most.
+
+    Those are of the terms, which may be some times as large as the sum: eight.
+    """
     net = small().fit(*wine)
     X = rng.normal(size=(2500, 13))
-    alone = np.concatenate([net.predict_proba(X[i : i + 1]) for i in range(1020, 1030)])
-    assert np.array_equal(net.predict_proba(X)[1020:1030], alone)
+    together = net.predict_proba(X)[1020:1030]
+    few, alone = (np.concatenate([net.predict_proba(X[i : i + rows]) for i in range(1020, 1030, rows)])
+                  for rows in (5, 1))
+    assert np.array_equal(together, few)
+    np.testing.assert_allclose(together, alone, rtol=8 * 33 * np.finfo(np.float32).eps)
 
 
 def test_module_that_writes_into_its_input_leaves_the_data_alone(wine):

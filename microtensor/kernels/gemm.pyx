@@ -18,7 +18,7 @@ reads them: A where its lines would push each other out of L1, and always if nei
 adjacent (``packs_a``), B where vectors of it lie across two lines or many tiles use it, and always if its columns are
 not adjacent (``packs_b``). This is the scheme of Goto and van de Geijn (Anatomy of High-Performance Matrix
 Multiplication, 2008) with A and B in each other's place, as rows of C are contiguous here, and without packing what
-needs none.
+needs none. Where A has few rows, little is used twice, and B is read as it lies (``gemm_of_few_rows``).
 """
 
 from microtensor.kernels.simd cimport LINE, prefetch, real
@@ -94,12 +94,23 @@ cdef extern from *:
                     Py_ssize_t y_row) noexcept nogil
     void double_copy(Py_ssize_t rows, Py_ssize_t columns, const double* x, Py_ssize_t x_row, double* y,
                      Py_ssize_t y_row) noexcept nogil
+    void float_dots(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const float* a, Py_ssize_t a_row,
+                    const float* b, Py_ssize_t b_column, const float* start, Py_ssize_t start_row, float* c,
+                    Py_ssize_t c_row) noexcept nogil
+    void double_dots(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const double* a, Py_ssize_t a_row,
+                     const double* b, Py_ssize_t b_column, const double* start, Py_ssize_t start_row, double* c,
+                     Py_ssize_t c_row) noexcept nogil
+    void float_axpys(Py_ssize_t columns, Py_ssize_t depth, const float* a, Py_ssize_t a_column, const float* b,
+                     Py_ssize_t b_row, const float* start, float* c) noexcept nogil
+    void double_axpys(Py_ssize_t columns, Py_ssize_t depth, const double* a, Py_ssize_t a_column, const double* b,
+                      Py_ssize_t b_row, const double* start, double* c) noexcept nogil
 
 cdef enum:
     DEPTH_BYTES = 1536      # of a row of A or a column of B at once: a tile's rows are 9 KiB with AVX2, 18 with AVX-512
     PACKED_BYTES = 1600     # between packed rows of A: an odd number of lines, so that no two begin in one set of L1
     PANEL = 8               # tiles whose rows of A are packed together where A's rows are adjacent
     STRIP = 8               # columns of A, or rows of B, packed at once for several tiles: their lines stay in L1 then
+    FEW_ROWS = 4            # of A, at most, for which dot products with B's columns, each in one piece, are faster
     KEPT_ROWS = 1536        # of A, packed, that are kept for more than two blocks of B: 2.4 MB
     A_FAR = 512             # bytes from one row or column of A to the next, or from one row of B: see packs_a, packs_b
     B_FAR = 4096
@@ -320,6 +331,32 @@ cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matri
         p += depth
 
 
+# -- few rows of A ---------------------------------------------------------------------------------------------
+
+cdef inline bint are_few_rows(Py_ssize_t m, Matrix a, Matrix b) noexcept nogil:
+    """Whether packing B, or reading it tile by tile, costs more than A's rows gain by it."""
+    return m <= FEW_ROWS and a.column == 1 and b.row == 1 or m == 1 and b.column == 1
+
+
+cdef void gemm_of_few_rows(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matrix b, Matrix start, real* c,
+                           Py_ssize_t c_row) noexcept nogil:
+    """As B lies: by dot products with its columns, as those of W^T in x W^T, or by adding multiples of its rows."""
+    cdef bint dots = a.column == 1 and b.row == 1
+    if real is float:
+        if dots:
+            float_dots(m, n, k, <const float*>a.data, a.row, <const float*>b.data, b.column,
+                       <const float*>start.data, start.row, c, c_row)
+        else:
+            float_axpys(n, k, <const float*>a.data, a.column, <const float*>b.data, b.row, <const float*>start.data, c)
+    else:
+        if dots:
+            double_dots(m, n, k, <const double*>a.data, a.row, <const double*>b.data, b.column,
+                        <const double*>start.data, start.row, c, c_row)
+        else:
+            double_axpys(n, k, <const double*>a.data, a.column, <const double*>b.data, b.row,
+                         <const double*>start.data, c)
+
+
 # -- threads ---------------------------------------------------------------------------------------------------
 
 cdef int rows_of_threads(int threads, Py_ssize_t m, Py_ssize_t n, Py_ssize_t tile_columns) noexcept nogil:
@@ -361,10 +398,15 @@ cdef void part_of_c(const GemmJob* job, Py_ssize_t number, real* c) noexcept nog
         b.data = <real*>b.data + j * b.column
         start.data = <void*>start_at(<const real*>start.data, start.row, i, j)
         c += i * job.c.row + j
+    if height == 0 or width == 0:           # fewer tiles than threads
+        return
     if job.k == 0:                          # nothing to add: C = start
         naive_gemm(height, width, 0, a, b, start, c, job.c.row)
         return
-    while height > 0 and width > 0:
+    if are_few_rows(job.m, a, b):
+        gemm_of_few_rows(height, width, job.k, a, b, start, c, job.c.row)
+        return
+    while height > 0:
         rows = next_part(height, KEPT_ROWS)
         blocked_gemm(rows, width, job.k, a, b, start, c, job.c.row)
         a.data = <real*>a.data + rows * a.row
@@ -383,11 +425,27 @@ cdef void gemm_part(void* job_pointer, Py_ssize_t _number, Py_ssize_t first, Py_
             part_of_c(job, number, <double*>job.c.data)
 
 
+cdef void gemm_of_one_column(bint single, Py_ssize_t m, Py_ssize_t k, Matrix a, Matrix b, Matrix start,
+                             Matrix c) noexcept nogil:
+    """As the row C^T = start^T + B^T A^T, where a vector holds many elements of C."""
+    cdef Matrix row = Matrix(c.data, m, 1)
+    if start.data != NULL:
+        if single:
+            naive_gemm(m, 1, 0, a, b, start, <float*>c.data, 1)
+        else:
+            naive_gemm(m, 1, 0, a, b, start, <double*>c.data, 1)
+        start = row
+    gemm(single, 1, m, k, Matrix(b.data, b.column, b.row), Matrix(a.data, a.column, a.row), start, row)
+
+
 cdef void gemm(bint single, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matrix b, Matrix start,
                Matrix c) noexcept nogil:
     """C = start + A B. The threads share C, and each computes its part alone."""
     cdef GemmJob job
     if m == 0 or n == 0:                    # the other may be any number then, such as 2^60 rows of nothing
+        return
+    if n == 1 and m > 1 and c.row == 1:
+        gemm_of_one_column(single, m, k, a, b, start, c)
         return
     cdef Py_ssize_t threads = parts_of(m * n * k, PRODUCTS_PER_THREAD)
     job.single, job.m, job.n, job.k, job.a, job.b, job.start, job.c = single, m, n, k, a, b, start, c

@@ -1,4 +1,5 @@
-/* What gemm does in vector registers: one tile of C, and the two copies that packing needs.
+/* What gemm does in vector registers: one tile of C, the two copies that packing needs, and few rows
+   of C without tiles.
 
    gemm.pyx includes this file twice, for float and for double: `real` is the type, SIZE its bytes, and NAME(tile)
    becomes float_tile or double_tile. The vector types are those of GCC and Clang, which compile to whatever the
@@ -282,8 +283,90 @@ static void NAME(copy)(Py_ssize_t rows, Py_ssize_t columns, const real *from, Py
     else                            NAME(copy_of)(rows, columns, from, from_row, to, to_row);
 }
 
+
+/* -- few rows of A ------------------------------------------------------------------------------------------------- */
+
+#define COLUMNS (LANES > 8 ? LANES : 8)
+#define ROWS 8
+
+/* c_j = start_j + sum over p of a_p b_pj for up to COLUMNS columns of B, whose elements are adjacent. Each column has a
+   vector of sums, and eight of them hide a multiply-add's latency of 4 cycles at 2 begun in each. Interleaved as above,
+   but added in each pass, LANES of them end as one vector with the sum of column j in its lane j. */
+ALWAYS_INLINE void NAME(dots_of)(const int columns, Py_ssize_t depth, const real *a, const real *b, Py_ssize_t b_column,
+                                 const real *start, real *c) {
+    vector sum[COLUMNS], a_p, zeros = {0};
+    UNROLL for (int j = 0; j < COLUMNS; j++) sum[j] = zeros;
+    if (columns == 1) {     /* all vectors of sums are its own */
+        for (; depth >= COLUMNS * LANES; depth -= COLUMNS * LANES, a += COLUMNS * LANES, b += COLUMNS * LANES)
+            UNROLL for (int j = 0; j < COLUMNS; j++)
+                sum[j] += NAME(load)(a + j * LANES, LANES) * NAME(load)(b + j * LANES, LANES);
+        UNROLL for (int j = 1; j < COLUMNS; j++) sum[0] += sum[j];
+    }
+    for (; depth >= LANES; depth -= LANES, a += LANES, b += LANES) {
+        a_p = NAME(load)(a, LANES);
+        UNROLL for (int j = 0; j < COLUMNS; j++)
+            if (j < columns) sum[j] += a_p * NAME(load)(b + j * b_column, LANES);
+    }
+    if (depth) {
+        a_p = NAME(load)(a, (int)depth);
+        UNROLL for (int j = 0; j < COLUMNS; j++)
+            if (j < columns) sum[j] += a_p * NAME(load)(b + j * b_column, (int)depth);
+    }
+    UNROLL for (int first = 0; first < COLUMNS; first += LANES) {
+        UNROLL for (int half = LANES / 2; half > 0; half /= 2)
+            UNROLL for (int j = first; j < first + half; j++)
+                sum[j] = INTERLEAVE_LOW(sum[j], sum[j + half]) + INTERLEAVE_HIGH(sum[j], sum[j + half]);
+        if (first < columns) {
+            const int width = columns - first < LANES ? columns - first : LANES;
+            if (start) sum[first] += NAME(load)(start + first, width);
+            NAME(store)(c + first, sum[first], width);
+        }
+    }
+}
+
+/* The same for any number of columns, and for several rows of A, whose elements are adjacent, too. */
+static void NAME(dots)(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth, const real *a, Py_ssize_t a_row,
+                       const real *b, Py_ssize_t b_column, const real *start, Py_ssize_t start_row,
+                       real *c, Py_ssize_t c_row) {
+    for (Py_ssize_t j = 0; j < columns; j += COLUMNS, b += COLUMNS * b_column)
+        for (Py_ssize_t i = 0; i < rows; i++) {
+            const real *start_ij = start ? start + i * start_row + j : NULL;
+            if (columns - j >= COLUMNS)
+                NAME(dots_of)(COLUMNS, depth, a + i * a_row, b, b_column, start_ij, c + i * c_row + j);
+            else
+                NAME(dots_of)((int)(columns - j), depth, a + i * a_row, b, b_column, start_ij, c + i * c_row + j);
+        }
+}
+
+/* c_j = from_j + sum over p of a_p b_pj for some rows of B, whose elements are adjacent. */
+ALWAYS_INLINE void NAME(axpys_of)(const int rows, Py_ssize_t columns, const real *a, Py_ssize_t a_column,
+                                  const real *b, Py_ssize_t b_row, const real *from, real *c) {
+    #define ADD_ROWS(width) \
+        sum = from ? NAME(load)(from + j, width) : zeros;                           \
+        UNROLL for (int p = 0; p < ROWS; p++)                                       \
+            if (p < rows) sum += a_p[p] * NAME(load)(b + p * b_row + j, width);     \
+        NAME(store)(c + j, sum, width)
+    real a_p[ROWS];
+    vector sum, zeros = {0};
+    Py_ssize_t j = 0;
+    UNROLL for (int p = 0; p < ROWS; p++) a_p[p] = p < rows ? a[p * a_column] : 0;
+    for (; j + LANES <= columns; j += LANES) { ADD_ROWS(LANES); }
+    if (j < columns) { ADD_ROWS((int)(columns - j)); }
+    #undef ADD_ROWS
+}
+
+/* The same for any number of rows of B: all are read in the order in which they lie, and C once for ROWS of them. */
+static void NAME(axpys)(Py_ssize_t columns, Py_ssize_t depth, const real *a, Py_ssize_t a_column,
+                        const real *b, Py_ssize_t b_row, const real *start, real *c) {
+    for (; depth >= ROWS; depth -= ROWS, a += ROWS * a_column, b += ROWS * b_row, start = c)
+        NAME(axpys_of)(ROWS, columns, a, a_column, b, b_row, start, c);
+    if (depth) NAME(axpys_of)((int)depth, columns, a, a_column, b, b_row, start, c);
+}
+
 #undef LANES
 #undef vector
+#undef COLUMNS
+#undef ROWS
 #undef INTRINSIC
 #undef INTEGER
 #undef INTERLEAVE_LOW

@@ -151,6 +151,9 @@ cdef class Linear(WithBias):
         yield Sample(linear, [draw(4, 5), draw(3, 5)], lambda x, W: x @ W.T)
         # more rows and columns of y than a tile of the product has
         yield Sample(linear, [draw(14, 20), draw(37, 20), draw(37)], lambda x, W, b: x @ W.T + b)
+        # one output, and one row: gemm's other two kernels
+        yield Sample(linear, [draw(14, 20), draw(1, 20), draw(1)], lambda x, W, b: x @ W.T + b)
+        yield Sample(linear, [draw(1, 20), draw(37, 20), draw(37)], lambda x, W, b: x @ W.T + b)
 
 
 def linear(input, Tensor weight not None, Tensor bias=None):
@@ -265,6 +268,11 @@ cdef ndarray product(ndarray left, ndarray right):
     cdef ndarray y, a_start, b_start
     cdef BatchJob job
     if a_ndim == 2 and b_ndim == 2:
+        # A vector in one piece is multiplied faster, and summed in the same order however it lay before.
+        if m == 1:
+            left = contiguous(left)
+        if n == 1:
+            right = contiguous(right)
         y = empty(2, shape, cnp.PyArray_TYPE(left))
         gemm(is_single(y), m, n, k, matrix_of(left), matrix_of(right), zeros(), matrix(y, n))
         return y
