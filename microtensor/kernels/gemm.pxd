@@ -8,3 +8,6 @@ cdef struct Matrix:
 # the rows of start and C are contiguous. start may be C itself, or one row for all (of step 0).
 cdef void gemm(bint single, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matrix b, Matrix start,
                Matrix c) noexcept nogil
+
+# Multiply-adds of vectors in a product: its size, as PRODUCTS_PER_THREAD counts it.
+cdef Py_ssize_t products_of_vectors(bint single, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k) noexcept nogil

@@ -377,6 +377,12 @@ cdef int rows_of_threads(int threads, Py_ssize_t m, Py_ssize_t n, Py_ssize_t til
     return best
 
 
+cdef Py_ssize_t products_of_vectors(bint single, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k) noexcept nogil:
+    """How many multiply-adds of vectors a product takes, which is what its time goes with."""
+    cdef Py_ssize_t lanes = (float_tile_columns if single else double_tile_columns) // 2
+    return m * ((n + lanes - 1) // lanes) * k
+
+
 cdef struct GemmJob:
     bint single
     Py_ssize_t m, n, k
@@ -447,13 +453,14 @@ cdef void gemm(bint single, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, 
     if n == 1 and m > 1 and c.row == 1:
         gemm_of_one_column(single, m, k, a, b, start, c)
         return
-    cdef Py_ssize_t threads = parts_of(m * n * k, PRODUCTS_PER_THREAD)
+    cdef Py_ssize_t products = products_of_vectors(single, m, n, k)
+    cdef Py_ssize_t threads = parts_of(products, PRODUCTS_PER_THREAD) if m * n > 1 else 1
     job.single, job.m, job.n, job.k, job.a, job.b, job.start, job.c = single, m, n, k, a, b, start, c
     job.rows = 1
     if threads > 1:
         job.rows = rows_of_threads(<int>threads, m, n, float_tile_columns if single else double_tile_columns)
     job.columns = threads // job.rows
-    parallel_for(gemm_part, &job, threads, 1, max(PRODUCTS_PER_THREAD // max(m * n * k // threads, 1), 1))
+    parallel_for(gemm_part, &job, threads, 1, max(PRODUCTS_PER_THREAD // max(products // threads, 1), 1))
 
 
 # -- for tests and for reading ----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ cdef enum:
     ELEMENTS_PER_THREAD = 32768             # elements of an elementwise loop
     SUMS_PER_THREAD = 131072                # elements that are only added up
     EXPONENTIALS_PER_THREAD = 8192          # elements with an exponential and a few more passes each
-    PRODUCTS_PER_THREAD = 1 << 20           # multiplications of a matrix product: some 8 us of a core with AVX-512
+    PRODUCTS_PER_THREAD = 1 << 16           # multiply-adds of vectors in a matrix product: some 10 us
 
 # Things first to last of a job; number tells the parts apart, from 0.
 ctypedef void (*Part)(void* job, Py_ssize_t number, Py_ssize_t first, Py_ssize_t last) noexcept nogil

@@ -13,7 +13,7 @@ from microtensor.core cimport (
     record, wrap,
 )
 from microtensor.kernels.broadcast cimport MAX_DIMS
-from microtensor.kernels.gemm cimport Matrix, gemm
+from microtensor.kernels.gemm cimport Matrix, gemm, products_of_vectors
 from microtensor.kernels.simd cimport real
 from microtensor.kernels.sums cimport add_rows
 from microtensor.kernels.threads cimport PRODUCTS_PER_THREAD, parallel_for
@@ -292,7 +292,7 @@ cdef ndarray product(ndarray left, ndarray right):
     job.a, job.b, job.y = matrix_of(left), matrix_of(right), Matrix(cnp.PyArray_DATA(y), n, 1)
     job.a_start = <const Py_ssize_t*>cnp.PyArray_DATA(a_start)
     job.b_start = <const Py_ssize_t*>cnp.PyArray_DATA(b_start)
-    work = max(PRODUCTS_PER_THREAD // max(m * n * k, 1), 1)
+    work = max(PRODUCTS_PER_THREAD // max(products_of_vectors(is_single(y), m, n, k), 1), 1)
     if work > 1 or count == 1:
         parallel_for(batch_part, &job, count, 1, work)
     else:                                   # each product is worth threads of its own
