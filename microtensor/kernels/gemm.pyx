@@ -333,23 +333,27 @@ cdef void blocked_gemm(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matri
 
 # -- few rows of A ---------------------------------------------------------------------------------------------
 
+cdef inline bint are_pieces(Matrix a, Matrix b) noexcept nogil:
+    """Whether each row of A and each column of B lies in one piece, as dot products need it."""
+    return a.column == 1 and b.row == 1
+
+
 cdef inline bint are_few_rows(Py_ssize_t m, Matrix a, Matrix b) noexcept nogil:
     """Whether packing B, or reading it tile by tile, costs more than A's rows gain by it."""
-    return m <= FEW_ROWS and a.column == 1 and b.row == 1 or m == 1 and b.column == 1
+    return m <= FEW_ROWS and are_pieces(a, b) or m == 1 and b.column == 1
 
 
 cdef void gemm_of_few_rows(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Matrix a, Matrix b, Matrix start, real* c,
                            Py_ssize_t c_row) noexcept nogil:
     """As B lies: by dot products with its columns, as those of W^T in x W^T, or by adding multiples of its rows."""
-    cdef bint dots = a.column == 1 and b.row == 1
     if real is float:
-        if dots:
+        if are_pieces(a, b):
             float_dots(m, n, k, <const float*>a.data, a.row, <const float*>b.data, b.column,
                        <const float*>start.data, start.row, c, c_row)
         else:
             float_axpys(n, k, <const float*>a.data, a.column, <const float*>b.data, b.row, <const float*>start.data, c)
     else:
-        if dots:
+        if are_pieces(a, b):
             double_dots(m, n, k, <const double*>a.data, a.row, <const double*>b.data, b.column,
                         <const double*>start.data, start.row, c, c_row)
         else:

@@ -294,6 +294,10 @@ static void NAME(copy)(Py_ssize_t rows, Py_ssize_t columns, const real *from, Py
    but added in each pass, LANES of them end as one vector with the sum of column j in its lane j. */
 ALWAYS_INLINE void NAME(dots_of)(const int columns, Py_ssize_t depth, const real *a, const real *b, Py_ssize_t b_column,
                                  const real *start, real *c) {
+    #define ADD_PRODUCTS(width) \
+        a_p = NAME(load)(a, width);                                                     \
+        UNROLL for (int j = 0; j < COLUMNS; j++)                                        \
+            if (j < columns) sum[j] += a_p * NAME(load)(b + j * b_column, width)
     vector sum[COLUMNS], a_p, zeros = {0};
     UNROLL for (int j = 0; j < COLUMNS; j++) sum[j] = zeros;
     if (columns == 1) {     /* all vectors of sums are its own */
@@ -302,16 +306,8 @@ ALWAYS_INLINE void NAME(dots_of)(const int columns, Py_ssize_t depth, const real
                 sum[j] += NAME(load)(a + j * LANES, LANES) * NAME(load)(b + j * LANES, LANES);
         UNROLL for (int j = 1; j < COLUMNS; j++) sum[0] += sum[j];
     }
-    for (; depth >= LANES; depth -= LANES, a += LANES, b += LANES) {
-        a_p = NAME(load)(a, LANES);
-        UNROLL for (int j = 0; j < COLUMNS; j++)
-            if (j < columns) sum[j] += a_p * NAME(load)(b + j * b_column, LANES);
-    }
-    if (depth) {
-        a_p = NAME(load)(a, (int)depth);
-        UNROLL for (int j = 0; j < COLUMNS; j++)
-            if (j < columns) sum[j] += a_p * NAME(load)(b + j * b_column, (int)depth);
-    }
+    for (; depth >= LANES; depth -= LANES, a += LANES, b += LANES) { ADD_PRODUCTS(LANES); }
+    if (depth) { ADD_PRODUCTS((int)depth); }
     UNROLL for (int first = 0; first < COLUMNS; first += LANES) {
         UNROLL for (int half = LANES / 2; half > 0; half /= 2)
             UNROLL for (int j = first; j < first + half; j++)
@@ -322,6 +318,7 @@ ALWAYS_INLINE void NAME(dots_of)(const int columns, Py_ssize_t depth, const real
             NAME(store)(c + first, sum[first], width);
         }
     }
+    #undef ADD_PRODUCTS
 }
 
 /* The same for any number of columns, and for several rows of A, whose elements are adjacent, too. */

@@ -151,7 +151,7 @@ cdef class Linear(WithBias):
         yield Sample(linear, [draw(4, 5), draw(3, 5)], lambda x, W: x @ W.T)
         # more rows and columns of y than a tile of the product has
         yield Sample(linear, [draw(14, 20), draw(37, 20), draw(37)], lambda x, W, b: x @ W.T + b)
-        # one output, and one row: gemm's other two kernels
+        # one output and one row, where gemm reads its operands as they lie
         yield Sample(linear, [draw(14, 20), draw(1, 20), draw(1)], lambda x, W, b: x @ W.T + b)
         yield Sample(linear, [draw(1, 20), draw(37, 20), draw(37)], lambda x, W, b: x @ W.T + b)
 
